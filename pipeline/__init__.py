@@ -1,0 +1,1 @@
+"""Room 1: all thinking and all plain IO of the router."""

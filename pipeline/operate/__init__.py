@@ -1,0 +1,1 @@
+"""The `dip` command line, one file per command."""

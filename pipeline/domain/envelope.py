@@ -1,0 +1,179 @@
+"""The values that travel on the topics: a message, a copy of it, and what the audit says of both.
+
+Their Avro form is in `avro/`; `pipeline.codec` turns one into the other. Instants are UTC with microseconds.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from pipeline.domain.identifiers import (
+    DeliveryId,
+    EventCode,
+    InterfaceId,
+    Mpan,
+    ParticipantId,
+    Role,
+    SenderReference,
+    TransactionId,
+)
+
+
+class Encoding(StrEnum):
+    """How the body bytes of an envelope are stored."""
+
+    IDENTITY = "identity"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message between the entrance and its fan-out (topics `dip.inbound` and `dip.validated`).
+
+    `body` is the `{"payload": ...}` object exactly as the sender wrote it. `checked_against` names the
+    catalogue that the entrance validated the body with; None, or another catalogue than the reader's, means
+    that the stage must validate it in full. `exact_case` is False where names differ from the specification's
+    letter case, so that egress has to rewrite them. `applicable` holds the instants the data is about, sorted
+    and without repeats; empty means: the time of receipt.
+    """
+
+    transaction_id: TransactionId
+    received_at: datetime
+    interface: InterfaceId
+    event: EventCode
+    sender_id: ParticipantId
+    sender_role: Role
+    sender_reference: SenderReference
+    sender_correlation_id: str | None
+    connection_provider: ParticipantId | None
+    mpan: Mpan | None
+    primary: tuple[ParticipantId, ...]
+    applicable: tuple[datetime, ...]
+    checked_against: str | None
+    exact_case: bool
+    fingerprint: bytes
+    body: bytes
+    encoding: Encoding = Encoding.IDENTITY
+
+
+class Kind(StrEnum):
+    """Who named a recipient: the sender, the appointments, or the channel."""
+
+    PRIMARY = "Primary"
+    SECONDARY = "Secondary"
+    ALWAYS = "Always"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why a recipient gets a copy.
+
+    `days` are the applicable instants for which it held the role (secondary only). `source` is the transaction
+    that put the appointment row there and `recorded_at` when the router learned of it.
+    """
+
+    kind: Kind
+    role: Role
+    days: tuple[datetime, ...] = ()
+    source: str | None = None
+    recorded_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addressee:
+    """A recipient with all the reasons that made it one."""
+
+    recipient: ParticipantId
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """One message for one recipient (topics `dip.outbound` and `dip.status`).
+
+    `body` is the finished egress object, the same bytes on every try. `channel` picks the webhook: the
+    interface, or `status`. `about` is the transaction that a status message reports on (else the own one).
+    """
+
+    delivery_id: DeliveryId
+    recipient: ParticipantId
+    channel: InterfaceId
+    transaction_id: TransactionId
+    sender_id: ParticipantId
+    sender_reference: SenderReference | None
+    interface: InterfaceId | None
+    event: EventCode | None
+    mpan: Mpan | None
+    received_at: datetime
+    routed_at: datetime
+    body: bytes
+    encoding: Encoding = Encoding.IDENTITY
+
+
+class Stage(StrEnum):
+    """The five stages of the published journal."""
+
+    INBOUND = "Inbound"
+    MPAN_UPDATE_QUEUE = "MPANUpdateQueue"
+    ADDRESSING = "Addressing"
+    OUTBOUND = "Outbound"
+    STATUS_MESSAGE = "StatusMessage"
+
+
+class Status(StrEnum):
+    """What a stage says of a message, in the published journal's words (protocol.md 8)."""
+
+    GOOD_TO_GO = "GoodToGo"
+    INBOUND_RULE_FAILURE = "InboundRuleFailure"
+    OK = "OK"
+    SENT_TO_TOPIC = "SentToTopic"
+    FAILED = "Failed"
+    DELIVERED = "Delivered"
+    DELIVERY_FAILURE = "DeliveryFailure"
+    REJECTED_BY_RECIPIENT = "RejectedByRecipient"
+    RETRYING = "Retrying"
+    RETRIES_EXHAUSTED = "RetriesExhausted"
+    PAUSED = "Paused"
+    EXCEPTION = "Exception"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditCopy:
+    """One copy inside an audit record that speaks of several (a POST carries a batch)."""
+
+    delivery_id: DeliveryId
+    transaction_id: TransactionId
+    sender_id: ParticipantId
+    sender_reference: SenderReference | None
+    mpan: Mpan | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord:
+    """What one stage did, on `dip.audit`: one record per message and stage, and one per POST.
+
+    Records of the router fill the message fields; records of delivery fill `recipient`, `copies`, `attempt`
+    and `error_class`. `code` is the MSG or RCP code, `status_code` the HTTP status where there was one,
+    `duration_ms` the time since receipt (router) or of the attempt (delivery).
+    """
+
+    at: datetime
+    stage: Stage
+    status: Status
+    status_code: int | None = None
+    code: str | None = None
+    reason: str | None = None
+    duration_ms: int = 0
+    transaction_id: TransactionId | None = None
+    received_at: datetime | None = None
+    interface: InterfaceId | None = None
+    event: EventCode | None = None
+    sender_id: ParticipantId | None = None
+    sender_reference: SenderReference | None = None
+    mpan: Mpan | None = None
+    duplicate: bool = False
+    addressees: tuple[Addressee, ...] = ()
+    recipient: ParticipantId | None = None
+    channel: InterfaceId | None = None
+    copies: tuple[AuditCopy, ...] = ()
+    attempt: int | None = None
+    error_class: str | None = None

@@ -1,0 +1,118 @@
+"""Who exists: roles over time, keys, certificates and webhooks (topic `dip.participants`)."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+
+from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId, ParticipantId, Role
+
+ANY_CHANNEL = InterfaceId("*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleGrant:
+    """A role held in `[valid_from, valid_to)`; no end means: until further notice."""
+
+    role: Role
+    valid_from: datetime
+    valid_to: datetime | None = None
+
+    def covers(self, instant: datetime) -> bool:
+        """Tell whether the grant holds at an instant."""
+        return self.valid_from <= instant and (self.valid_to is None or instant < self.valid_to)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """An API key as it is kept: never the key itself.
+
+    `lookup` is the first 16 hex digits of the key's SHA-256 (finds the row), `salt` and `digest` (hex) prove it:
+    `digest = SHA-256(salt bytes + key)`. Keys are long random strings, so a slow hash would buy nothing.
+    """
+
+    lookup: str
+    salt: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """Where copies of a channel go. `channel` is an interface, `status`, or `*` for all but status.
+
+    `messages_max` and `payload_kb_max` are the participant's own maxMessageCount and maxPayloadSize (kB of
+    1,000 bytes); None means the platform's limits.
+    """
+
+    channel: InterfaceId
+    url: str
+    messages_max: int | None = None
+    payload_kb_max: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Participant:
+    """One DIP ID.
+
+    `certificates` are the SHA-256 fingerprints (hex) of the signing certificates it may use.
+    `connection_providers` are the DIP IDs it lets send for it; a provider is a participant without roles.
+    """
+
+    id: ParticipantId
+    name: str
+    roles: tuple[RoleGrant, ...] = ()
+    api_keys: tuple[ApiKey, ...] = ()
+    certificates: frozenset[str] = frozenset()
+    connection_providers: frozenset[ParticipantId] = frozenset()
+    webhooks: tuple[Webhook, ...] = ()
+
+    def roles_at(self, instant: datetime) -> frozenset[Role]:
+        """Return the roles held at an instant."""
+        return frozenset(grant.role for grant in self.roles if grant.covers(instant))
+
+    def webhook(self, channel: InterfaceId) -> Webhook | None:
+        """Return the webhook of a channel: its own, else the `*` one (which never stands for status)."""
+        own = {hook.channel: hook for hook in self.webhooks}
+        if channel == STATUS_CHANNEL:
+            return own.get(channel)
+        return own.get(channel) or own.get(ANY_CHANNEL)
+
+
+class Participants(Mapping[ParticipantId, Participant]):
+    """An immutable picture of everybody, with the look-ups that routing and the bridge need."""
+
+    __slots__ = ("_by_id", "_by_key", "_by_role")
+
+    def __init__(self, everybody: Iterable[Participant]) -> None:
+        self._by_id = {one.id: one for one in everybody}
+        self._by_key: dict[str, tuple[Participant, ...]] = {}
+        self._by_role: dict[Role, tuple[Participant, ...]] = {}
+        for one in sorted(self._by_id.values(), key=lambda participant: participant.id):
+            for key in one.api_keys:
+                self._by_key[key.lookup] = (*self._by_key.get(key.lookup, ()), one)
+            for role in dict.fromkeys(grant.role for grant in one.roles):
+                self._by_role[role] = (*self._by_role.get(role, ()), one)
+
+    def __getitem__(self, participant: ParticipantId) -> Participant:
+        return self._by_id[participant]
+
+    def __iter__(self) -> Iterator[ParticipantId]:
+        return iter(self._by_id)
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def holders(self, role: Role, instant: datetime) -> tuple[Participant, ...]:
+        """Return everybody who holds a role at an instant, ordered by DIP ID."""
+        return tuple(one for one in self._by_role.get(role, ()) if role in one.roles_at(instant))
+
+    def with_key(self, lookup: str) -> tuple[Participant, ...]:
+        """Return the candidates for an API key's lookup digits."""
+        return self._by_key.get(lookup, ())
+
+    def as_mapping(self) -> Mapping[ParticipantId, Participant]:
+        """Return a read-only view by DIP ID."""
+        return MappingProxyType(self._by_id)
+
+
+NOBODY = Participants(())

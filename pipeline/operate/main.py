@@ -1,0 +1,62 @@
+"""`dip`: finds the command's file, imports only that, and turns our own errors into one clear line."""
+
+import importlib
+import sys
+from typing import Final
+
+import click
+
+from pipeline.errors import RouterError
+
+COMMANDS: Final = {
+    "appointments": ("pipeline.operate.appointments:appointments", "Load and export who holds which role for an MPAN."),
+    "bench": ("pipeline.operate.bench:bench", "Measure the engine and the whole path beside plain loops."),
+    "bridge": ("pipeline.operate.bridge:bridge", "Run the HTTP entrance."),
+    "deadletter": ("pipeline.operate.deadletter:deadletter", "List what could not be processed, with its reason."),
+    "demo": ("pipeline.operate.demo:demo", "Start everything, simulate a market day, close the ledger."),
+    "doctor": ("pipeline.operate.doctor:doctor", "Find what keeps a worker waiting."),
+    "participants": ("pipeline.operate.participants:participants", "Load and show who exists, their keys and webhooks."),
+    "simulate": ("pipeline.operate.simulate:simulate", "Drive a simulated market against a running router."),
+    "topics": ("pipeline.operate.topics:topics", "Create and check the topics."),
+    "up": ("pipeline.operate.up:up", "Start the local stack and the router, and leave them running."),
+    "validate": ("pipeline.operate.validate:validate", "Check messages against the interface facts; needs no broker."),
+    "worker": ("pipeline.operate.worker:worker", "Run a Faust worker: router or delivery."),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command only when it is called, so that `dip validate` starts without Kafka or Faust."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="open-dip", prog_name="dip")
+def dip() -> None:
+    """Open DIP: the open event router for Great Britain's half-hourly electricity settlement."""
+
+
+def main() -> None:
+    """Run the command line; a RouterError is one line on standard error and exit code 1."""
+    try:
+        dip()
+    except RouterError as error:
+        click.echo(f"dip: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

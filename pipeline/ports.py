@@ -1,0 +1,41 @@
+"""What the rooms ask of the outside, as protocols; adapters and fakes implement them."""
+
+from datetime import datetime
+from typing import Protocol
+
+from pipeline.domain.participants import Participants
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def now(self) -> datetime:
+        """Return the current instant in UTC."""
+        ...
+
+
+class Dice(Protocol):
+    """Gives chance to those who need jitter."""
+
+    def fraction(self) -> float:
+        """Return a number in [0, 1)."""
+        ...
+
+
+class ParticipantSource(Protocol):
+    """The current picture of `dip.participants`."""
+
+    def current(self) -> Participants:
+        """Return the latest complete picture; cheap enough for every message."""
+        ...
+
+
+class SchemaSource(Protocol):
+    """Finds writer schemas by their registry id."""
+
+    def schema(self, schema_id: int) -> str:
+        """Return the schema's text.
+
+        Raises KeyError for an id the registry does not have, RegistryUnavailable when it does not answer.
+        """
+        ...

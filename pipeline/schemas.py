@@ -1,0 +1,41 @@
+"""Finds, parses and names the Avro schemas under `avro/`.
+
+In a wheel they are packaged as `pipeline/_avro`; in a checkout they are the folder `avro` beside this package.
+"""
+
+import json
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import fastavro
+
+SUBJECTS: Final = {
+    "envelope/message": ("dip.inbound-value", "dip.validated-value"),
+    "envelope/copy": ("dip.outbound-value", "dip.status-value"),
+    "envelope/audit": ("dip.audit-value",),
+    "reference/participant": ("dip.participants-value",),
+    "table/appointments": ("dip-router-appointments-changelog-value",),
+    "table/seen": ("dip-router-seen-changelog-value",),
+    "table/parked": ("dip-delivery-parked-changelog-value",),
+}
+"""Schema name -> subjects it is registered under (topic name strategy)."""
+
+
+def folder() -> Path:
+    """Return the folder that holds the `.avsc` files."""
+    packaged = Path(str(files("pipeline") / "_avro"))
+    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "avro"
+
+
+@cache
+def text(name: str) -> str:
+    """Return a schema as compact JSON, the form that is registered."""
+    return json.dumps(json.loads((folder() / f"{name}.avsc").read_text(encoding="utf-8")), separators=(",", ":"))
+
+
+@cache
+def parsed(name: str) -> Any:
+    """Return a schema as fastavro wants it."""
+    return fastavro.parse_schema(json.loads(text(name)))

@@ -1,0 +1,143 @@
+"""All configuration, read once from the environment and an optional TOML file (`DIP_CONFIG`).
+
+Names: field `bridge_port` is `DIP_BRIDGE_PORT` in the environment and `bridge_port` in the file; the
+environment wins. `KAFKA_BOOTSTRAP` and `SCHEMA_REGISTRY_URL` keep their customary names. docs/SETTINGS.md is
+made from this class (`dip settings`), and a test holds the two together.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import SettingsInvalid
+
+_CUSTOMARY = {"kafka_bootstrap": "KAFKA_BOOTSTRAP", "schema_registry_url": "SCHEMA_REGISTRY_URL"}
+
+
+def _setting(default: Any, text: str, *, secret: bool = False) -> Any:
+    return field(default=default, metadata={"help": text}, repr=not secret)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be configured; secrets are masked in repr."""
+
+    # Outside
+    kafka_bootstrap: str = _setting("", "Kafka brokers, host:port,...; empty: the local stack finds or starts one")
+    kafka_options: str = _setting(
+        "", "more librdkafka settings as key=value;key=value (SASL, TLS)", secret=True
+    )
+    schema_registry_url: str = _setting("", "Confluent-compatible schema registry; empty: as the broker")
+    state_dir: str = _setting("var", "where local state, table stores and logs live")
+    cache_dir: str = _setting("", "where downloads of the local stack are kept; empty: the user's cache folder")
+    start_wait_s: float = _setting(60.0, "how long a process waits for Kafka and the registry at its start")
+
+    # Topics
+    topic_partitions: int = _setting(12, "partitions of every keyed topic; fixed at creation")
+    topic_replication: int = _setting(1, "replication factor; 3 in production")
+    topic_min_isr: int = _setting(1, "min.insync.replicas; 2 in production")
+
+    # Workers
+    instance: str = _setting("0", "stable name of this worker among its kind (the pod's ordinal)")
+    worker_host: str = _setting("127.0.0.1", "address of a worker's health pages")
+    worker_port: int = _setting(0, "port of a worker's health pages; 0: a free one")
+    round_records_max: int = _setting(1000, "records of one transaction round")
+    round_linger_s: float = _setting(0.02, "how long a round gathers records after its first")
+    transaction_timeout_s: float = _setting(10.0, "Kafka transaction timeout; how long a dead worker can block readers")
+    static_membership: bool = _setting(False, "group.instance.id from `instance`: rolling restarts without rebalance")
+
+    # The entrance
+    bridge_host: str = _setting("127.0.0.1", "address the bridge listens on")
+    bridge_port: int = _setting(8443, "port the bridge listens on; 0: a free one")
+    bridge_health_port: int = _setting(8081, "port of the bridge's health pages; 0: a free one")
+    public_url: str = _setting("", "scheme://host[:port] that clients call and sign; empty: as called")
+    tls_certificate: str = _setting("", "PEM file of the bridge's server certificate chain; empty: plain HTTP")
+    tls_key: str = _setting("", "PEM file of its private key")
+    tls_client_ca: str = _setting("", "PEM bundle of CAs for client certificates; empty: none asked for (no mTLS)")
+    signing_ca: str = _setting("", "PEM bundle of CAs for participants' signing certificates; empty: pinned fingerprints only")
+    environment_tag: str = _setting("", "the only S1.environmentTag accepted; empty: any")
+    clock_skew_s: float = _setting(300.0, "largest accepted difference of X-DIP-Signature-Date")
+    body_bytes_max: int = _setting(100_000_000, "largest request body")
+    array_messages_max: int = _setting(1_000, "most messages in one request")
+    requests_in_flight_max: int = _setting(64, "requests being worked on at a time; more are answered 503 with Retry-After")
+    schema_versions: str = _setting("", "accepted S0.schemaVersion values, comma separated; empty: those of the fact tables")
+
+    # Delivery
+    signing_certificate: str = _setting("", "PEM file of the router's signing certificate")
+    signing_key: str = _setting("", "PEM file of the router's signing key")
+    webhook_ca: str = _setting("", "PEM bundle to verify webhook servers with; empty: the system's")
+    webhook_certificate: str = _setting("", "PEM file of the client certificate shown to webhooks")
+    webhook_key: str = _setting("", "PEM file of its private key")
+    webhook_timeout_s: float = _setting(10.0, "total time of one webhook call")
+    lane_in_flight_max: int = _setting(4, "webhook calls at a time for one recipient and channel")
+    delivery_in_flight_max: int = _setting(500, "webhook calls at a time in one worker")
+    retry_delays_s: str = _setting(
+        "0,1,2,4,8,15,60,120,300,600,1200,1800,3600", "waits between tries; the last repeats until the hold ends"
+    )
+    hold_s: float = _setting(14 * 86400.0, "how long an undeliverable copy is kept and tried")
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> "Settings":
+        """Read file and environment; overrides (command-line options) win over both.
+
+        Raises SettingsInvalid naming the setting, what it says and what is expected.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        path = environ.get("DIP_CONFIG")
+        if path:
+            values.update(_from_file(Path(path)))
+        known = {one.name: one for one in fields(cls)}
+        unknown = values.keys() - known.keys()
+        if unknown:
+            raise SettingsInvalid(f"{path}: unknown setting {sorted(unknown)[0]!r}; see docs/SETTINGS.md")
+        for name in known:
+            raw = environ.get(variable(name))
+            if raw is not None:
+                values[name] = raw
+        values.update({name: value for name, value in overrides.items() if value is not None})
+        return cls(**{name: _typed(name, known[name].type, value) for name, value in values.items()})
+
+    def kafka(self) -> dict[str, str]:
+        """Return the librdkafka settings every client of this process starts from."""
+        options = dict(
+            part.strip().split("=", 1) for part in self.kafka_options.split(";") if part.strip()
+        )
+        return {"bootstrap.servers": self.kafka_bootstrap, **options}
+
+    def retry_delays(self) -> tuple[float, ...]:
+        """Return the waits between tries in seconds."""
+        return tuple(float(part) for part in self.retry_delays_s.split(","))
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return _CUSTOMARY.get(name, f"DIP_{name.upper()}")
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsInvalid(f"DIP_CONFIG={path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsInvalid(f"DIP_CONFIG={path}: not TOML: {error}") from None
+
+
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
+
+
+def _typed(name: str, kind: Any, value: Any) -> Any:
+    """Turn text into the type of the field."""
+    try:
+        if kind is bool:
+            text = str(value).lower()
+            if text not in _TRUE | _FALSE:
+                raise ValueError
+            return text in _TRUE
+        return kind(value)
+    except ValueError:
+        raise SettingsInvalid(f"{variable(name)}={value!r}: expected {kind.__name__}") from None
