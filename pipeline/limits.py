@@ -20,3 +20,14 @@ assert MESSAGE_BYTES_MAX < RECORD_BYTES_MAX
 # --- Keeping (design.md 5, protocol.md 13) --------------------------------------------------------------
 RETENTION_DAYS = 14  # online retention of the published targets; the window in which a duplicate is known
 RETENTION_MARGIN_DAYS = 1  # a pointer into a topic must outlive the longest hold
+
+# --- The local stack (operations.md 4, 5) ---------------------------------------------------------------
+FETCH_THREADS = 16  # 91 small jars: the wait is round trips, not bytes; 13 s against 27 s with 8
+FETCH_TIMEOUT_S_MAX = 30  # one silent connection; a whole download may take longer
+FETCH_TRIES_MAX = 3  # a dropped connection in 92 downloads is not news
+STACK_START_S_MAX = 90  # ready in 4 s alone; a loaded 2-core machine that compiles meanwhile is slow
+STACK_START_TRIES_MAX = 3  # a free port can be taken between choosing and binding
+CHILD_STOP_S_MAX = 20  # an orderly broker shutdown takes 1-3 s; then it is killed, which it survives
+CHILD_RESTARTS_MAX = 5  # a process that crashes more often than this needs a human
+CHILD_RESTART_DELAYS_S = (0.5, 1, 2, 4, 8)
+assert len(CHILD_RESTART_DELAYS_S) == CHILD_RESTARTS_MAX
