@@ -31,3 +31,44 @@ CHILD_STOP_S_MAX = 20  # an orderly broker shutdown takes 1-3 s; then it is kill
 CHILD_RESTARTS_MAX = 5  # a process that crashes more often than this needs a human
 CHILD_RESTART_DELAYS_S = (0.5, 1, 2, 4, 8)
 assert len(CHILD_RESTART_DELAYS_S) == CHILD_RESTARTS_MAX
+
+# --- Delivery (delivery.md 4-6) -------------------------------------------------------------------------
+FULL_JITTER_S_MAX = 15.0  # up to here a wait is spread over its whole length; longer ones keep their order
+LATE_JITTER_SHARE = 0.2  # +-20 % of a long wait
+RETRY_AFTER_S_MAX = 3_600.0  # a 5xx asks for an hour at most: an outage is seldom known in advance
+RETRY_AFTER_THROTTLED_S_MAX = 36_000.0  # a 429 is a deliberate request
+SLOW_DELAY_S_MIN = 60.0  # a wrong set-up is mended by people, not by seconds
+DUE_S_MAX = RETRY_AFTER_THROTTLED_S_MAX  # no lane waits longer, whatever a row or a clock that jumped says
+ANSWER_TEXT_CHARS_MAX = 500  # of a recipient's words in audit and reports, as long as `help`
+ANSWER_BYTES_MAX = 65_536  # a StandardResponse for 100 messages is about 40 kB; beyond it the status decides
+ANSWER_HEADER_BYTES_MAX = 8_190  # one line or field of an answer's head; aiohttp's own default, said aloud
+BATCH_MESSAGES_MAX = 100  # of one POST: at 50 signing is 7 us a message; an answer stays under its cap
+BATCH_BYTES_MAX = 4_000_000  # of one POST: 4 Mbit/s carry it in the 10 s of a call; a larger copy goes alone
+DELIVERY_IDS_HEADER_CHARS_MAX = 4_000  # common servers take 8 kB of headers in all
+GATHER_S = 0.005  # a recipient of everything fills ten in 5 ms at the national peak
+LANE_COPIES_MAX = 1_000  # of one lane in memory: ten full arrays, 4.5 MB of consumption
+LANE_BYTES_MAX = 16_000_000  # the same for large messages; also four full arrays in flight
+LANES_BYTES_MAX = 256_000_000  # of all lanes in memory: what a worker of 1 GB can spare
+LANE_AGE_S_MAX = 5.0  # a copy that waited this long is parked: the window moves, a restart repeats little
+WINDOW_COPIES_MAX = 10_000  # unsettled copies of one partition; beyond it the oldest are parked
+WINDOW_BYTES_MAX = 64_000_000  # the same in bytes
+WINDOW_PARK_COPIES = 500  # parked at a time when a window is full: one transaction, not ten thousand
+REFILL_ROWS = 200  # rows read back at a time: two full arrays
+PROBE_ROWS = 10  # read for a probe: one is sent, the others tell whether holds have ended
+CLAIM_SCAN_ROWS = 1_000  # rows looked at between two breaths of the event loop when a partition is taken over
+LANE_TICK_S = 0.5  # how often ages and changed webhooks are looked at
+REREAD_S = 2.0  # wait after the topic could not be read for a refill
+RECORDS_READ_S_MAX = 10.0  # reading a refill back; then it is tried again
+RECORDS_SKIP_OFFSETS = 200  # a gap up to this is read through; a larger one is jumped over
+WEBHOOK_CONNECT_S_MAX = 3.0  # of which the socket has 2: a black hole costs 2 s, not 10
+WEBHOOK_SOCKET_S_MAX = 2.0
+SIGNING_THREADS = 2  # RSA-2048 takes 371 us; two cores
+assert BATCH_MESSAGES_MAX <= LANE_COPIES_MAX <= WINDOW_COPIES_MAX
+assert BATCH_BYTES_MAX <= LANE_BYTES_MAX <= WINDOW_BYTES_MAX <= LANES_BYTES_MAX
+assert MESSAGE_BYTES_MAX <= BATCH_BYTES_MAX
+
+# --- Verdicts (pipeline/catalogue) ----------------------------------------------------------------------
+VALUE_CHARS_SHOWN_MAX = 40  # of an offending value: enough to find it, and little of somebody's data
+ENUM_VALUES_SHOWN_MAX = 20  # the longest enumeration has 58 values; the fact tables have the rest
+NAME_CHARS_SHOWN_MAX = 100  # of an unknown name in a pointer; the longest known one has 57
+assert VALUE_CHARS_SHOWN_MAX < HELP_CHARS_MAX
