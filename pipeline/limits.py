@@ -25,6 +25,7 @@ RETENTION_MARGIN_DAYS = 1  # a pointer into a topic must outlive the longest hol
 FETCH_THREADS = 16  # 91 small jars: the wait is round trips, not bytes; 13 s against 27 s with 8
 FETCH_TIMEOUT_S_MAX = 30  # one silent connection; a whole download may take longer
 FETCH_TRIES_MAX = 3  # a dropped connection in 92 downloads is not news
+ENGINE_PING_S_MAX = 3  # a container engine on this machine answers in milliseconds; a dead socket must not hold us up
 STACK_START_S_MAX = 90  # ready in 4 s alone; a loaded 2-core machine that compiles meanwhile is slow
 STACK_START_TRIES_MAX = 3  # a free port can be taken between choosing and binding
 CHILD_STOP_S_MAX = 20  # an orderly broker shutdown takes 1-3 s; then it is killed, which it survives
@@ -72,3 +73,36 @@ VALUE_CHARS_SHOWN_MAX = 40  # of an offending value: enough to find it, and litt
 ENUM_VALUES_SHOWN_MAX = 20  # the longest enumeration has 58 values; the fact tables have the rest
 NAME_CHARS_SHOWN_MAX = 100  # of an unknown name in a pointer; the longest known one has 57
 assert VALUE_CHARS_SHOWN_MAX < HELP_CHARS_MAX
+
+# --- The engine (engine.md 2-5) -------------------------------------------------------------------------
+DEAD_LETTER_ERROR_CHARS_MAX = 500  # class and text of the error; the bytes are what a repair needs
+ROUND_REPLAYS_MAX = 5  # aborted transactions replayed from memory before everything is rebuilt
+RESETS_WITHOUT_PROGRESS_MAX = 8  # about two minutes of a dead broker; then a fresh process is the better try
+RESET_PAUSE_S = (0.2, 3.0)  # between resets: first, longest; doubles until a round succeeds
+RETRY_PAUSE_S = 0.2  # between repeats of a call that said "retriable"
+START_CALL_S_MAX = 5.0  # one question to a broker that may not be there yet; each failure is reported
+FENCE_POLL_S = 0.25  # how often the last stable offset is looked at while writing is held back
+FENCE_REPORT_S = 5.0  # how often a wait is put into the log
+FENCE_S_MAX = 60.0  # transaction timeout (10 s) + broker scan (2-10 s), three times over; then start over
+ADMIN_CALL_S_MAX = 10.0  # list_offsets and describe calls answer in milliseconds
+TRANSACTION_SCAN_S_MAX = 10.0  # the broker's default scan for timed-out transactions
+RECOVERY_CHUNK_RECORDS = 5_000  # one RocksDB write batch per shard and chunk: 0.5 MB of 100-byte rows
+RECOVERY_REPORT_S = 5.0  # how often a running or waiting recovery is put into the log
+RECOVERY_QUEUE_KBYTES = 65_536  # prefetched changelog: as much as a round may hold
+FETCH_QUEUE_KBYTES = 32_768  # prefetched input of one worker
+IDLE_POLL_S = 0.5  # a fetch without records returns after this, so that a stop is noticed
+SETTLEMENTS_PER_ROUND_MAX = 5_000  # settlements of one transaction; the rest wait for the next
+REVOKE_GRACE_S = 2.0  # lanes of a revoked partition stop within this (delivery.md 5)
+STOP_S_MAX = 25.0  # orderly shutdown; Kubernetes sends SIGKILL after 30 s by default
+STALL_S_MAX = 15.0  # lag and no record for this long: the consumer is rebuilt
+WATCH_S = 2.0  # how often the watchdog looks
+BATCH_S_MAX = 60.0  # an agent that works longer on one batch is reported as not alive
+BLOCK_CACHE_BYTES = 64 << 20  # one RocksDB block cache for all shards of a process
+WRITE_BUFFER_BYTES = 8 << 20  # per shard, at most two: 12 shards of two tables stay under 400 MB
+SHARD_TOUCH_S = 600.0  # how often an idle live shard notes that it is up to date
+assert TRANSACTION_SCAN_S_MAX < FENCE_S_MAX
+assert REVOKE_GRACE_S < STOP_S_MAX
+
+# --- Waiting for the outside ----------------------------------------------------------------------------
+REGISTRY_CALL_S_MAX = 5  # a registry call may happen inside a round, which holds every partition
+WAIT_MESSAGE_EVERY_S = 5.0  # often enough to show life, rarely enough to read

@@ -14,6 +14,7 @@ import fastavro
 SUBJECTS: Final = {
     "envelope/message": ("dip.inbound-value", "dip.validated-value"),
     "envelope/copy": ("dip.outbound-value", "dip.status-value"),
+    "envelope/registration": ("dip.registration-value",),
     "envelope/audit": ("dip.audit-value",),
     "reference/participant": ("dip.participants-value",),
     "table/appointments": ("dip-router-appointments-changelog-value",),

@@ -91,7 +91,7 @@ class Copy:
     """One message for one recipient (topics `dip.outbound` and `dip.status`).
 
     `body` is the finished egress object, the same bytes on every try. `channel` picks the webhook: the
-    interface, or `status`. `about` is the transaction that a status message reports on (else the own one).
+    interface, or `status`; `transaction_id` of a status message is that of the message it reports on.
     """
 
     delivery_id: DeliveryId
@@ -177,3 +177,26 @@ class AuditRecord:
     copies: tuple[AuditCopy, ...] = ()
     attempt: int | None = None
     error_class: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """A role slot of one MPAN held over `[valid_from, valid_to)`; no end means: until further notice."""
+
+    slot: str
+    holder: str
+    valid_from: datetime
+    valid_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """Appointments of one MPAN from a bulk load or a repair (topic `dip.registration`).
+
+    `source` names the load; a source that was applied before changes nothing.
+    """
+
+    mpan: Mpan
+    source: str
+    recorded_at: datetime
+    holdings: tuple[Holding, ...]

@@ -1,0 +1,86 @@
+"""The schema registry: registers our schemas at start, finds other writers' schemas by id."""
+
+import time
+from collections.abc import Callable
+
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry.error import SchemaRegistryError
+
+from pipeline import limits, schemas
+from pipeline.codec import Codec
+from pipeline.errors import RegistryUnavailable, SettingsInvalid
+
+_NOT_FOUND = 404
+_INCOMPATIBLE = 409
+_WAIT_S = 1.0
+
+
+class Registry:
+    """Implements `pipeline.ports.SchemaSource` over any Confluent-compatible registry."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._client = SchemaRegistryClient({"url": url, "timeout": limits.REGISTRY_CALL_S_MAX, "max.retries": 2})
+
+    def schema(self, schema_id: int) -> str:
+        """Return a schema's text; KeyError if the registry has none of that id."""
+        try:
+            return str(self._client.get_schema(schema_id).schema_str)
+        except SchemaRegistryError as error:
+            if error.http_status_code == _NOT_FOUND:
+                raise KeyError(schema_id) from None
+            raise RegistryUnavailable(f"schema registry {self.url}: {error}") from None
+        except Exception as error:
+            raise RegistryUnavailable(f"schema registry {self.url}: {error}") from None
+
+    def register(self) -> dict[str, int]:
+        """Register every schema under every subject and return name -> id.
+
+        Raises SettingsInvalid where the registry holds an incompatible version of a subject.
+        """
+        return {name: self._register(name, subjects) for name, subjects in schemas.SUBJECTS.items()}
+
+    def _register(self, name: str, subjects: tuple[str, ...]) -> int:
+        found = 0
+        for subject in subjects:
+            try:
+                found = self._client.register_schema(subject, Schema(schemas.text(name), "AVRO"))
+            except SchemaRegistryError as error:
+                if error.http_status_code == _INCOMPATIBLE:
+                    raise SettingsInvalid(
+                        f"schema registry {self.url}: subject {subject} holds a version that avro/{name}.avsc is not"
+                        f" compatible with ({error.error_message}); upgrade in the order docs/RUNBOOK.md gives"
+                    ) from None
+                raise
+        return found
+
+
+def connect(url: str, *, wait_s: float, say: Callable[[str], None] = lambda _: None) -> Codec:
+    """Wait for the registry, register our schemas, return the codec.
+
+    `say` gets a line every few seconds while the registry does not answer. Raises RegistryUnavailable after
+    `wait_s`.
+    """
+    registry = Registry(url)
+    deadline = time.monotonic() + wait_s
+    said = 0.0
+    while True:
+        try:
+            return Codec(registry.register(), registry)
+        except SettingsInvalid:
+            raise
+        except Exception as error:  # no common base: connection errors come from the HTTP library beneath
+            now = time.monotonic()
+            if now >= deadline:
+                raise RegistryUnavailable(
+                    f"schema registry {url} did not answer within {wait_s:.0f} s ({_short(error)});"
+                    " check SCHEMA_REGISTRY_URL and that it runs"
+                ) from None
+            if now - said >= limits.WAIT_MESSAGE_EVERY_S:
+                said = now
+                say(f"waiting for the schema registry at {url} ({_short(error)})")
+            time.sleep(_WAIT_S)
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:160]

@@ -1,0 +1,209 @@
+"""Bytes <-> domain values: Avro behind Confluent's frame (one zero byte, the schema's registry id, the datum).
+
+Writers use the schemas shipped with this code. Readers resolve whatever schema id a record names, so that a
+rolling upgrade can read both sides.
+"""
+
+import io
+import json
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, Final, TypeVar
+
+import fastavro
+
+from pipeline import schemas
+from pipeline.domain.envelope import (
+    Addressee,
+    AuditCopy,
+    AuditRecord,
+    Copy,
+    Encoding,
+    Holding,
+    Kind,
+    Message,
+    Reason,
+    Registration,
+    Stage,
+    Status,
+)
+from pipeline.domain.participants import ApiKey, Participant, RoleGrant, Webhook
+from pipeline.errors import UndecodableRecord
+from pipeline.ports import SchemaSource
+
+FRAME: Final = struct.Struct(">bI")
+_MAGIC = 0
+T = TypeVar("T")
+
+
+class Codec:
+    """Encodes and decodes every value that travels on a topic.
+
+    `ids` maps schema names (`envelope/message`) to registry ids; `source` finds writer schemas of other ids.
+    Decoding raises UndecodableRecord for bytes that are not such a record (the engine dead-letters them), and
+    lets RegistryUnavailable through (the worker stops: records cannot be read).
+    """
+
+    def __init__(self, ids: Mapping[str, int], source: SchemaSource) -> None:
+        self._frames = {name: FRAME.pack(_MAGIC, number) for name, number in ids.items()}
+        self._writers = {number: schemas.parsed(name) for name, number in ids.items()}
+        self._unknown: set[int] = set()
+        self._source = source
+
+    def encode_message(self, message: Message) -> bytes:
+        return self._write("envelope/message", _flat(message))
+
+    def decode_message(self, data: bytes) -> Message:
+        return self._build("envelope/message", data, _message)
+
+    def encode_copy(self, copy: Copy) -> bytes:
+        return self._write("envelope/copy", _flat(copy))
+
+    def decode_copy(self, data: bytes) -> Copy:
+        return self._build("envelope/copy", data, _copy)
+
+    def encode_audit(self, record: AuditRecord) -> bytes:
+        return self._write("envelope/audit", _audit_row(record))
+
+    def decode_audit(self, data: bytes) -> AuditRecord:
+        return self._build("envelope/audit", data, _audit)
+
+    def encode_registration(self, registration: Registration) -> bytes:
+        row = _flat(registration) | {"holdings": [_flat(one) for one in registration.holdings]}
+        return self._write("envelope/registration", row)
+
+    def decode_registration(self, data: bytes) -> Registration:
+        return self._build("envelope/registration", data, _registration)
+
+    def encode_participant(self, participant: Participant) -> bytes:
+        return self._write("reference/participant", _participant_row(participant))
+
+    def decode_participant(self, data: bytes) -> Participant:
+        return self._build("reference/participant", data, _participant)
+
+    def _write(self, name: str, row: dict[str, Any]) -> bytes:
+        out = io.BytesIO()
+        out.write(self._frames[name])
+        fastavro.schemaless_writer(out, schemas.parsed(name), row)
+        return out.getvalue()
+
+    def _build(self, name: str, data: bytes, build: Callable[[dict[str, Any]], T]) -> T:
+        row = self._read(name, data)
+        try:
+            return build(row)
+        except (TypeError, ValueError, KeyError) as error:
+            raise UndecodableRecord(f"not a {name} record: {error}") from None
+
+    def _read(self, name: str, data: bytes) -> dict[str, Any]:
+        if len(data) < FRAME.size or data[0] != _MAGIC:
+            raise UndecodableRecord("no Confluent frame: expected a zero byte and a four-byte schema id")
+        schema_id: int = FRAME.unpack_from(data)[1]
+        writer = self._writer(schema_id)
+        stream = io.BytesIO(data)
+        stream.seek(FRAME.size)
+        reader = schemas.parsed(name)
+        try:
+            # The common case, our own schema, needs no resolution.
+            row = fastavro.schemaless_reader(stream, writer, None if writer is reader else reader)
+        except Exception as error:  # fastavro raises whatever the bytes provoke: EOFError, IndexError, SchemaResolutionError, ...
+            raise UndecodableRecord(f"not a {name} record: {type(error).__name__}: {error}") from None
+        if stream.read(1):
+            raise UndecodableRecord(f"not a {name} record: bytes left over")
+        if not isinstance(row, dict):
+            raise UndecodableRecord(f"not a {name} record")
+        return row
+
+    def _writer(self, schema_id: int) -> Any:
+        if schema_id in self._writers:
+            return self._writers[schema_id]
+        if schema_id in self._unknown:  # asked once: a flood of bad records must not become a flood of requests
+            raise UndecodableRecord(f"unknown schema id {schema_id}")
+        try:
+            text = self._source.schema(schema_id)
+        except KeyError:
+            if len(self._unknown) < _UNKNOWN_IDS_MAX:
+                self._unknown.add(schema_id)
+            raise UndecodableRecord(f"unknown schema id {schema_id}") from None
+        self._writers[schema_id] = fastavro.parse_schema(json.loads(text))
+        return self._writers[schema_id]
+
+
+_UNKNOWN_IDS_MAX = 10_000  # a negative answer is remembered; beyond this somebody is guessing and memory comes first
+
+
+def _flat(value: Any) -> dict[str, Any]:
+    """Return a dataclass's fields as they are; StrEnums and NewTypes are strings already."""
+    return {name: getattr(value, name) for name in _names(type(value))}
+
+
+_NAMES: dict[type, tuple[str, ...]] = {}
+
+
+def _names(kind: type) -> tuple[str, ...]:
+    if kind not in _NAMES:
+        _NAMES[kind] = tuple(one.name for one in fields(kind))
+    return _NAMES[kind]
+
+
+def _message(row: dict[str, Any]) -> Message:
+    row["primary"] = tuple(row["primary"])
+    row["applicable"] = tuple(row["applicable"])
+    row["encoding"] = Encoding(row["encoding"])
+    return Message(**row)
+
+
+def _copy(row: dict[str, Any]) -> Copy:
+    row["encoding"] = Encoding(row["encoding"])
+    return Copy(**row)
+
+
+def _audit_row(record: AuditRecord) -> dict[str, Any]:
+    return _flat(record) | {
+        "addressees": [
+            {"recipient": one.recipient, "reasons": [_flat(reason) for reason in one.reasons]}
+            for one in record.addressees
+        ],
+        "copies": [_flat(one) for one in record.copies],
+    }
+
+
+def _audit(row: dict[str, Any]) -> AuditRecord:
+    row["stage"], row["status"] = Stage(row["stage"]), Status(row["status"])
+    row["addressees"] = tuple(
+        Addressee(recipient=one["recipient"], reasons=tuple(_reason(reason) for reason in one["reasons"]))
+        for one in row["addressees"]
+    )
+    row["copies"] = tuple(AuditCopy(**one) for one in row["copies"])
+    return AuditRecord(**row)
+
+
+def _reason(row: dict[str, Any]) -> Reason:
+    return Reason(**(row | {"kind": Kind(row["kind"]), "days": tuple(row["days"])}))
+
+
+def _registration(row: dict[str, Any]) -> Registration:
+    row["holdings"] = tuple(Holding(**one) for one in row["holdings"])
+    return Registration(**row)
+
+
+def _participant_row(participant: Participant) -> dict[str, Any]:
+    return _flat(participant) | {
+        "roles": [_flat(one) for one in participant.roles],
+        "api_keys": [_flat(one) for one in participant.api_keys],
+        "certificates": sorted(participant.certificates),
+        "connection_providers": sorted(participant.connection_providers),
+        "webhooks": [_flat(one) for one in participant.webhooks],
+    }
+
+
+def _participant(row: dict[str, Any]) -> Participant:
+    return Participant(
+        id=row["id"],
+        name=row["name"],
+        roles=tuple(RoleGrant(**one) for one in row["roles"]),
+        api_keys=tuple(ApiKey(**one) for one in row["api_keys"]),
+        certificates=frozenset(row["certificates"]),
+        connection_providers=frozenset(row["connection_providers"]),
+        webhooks=tuple(Webhook(**one) for one in row["webhooks"]),
+    )
