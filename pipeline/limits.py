@@ -76,6 +76,7 @@ assert VALUE_CHARS_SHOWN_MAX < HELP_CHARS_MAX
 
 # --- The engine (engine.md 2-5) -------------------------------------------------------------------------
 DEAD_LETTER_ERROR_CHARS_MAX = 500  # class and text of the error; the bytes are what a repair needs
+RECORD_OVERHEAD_BYTES = 65_536  # key, headers and framing of a record beside its value
 ROUND_REPLAYS_MAX = 5  # aborted transactions replayed from memory before everything is rebuilt
 RESETS_WITHOUT_PROGRESS_MAX = 8  # about two minutes of a dead broker; then a fresh process is the better try
 RESET_PAUSE_S = (0.2, 3.0)  # between resets: first, longest; doubles until a round succeeds

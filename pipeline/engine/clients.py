@@ -1,0 +1,105 @@
+"""The Kafka clients of one worker, and how they are configured."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, Producer
+
+from pipeline import limits
+from pipeline.engine.hand import detach
+from pipeline.engine.values import EngineSettings
+
+log = logging.getLogger(__name__)
+
+TRANSACTION_LOST = frozenset({
+    KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.FENCED_INSTANCE_ID,
+    KafkaError.REBALANCE_IN_PROGRESS, KafkaError.STALE_MEMBER_EPOCH, KafkaError.FENCED_MEMBER_EPOCH,
+    KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError._STATE,  # noqa: SLF001  # the client's names
+})  # fmt: skip
+"""Errors of a transaction after which membership or producer is gone: nothing to replay, start over."""
+
+CONNECTION_LOST = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._FATAL})  # noqa: SLF001
+"""Errors that say a broker went away: writing stops until the id was initialised again and the fence passed."""
+
+
+def base_settings(settings: EngineSettings) -> dict[str, Any]:
+    """Return what every client of the worker shares."""
+    return {"bootstrap.servers": settings.bootstrap, "socket.keepalive.enable": True, **settings.kafka}
+
+
+def producer_settings(settings: EngineSettings, transactional_id: str) -> dict[str, Any]:
+    """Return the producer's configuration."""
+    return {
+        **base_settings(settings),
+        "transactional.id": transactional_id,
+        "transaction.timeout.ms": int(settings.transaction_timeout_s * 1000),
+        "partitioner": "murmur2",  # as Java, aiokafka and Faust: co-partitioning depends on it
+        "linger.ms": 2,
+        "queue.buffering.max.messages": 500_000,
+        "message.max.bytes": limits.RECORD_BYTES_MAX + limits.RECORD_OVERHEAD_BYTES,
+        "connections.max.idle.ms": 0,  # an idle close would look like a broker that went away
+        **settings.producer,
+    }
+
+
+def consumer_settings(settings: EngineSettings, group: str) -> dict[str, Any]:
+    """Return the consumer's configuration: KIP-848 with the range assignor keeps co-partitioned topics together."""
+    static = {"group.instance.id": f"{group}-{settings.instance}"} if settings.static_membership else {}
+    return {
+        **base_settings(settings),
+        "group.id": group,
+        "group.protocol": "consumer",
+        "group.remote.assignor": "range",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,  # tells a caught-up partition from a stuck one
+        "isolation.level": "read_committed",
+        "auto.offset.reset": "earliest",
+        "fetch.wait.max.ms": 100,
+        "queued.max.messages.kbytes": limits.FETCH_QUEUE_KBYTES,
+        "connections.max.idle.ms": 0,
+        **static,
+    }
+
+
+class Trouble:
+    """Collects what a client reports about itself outside of calls."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+
+    def on_error(self, error: Any) -> None:
+        """Error callback of a client (called inside of its poll, flush and consume calls)."""
+        if error.code() in CONNECTION_LOST or error.fatal():
+            self.reason = self.reason or str(error)
+        else:
+            log.info("kafka: %s", error)
+
+
+@dataclass(slots=True)
+class Clients:
+    """Producer and consumer of one session. Both are dropped together; neither is ever mended."""
+
+    producer: Any
+    consumer: Any
+    trouble: Trouble
+    known_topics: frozenset[str] = frozenset()
+
+    @classmethod
+    def create(cls, settings: EngineSettings, group: str, transactional_id: str) -> "Clients":
+        """Create both clients; nothing is sent yet."""
+        trouble = Trouble()
+        producer = Producer({**producer_settings(settings, transactional_id), "error_cb": trouble.on_error})
+        consumer = Consumer(consumer_settings(settings, group))
+        return cls(producer=producer, consumer=consumer, trouble=trouble)
+
+    def abandon_producer(self) -> None:
+        """Destroy the producer in a thread of its own: a stuck destroy must not hold the engine."""
+        held, self.producer = [self.producer], None
+        if held[0] is not None:
+            held[0].purge(in_queue=True, in_flight=True, blocking=False)
+            detach("destroy-producer", held.clear)
+
+
+Metadata = Mapping[str, tuple[int, int]]

@@ -1,0 +1,159 @@
+"""One partition of one table: RocksDB holds what is committed, overlays hold what is not."""
+
+import json
+import shutil
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, ReadOptions, WriteBatch
+
+from pipeline import limits
+from pipeline.engine.errors import ShardClosed
+
+_MARK = b"\x00"  # no table key begins with a zero byte alone: see _row
+_ROW = b"\x01"
+
+_cache: Any = None
+
+
+def _options() -> Any:
+    """Return the options of every shard; stated in full, since RocksDB forgets them on re-open."""
+    global _cache  # noqa: PLW0603  # one block cache for every shard of the process
+    if _cache is None:
+        _cache = Cache(limits.BLOCK_CACHE_BYTES)
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(limits.WRITE_BUFFER_BYTES)
+    options.set_max_write_buffer_number(2)
+    blocks = BlockBasedOptions()
+    blocks.set_block_cache(_cache)
+    blocks.set_bloom_filter(10, False)
+    options.set_block_based_table_factory(blocks)
+    return options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """How far a shard's store is, and of which changelog; written in one batch with the rows it vouches for."""
+
+    offset: int = 0
+    at_s: float = 0.0
+    topic_id: str = ""
+
+
+class Shard:
+    """One table's rows of one partition.
+
+    Reads see the batch's writes, then those of the round's earlier batches, then what is committed. The store is
+    never ahead of Kafka: `apply` is called only with changes that are in the changelog, together with its offset.
+    """
+
+    __slots__ = ("_db", "_lock", "_path", "batch", "changelog", "delivered_offset", "mark", "partition",
+                 "recovered", "round", "table", "target")  # fmt: skip
+
+    def __init__(self, *, table: str, changelog: str, partition: int, path: Path) -> None:
+        self.table = table
+        self.changelog = changelog
+        self.partition = partition
+        self.batch: dict[bytes, bytes | None] = {}
+        self.round: dict[bytes, bytes | None] = {}
+        self.delivered_offset: int | None = None
+        self.target = 0
+        self.recovered = False
+        self._path = path
+        self._lock = threading.Lock()
+        self._db: Any = None
+        self._open()
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = Rdict(str(self._path), _options())
+        raw = self._db.get(_MARK)
+        self.mark = Mark(**json.loads(raw)) if raw else Mark()
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value as the running batch sees it."""
+        if key in self.batch:
+            return self.batch[key]
+        if key in self.round:
+            return self.round[key]
+        return self.committed(key)
+
+    def committed(self, key: bytes) -> bytes | None:
+        """Return the committed value."""
+        return self._db.get(_ROW + key)  # type: ignore[no-any-return]  # raw mode stores bytes
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield committed rows whose key begins with `prefix`, in key order."""
+        options = ReadOptions()
+        first = _ROW + prefix
+        for key, value in self._db.items(from_key=first, read_opt=options):
+            if not key.startswith(first):
+                return
+            yield key[1:], value
+
+    def keep(self) -> None:
+        """The batch ended well: its writes join the round."""
+        self.round.update(self.batch)
+        self.batch.clear()
+
+    def drop(self) -> None:
+        """The batch failed: forget its writes."""
+        self.batch.clear()
+
+    def discard(self) -> None:
+        """Forget everything that is not committed."""
+        self.batch.clear()
+        self.round.clear()
+        self.delivered_offset = None
+
+    def delivered(self, error: Any, message: Any) -> None:
+        """Delivery report of the round's last changelog record."""
+        if error is None:
+            self.delivered_offset = message.offset() + 1
+
+    def apply(self, changes: Iterable[tuple[bytes, bytes | None]], *, offset: int, at_s: float) -> None:
+        """Write committed changes and the changelog offset after them, atomically.
+
+        Raises ShardClosed if the shard went away meanwhile.
+        """
+        mark = Mark(offset=offset, at_s=at_s, topic_id=self.mark.topic_id)
+        self._write(changes, mark)
+
+    def touch(self, *, at_s: float, topic_id: str | None = None) -> None:
+        """Note that the store is up to date at this time, and of which topic."""
+        self._write((), Mark(offset=self.mark.offset, at_s=at_s, topic_id=topic_id or self.mark.topic_id))
+
+    def _write(self, changes: Iterable[tuple[bytes, bytes | None]], mark: Mark) -> None:
+        batch = WriteBatch(raw_mode=True)
+        for key, value in changes:
+            if value is None:
+                batch.delete(_ROW + key)
+            else:
+                batch.put(_ROW + key, value)
+        fields: Mapping[str, Any] = {"offset": mark.offset, "at_s": mark.at_s, "topic_id": mark.topic_id}
+        batch.put(_MARK, json.dumps(fields).encode())
+        with self._lock:
+            if self._db is None:
+                raise ShardClosed(f"{self.changelog}[{self.partition}]")
+            self._db.write(batch)
+            self.mark = mark
+
+    def wipe(self) -> None:
+        """Forget the store on disk: it must be rebuilt from the changelog."""
+        with self._lock:
+            if self._db is None:
+                raise ShardClosed(f"{self.changelog}[{self.partition}]")
+            self._db.close()
+            shutil.rmtree(self._path)
+            self._open()
+
+    def close(self) -> None:
+        """Close the store; later writes raise ShardClosed."""
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
