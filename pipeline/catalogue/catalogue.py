@@ -1,0 +1,191 @@
+"""The catalogue: all interface facts as one value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipeline.catalogue.appointments import DatePath, Effect, load_date_paths, load_effects
+from pipeline.catalogue.casing import Canonical, find_name
+from pipeline.catalogue.channels import Channel, load_channels
+from pipeline.catalogue.explanation import MISSING, Place, Problem, problem, shown
+from pipeline.catalogue.facts import fingerprint, load_items
+from pipeline.catalogue.shapes import load_blocks, load_messages
+from pipeline.catalogue.validator import CompiledShape, PairValidator
+from pipeline.domain.identifiers import EventCode, InterfaceId
+from pipeline.domain.rejections import Code
+from pipeline.limits import PROBLEMS_PER_MESSAGE_MAX
+
+Pair = tuple[InterfaceId, EventCode]
+
+_TO_S0 = ("payload", "CommonBlock", "S0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the facts say of one message.
+
+    `interface` and `event` are what S0 names, as far as it names something known. `rewritten` is the message
+    with the specification's letter case where the sender's differs, else None: the sender's bytes can travel
+    as they are. Pointers use the specification's names.
+    """
+
+    problems: tuple[Problem, ...] = ()
+    interface: InterfaceId | None = None
+    event: EventCode | None = None
+    rewritten: object | None = None
+
+    @property
+    def valid(self) -> bool:
+        return not self.problems
+
+    @property
+    def code(self) -> Code | None:
+        """Return the code of the first problem; None for a valid message."""
+        return self.problems[0].code if self.problems else None
+
+    @property
+    def exact_case(self) -> bool:
+        return self.rewritten is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """Validators, channels, routing, appointment effects and applicable dates.
+
+    `fingerprint` names the facts it was compiled from. Load it once per process and pass it on.
+    """
+
+    fingerprint: str
+    channels: Mapping[InterfaceId, Channel] = field(repr=False)
+    pairs: Mapping[Pair, PairValidator] = field(repr=False)
+    _effects: Mapping[Pair, tuple[Effect, ...]] = field(repr=False)
+    _date_paths: Mapping[Pair, tuple[DatePath, ...]] = field(repr=False)
+
+    def pair(self, interface: InterfaceId, event: EventCode) -> PairValidator:
+        """Return the validator of a pair; KeyError for one that does not exist."""
+        return self.pairs[interface, event]
+
+    def effects(self, interface: InterfaceId, event: EventCode) -> tuple[Effect, ...]:
+        """Return what messages of a pair do to the addressing table; most do nothing."""
+        return self._effects.get((interface, event), ())
+
+    def date_paths(self, interface: InterfaceId, event: EventCode) -> tuple[DatePath, ...]:
+        """Return where messages of a pair name the days they are about; nowhere means the time of receipt."""
+        return self._date_paths.get((interface, event), ())
+
+    def canonical(self, message: object, interface: InterfaceId, event: EventCode) -> Canonical:
+        """Return a message with the specification's letter case in all names; KeyError: unknown pair."""
+        return self.pairs[interface, event].canonical(message)
+
+    def check(
+        self, message: object, *, channel: InterfaceId | None = None, limit: int = PROBLEMS_PER_MESSAGE_MAX
+    ) -> Verdict:
+        """Judge a message by the pair its S0 names. `channel` is where it was submitted, if anywhere.
+
+        An interface that is unknown, has no schema or is not the channel's is MSG1002; everything else,
+        an unknown event included, is MSG1001.
+        """
+        pair = self._named_pair(message)
+        if pair is not None and channel in {None, pair.interface} and pair.is_exact(message):
+            return Verdict(interface=pair.interface, event=pair.event)
+        return self._explained(message, channel, limit)
+
+    def _named_pair(self, message: object) -> PairValidator | None:
+        """Find the pair by exact names: the hot path."""
+        try:
+            header = message["payload"]["CommonBlock"]["S0"]  # type: ignore[index] # whatever else it is, is caught
+            event = header["eventCode"]
+            return (
+                self.pairs.get((header["interfaceID"], event[1:-1]))
+                if event[0] == "[" and event[-1] == "]"
+                else None
+            )
+        except (KeyError, TypeError, IndexError):
+            return None
+
+    def _explained(self, message: object, channel: InterfaceId | None, limit: int) -> Verdict:
+        """Judge a message that is not plainly valid: any letter case, and every problem with its place."""
+        interface, refusal = self._interface(message, channel)
+        if interface is None or refusal is not None:
+            return Verdict(problems=_some(refusal), interface=interface)
+        event, refusal = self._event(message, interface)
+        if event is None:
+            return Verdict(problems=_some(refusal), interface=interface)
+        pair = self.pairs[interface, event]
+        named = pair.canonical(message)
+        return Verdict(
+            problems=(named.clashes or pair.problems(named.message, limit))[:limit],
+            interface=interface,
+            event=event,
+            rewritten=named.message if named.renamed else None,
+        )
+
+    def _interface(
+        self, message: object, channel: InterfaceId | None
+    ) -> tuple[InterfaceId | None, Problem | None]:
+        found = _header(message, "interfaceID")
+        if isinstance(found, Problem):
+            return None, found
+        place = (*_TO_S0, "interfaceID")
+        if found not in self.channels:
+            return None, problem(
+                place, f"{shown(found)} is no interface with a published schema", Code.INTERFACE
+            )
+        interface = InterfaceId(found)
+        if channel is not None and interface != channel:
+            text = f"{shown(found)} does not belong on channel {channel}"
+            return interface, problem(place, text, Code.INTERFACE)
+        return interface, None
+
+    def _event(self, message: object, interface: InterfaceId) -> tuple[EventCode | None, Problem | None]:
+        found = _header(message, "eventCode")
+        if isinstance(found, Problem):
+            return None, found
+        events = self.channels[interface].events
+        event = EventCode(found[1:-1])
+        if found != f"[{event}]" or event not in events:
+            known = ", ".join(f"[{event}]" for event in events)
+            return None, problem(
+                (*_TO_S0, "eventCode"), f"{shown(found)} is no event of {interface}: expected {known}"
+            )
+        return event, None
+
+
+def _header(message: object, name: str) -> str | Problem:
+    """Return a text of S0 by its name in any letter case, or what keeps it from being found."""
+    value: object = message
+    place: Place = ()
+    for step in (*_TO_S0, name):
+        if not isinstance(value, Mapping):
+            return problem(place, f"{shown(value)} does not fit: expected an object")
+        place = (*place, step)
+        key = find_name(value, step)
+        if key is None:
+            return problem(place, MISSING)
+        value = value[key]
+    if not isinstance(value, str):
+        return problem(place, f"{shown(value)} does not fit: expected text")
+    return value
+
+
+def load_catalogue(*, versions_accepted: tuple[str, ...] = ()) -> Catalogue:
+    """Compile the fact tables of the package (some 20 ms); schemas are compiled when first used.
+
+    `versions_accepted` are schema versions that coexist with the published one.
+    """
+    shapes = load_messages(load_blocks(load_items()), versions_accepted)
+    compiled: dict[tuple[InterfaceId, str], CompiledShape] = {}
+    pairs = {}
+    for pair, shape in shapes.items():
+        key = (shape.interface, shape.variant)
+        pairs[pair] = PairValidator(shape=shape, compiled=compiled.setdefault(key, CompiledShape(shape.root)))
+    return Catalogue(
+        fingerprint=fingerprint(*versions_accepted),
+        channels=load_channels(),
+        pairs=pairs,
+        _effects=load_effects(shapes),
+        _date_paths=load_date_paths(shapes),
+    )
+
+
+def _some(refusal: Problem | None) -> tuple[Problem, ...]:
+    return () if refusal is None else (refusal,)

@@ -1,0 +1,68 @@
+"""Field paths such as `CustomBlock.B920List[].settlementDay.settlementDayDate`, below `payload`.
+
+`[]` after a name means every element of that array. Fact tables write paths as text; messages are walked by
+the compiled form.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NewType
+
+from pipeline.catalogue.shapes import Listing, Record, Scalar, Shape
+
+Step = NewType("Step", str)
+EACH = Step("[]")
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A compiled path. `text` is how the tables write it."""
+
+    text: str
+    steps: tuple[Step, ...]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def parse_path(text: str) -> Path:
+    """Compile a path written below `payload`."""
+    steps = [Step("payload")]
+    for part in text.split("."):
+        name = part.removesuffix("[]")
+        steps.append(Step(name))
+        if name != part:
+            steps.append(EACH)
+    return Path(text=text, steps=tuple(steps))
+
+
+def values(message: object, path: Path) -> list[object]:
+    """Return the values a message holds at a path, in order; null is a value, a missing field is none.
+
+    Names must have the specification's letter case. What does not have the path's shape holds nothing.
+    """
+    return list(_values(message, path.steps))
+
+
+def _values(value: object, steps: Sequence[Step]) -> Iterator[object]:
+    if not steps:
+        yield value
+    elif steps[0] is EACH:
+        if isinstance(value, list):
+            for element in value:
+                yield from _values(element, steps[1:])
+    elif isinstance(value, Mapping) and steps[0] in value:
+        yield from _values(value[steps[0]], steps[1:])
+
+
+def leads_to_scalar(shape: Shape, path: Path) -> bool:
+    """Tell whether a path names a scalar field of a shape: how the tables are checked against each other."""
+    for step in path.steps:
+        match shape:
+            case Listing() if step is EACH:
+                shape = shape.element
+            case Record() if step in shape.members:
+                shape = shape.members[step].shape
+            case _:
+                return False
+    return isinstance(shape, Scalar)
