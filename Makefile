@@ -1,0 +1,57 @@
+# Thin: every target calls a tool that also works by itself. `make` alone prints this list.
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help setup demo test lint format unit integration chaos up bench wheel clean
+
+help: ## print this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY) ## make .venv and install everything into it (Python 3.11 is the only prerequisite)
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "make: Python 3.11 is needed; $(PYTHON) is another. Try: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "setting up .venv (once; again only when pyproject.toml changes)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $@
+
+demo: $(READY) ## start everything, simulate a market day, close the ledger
+	@$(BIN)/dip demo
+
+test: lint ## every check: lint, types, import contracts, unit, property, contract, simulation, integration
+	@$(BIN)/pytest -m "not chaos"
+
+lint: $(READY) ## ruff, format, types, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: $(READY) ## let ruff write the format and the fixes it is sure of
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+unit: $(READY) ## the checks that need no broker (seconds)
+	@$(BIN)/pytest -q -m "not chaos and not kafka"
+
+integration: $(READY) ## the checks on real Kafka
+	@$(BIN)/pytest -m "kafka and not chaos"
+
+chaos: $(READY) ## the full fault counts on real Kafka (about an hour)
+	@$(BIN)/pytest -m chaos tests/chaos
+
+up: $(READY) ## start the local stack and the router, leave them running
+	@$(BIN)/dip up
+
+bench: $(READY) ## measure the engine beside a plain loop and stock faust-streaming
+	@$(BIN)/dip bench engine
+
+wheel: $(READY) ## build the wheel into dist/
+	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean: ## forget local state, caches and the environment
+	@rm -rf .venv var dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
