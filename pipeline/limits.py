@@ -16,6 +16,10 @@ MESSAGE_BYTES_MAX = 2_000_000  # IF-021 with its 200 days is 0.75 MB; a Kafka re
 JSON_DEPTH_MAX = 32  # the deepest published message has 9 levels
 RECORD_BYTES_MAX = 4_000_000  # message.max.bytes of our topics and clients: egress adds D0 and A0
 assert MESSAGE_BYTES_MAX < RECORD_BYTES_MAX
+RSA_BITS_MIN = 2048  # what the DIP rules ask of signing certificates; shorter ones can be broken
+CERTIFICATES_CACHED_MAX = 1_024  # parsed by header text (12 us saved a request); the market has a few hundred
+CERTIFICATE_CHAIN_MAX = 4  # leaf, two intermediates, root: nobody publishes more
+HASH_HINT_BYTES_MAX = 1_000_000  # a better error text is not worth hashing a huge refused body three more times
 
 # --- Keeping (design.md 5, protocol.md 13) --------------------------------------------------------------
 RETENTION_DAYS = 14  # online retention of the published targets; the window in which a duplicate is known
@@ -107,3 +111,8 @@ assert REVOKE_GRACE_S < STOP_S_MAX
 # --- Waiting for the outside ----------------------------------------------------------------------------
 REGISTRY_CALL_S_MAX = 5  # a registry call may happen inside a round, which holds every partition
 WAIT_MESSAGE_EVERY_S = 5.0  # often enough to show life, rarely enough to read
+
+# --- Routing --------------------------------------------------------------------------------------------
+APPLICABLE_DAYS_MAX = 1_500  # an amendment may reach back over the longest settlement window (28 months), and some
+OUTBOUND_SHARDS_MAX = 1  # partitions one recipient's copies spread over by MPAN; one lane lives in one place
+STATUS_SOURCE_CHARS_MAX = 80  # of a report's origin inside its delivery id

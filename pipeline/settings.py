@@ -33,6 +33,8 @@ class Settings:
     schema_registry_url: str = _setting("", "Confluent-compatible schema registry; empty: as the broker")
     state_dir: str = _setting("var", "where local state, table stores and logs live")
     cache_dir: str = _setting("", "where downloads of the local stack are kept; empty: the user's cache folder")
+    maven_mirror: str = _setting("", "Maven repository the local stack's jars come from; empty: the client's default")
+    stack_rung: str = _setting("", "only this way to a local broker and registry: container or process; empty: what works")
     start_wait_s: float = _setting(60.0, "how long a process waits for Kafka and the registry at its start")
 
     # Topics

@@ -1,13 +1,12 @@
 """The local broker's settings: one KRaft node of Kafka 4.0.2 on loopback. Pure; `broker.py` runs it."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from pipeline import limits
 from pipeline.localstack.java import SMALL_JVM
-from pipeline.localstack.ports import LOOPBACK
+from pipeline.localstack.ports import LOOPBACK, Ports
 
 
 class BrokerProfile(StrEnum):
@@ -63,25 +62,12 @@ _COMMON: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokerPorts:
-    """Where clients and the controller quorum (of one) connect."""
-
-    client: int
-    controller: int
-
-    @property
-    def bootstrap(self) -> str:
-        """Return the address for clients."""
-        return f"{LOOPBACK}:{self.client}"
-
-
-def properties(profile: BrokerProfile, ports: BrokerPorts, data: Path) -> dict[str, str]:
+def properties(profile: BrokerProfile, ports: Ports, data: Path | str) -> dict[str, str]:
     """Return the broker's settings."""
     own = {
-        "listeners": f"CLIENT://{LOOPBACK}:{ports.client},CONTROLLER://{LOOPBACK}:{ports.controller}",
-        "advertised.listeners": f"CLIENT://{ports.bootstrap}",
-        "controller.quorum.voters": f"1@{LOOPBACK}:{ports.controller}",
+        "listeners": f"CLIENT://{LOOPBACK}:{ports.client},CONTROLLER://{LOOPBACK}:{ports.control}",
+        "advertised.listeners": f"CLIENT://{ports.address}",
+        "controller.quorum.voters": f"1@{LOOPBACK}:{ports.control}",
         "log.dirs": str(data),
     }
     return _COMMON | (_SMALL_ONLY if profile is BrokerProfile.SMALL else {}) | own

@@ -2,6 +2,7 @@
 
 import logging
 import uuid
+from collections.abc import Mapping
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -18,10 +19,10 @@ _QUIET.propagate = False
 _QUIET.addHandler(logging.NullHandler())
 
 
-def answers(bootstrap: str) -> bool:
-    """Return whether a metadata call succeeds and names at least one broker."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "socket.timeout.ms": 1000}, logger=_QUIET)
+def answers(client: Mapping[str, str]) -> bool:
+    """Return whether a metadata call with these librdkafka settings names at least one broker."""
     try:
+        admin = AdminClient({**client, "log_level": 0, "socket.timeout.ms": 1000}, logger=_QUIET)
         return bool(admin.list_topics(timeout=_CALL_S_MAX).brokers)
     except KafkaException:
         return False

@@ -33,6 +33,10 @@ class AlreadyRunning(LocalStackError):
     """Another process owns this state directory. Use what it runs, or stop it first."""
 
 
+class Interrupted(LocalStackError):
+    """The start was called off from outside; what it had started is being stopped."""
+
+
 def log_tail(path: Path, *, lines_max: int = 12, bytes_max: int = 16_384) -> str:
     """Return the last lines of a log, indented, or say that it is empty."""
     try:

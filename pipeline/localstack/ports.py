@@ -2,6 +2,7 @@
 
 import random
 import socket
+from dataclasses import dataclass
 from typing import Final
 
 from pipeline.localstack.errors import PortTaken
@@ -12,6 +13,23 @@ LOOPBACK: Final = "127.0.0.1"
 # port the kernel would sooner or later connect one of them to itself, and the broker could never bind again.
 _FIRST, _LAST = 20_000, 31_999
 _TRIES_MAX = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Where clients connect, and where the server's own side (controller, management) listens."""
+
+    client: int
+    control: int
+
+    @property
+    def address(self) -> str:
+        """Return host:port for clients."""
+        return f"{LOOPBACK}:{self.client}"
+
+    def taken(self) -> tuple[int, ...]:
+        """Return those of the two that somebody holds now."""
+        return tuple(port for port in (self.client, self.control) if not is_free(port))
 
 
 def is_free(port: int) -> bool:
@@ -35,3 +53,11 @@ def free_ports(count: int) -> tuple[int, ...]:
         if len(found) == count:
             return tuple(found)
     raise PortTaken(f"no {count} free ports between {_FIRST} and {_LAST} on {LOOPBACK}: end what holds them")
+
+
+def choose(preferred: Ports | None) -> Ports:
+    """Return the preferred ports when both are free, else any two that are."""
+    if preferred is not None and not preferred.taken():
+        return preferred
+    client, control = free_ports(2)
+    return Ports(client=client, control=control)

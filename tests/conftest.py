@@ -1,0 +1,123 @@
+"""Real Kafka and a real registry for the tests: one shared stack, and private brokers to be hurt."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pipeline.errors import RouterError
+from pipeline.localstack import (
+    Broker,
+    BrokerProfile,
+    LocalStack,
+    Progress,
+    default_cache,
+    kafka_home,
+    options_from,
+)
+from pipeline.localstack.ports import free_ports
+from pipeline.settings import Settings
+
+IN_CI = os.environ.get("CI", "").lower() == "true"
+
+
+class _Session:
+    """The stack of this test session, started by the first test that needs it."""
+
+    def __init__(self) -> None:
+        self.stack: LocalStack | None = None
+        self.failure: str | None = None
+        self.told: set[str] = set()
+
+    def tell(self, progress: Progress) -> None:
+        """Say on the terminal what a first run waits for: fetching takes a while."""
+        if progress.total > 1 and progress.what not in self.told:
+            self.told.add(progress.what)
+            print(f"\nlocal stack: fetching {progress.what} ({progress.total} files, once)", flush=True)
+
+    def start(self, state_dir: Path) -> LocalStack:
+        if self.failure is not None:
+            _give_up(self.failure)
+        if self.stack is None:
+            settings = Settings.load(state_dir=str(state_dir))
+            stack = LocalStack(options_from(settings), fresh=True, notify=self.tell)
+            try:
+                stack.start()
+            except RouterError as error:
+                self.failure = str(error)
+                _give_up(self.failure)
+            self.stack = stack
+        return self.stack
+
+
+def _give_up(reason: str) -> None:
+    """In CI a missing broker is a failure; elsewhere the skip is loud and says why."""
+    if IN_CI:
+        pytest.fail(f"no local stack, and CI=true makes that a failure: {reason}", pytrace=False)
+    pytest.skip(f"NO KAFKA: {reason}")
+
+
+_SESSION = pytest.StashKey[_Session]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_SESSION] = _Session()
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say which way to a broker this run will try; the summary says which one it used."""
+    del config
+    settings = Settings.load()
+    given = settings.kafka_bootstrap or "no KAFKA_BOOTSTRAP: container engine, else child processes"
+    return f"local stack: {given} (started by the first test that needs it; CI={str(IN_CI).lower()})"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    session = config.stash[_SESSION]
+    if session.stack is not None:
+        rungs = ", ".join(f"{name}: {rung}" for name, rung in session.stack.rungs.items())
+        terminalreporter.write_line(f"local stack used: {rungs}")
+    elif session.failure is not None:
+        terminalreporter.write_line(f"local stack: NONE. {session.failure}", red=True, bold=True)
+
+
+@pytest.fixture(scope="session")
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """The session's broker and registry: `.bootstrap`, `.registry_url`. Isolate by unique topic names (`prefix`)."""
+    session = request.config.stash[_SESSION]
+    yield session.start(tmp_path_factory.mktemp("stack"))
+    if session.stack is not None:
+        session.stack.kill()
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A name that no other test uses, for topics, groups, subjects and application ids."""
+    return f"t{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture
+def private_broker(tmp_path: Path) -> Iterator[Callable[..., Broker]]:
+    """Make brokers that a test may freeze, kill and restart: `broker = private_broker()`; already started."""
+    made: list[Broker] = []
+
+    def make(name: str = "broker", *, profile: BrokerProfile = BrokerProfile.SMALL) -> Broker:
+        try:
+            home = kafka_home(default_cache(Settings.load()))
+        except RouterError as error:
+            _give_up(str(error))
+        broker = Broker(home, directory=tmp_path / name, log=tmp_path / f"{name}.log", profile=profile)
+        made.append(broker)
+        broker.start()
+        return broker
+
+    yield make
+    for broker in made:
+        broker.kill()
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Give ports of 127.0.0.1 that nobody holds."""
+    return lambda: free_ports(1)[0]
