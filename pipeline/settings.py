@@ -49,6 +49,7 @@ class Settings:
     round_records_max: int = _setting(1000, "records of one transaction round")
     round_linger_s: float = _setting(0.02, "how long a round gathers records after its first")
     transaction_timeout_s: float = _setting(10.0, "Kafka transaction timeout; how long a dead worker can block readers")
+    crash_at: str = _setting("", "fault tests only: kill -9 at a named point of a round, as point:count")
     static_membership: bool = _setting(False, "group.instance.id from `instance`: rolling restarts without rebalance")
 
     # The entrance
@@ -118,6 +119,11 @@ class Settings:
 def variable(name: str) -> str:
     """Return the environment variable of a setting."""
     return _CUSTOMARY.get(name, f"DIP_{name.upper()}")
+
+
+def put(**values: Any) -> None:
+    """Set variables of this process and its children; None leaves a setting as it is."""
+    os.environ.update({variable(name): str(value) for name, value in values.items() if value is not None})
 
 
 def _from_file(path: Path) -> dict[str, Any]:

@@ -1,0 +1,137 @@
+"""Composition of the two workers: which step reads which topic, with which tables. Reads as the pipeline.
+
+Nothing is made at import; `agents.worker_router` and `agents.worker_delivery` hold the apps that Faust's command
+line finds.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial, update_wrapper
+from pathlib import Path
+from typing import Any
+
+from agents.addressing import Addressing, Loading
+from agents.health import add_health_pages
+from agents.loop import Step, drive
+from agents.reporting import Reporting
+from agents.validation import Validation
+from pipeline import topics
+from pipeline.catalogue import Catalogue
+from pipeline.codec import Codec
+from pipeline.engine import App, EngineSettings
+from pipeline.ports import Clock, ParticipantSource
+from pipeline.settings import Settings
+from tables import appointments as appointments_table
+from tables import seen as seen_table
+
+ROUTER = "dip-router"
+DELIVERY = "dip-delivery"
+
+DEAD_LETTERS: Mapping[str, str] = {
+    topics.INBOUND: topics.DEAD_LETTER_VALIDATION,
+    topics.VALIDATED: topics.DEAD_LETTER_ADDRESSING,
+    topics.REGISTRATION: topics.DEAD_LETTER_ADDRESSING,
+    topics.DEAD_LETTER_VALIDATION: topics.DEAD_LETTER_REPORTING,
+    topics.DEAD_LETTER_ADDRESSING: topics.DEAD_LETTER_REPORTING,
+    topics.DEAD_LETTER_DELIVERY: topics.DEAD_LETTER_REPORTING,
+    topics.OUTBOUND: topics.DEAD_LETTER_DELIVERY,
+    topics.STATUS: topics.DEAD_LETTER_DELIVERY,
+}
+"""Where the engine puts a record that its stage fails on. What reporting fails on is reported no further."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What a worker is given: everything that is not its own rules."""
+
+    settings: Settings
+    codec: Codec
+    participants: ParticipantSource
+    clock: Clock
+    web_port: int
+    hook: Callable[[str], None]
+
+
+def create_app(name: str, outside: Outside) -> App:
+    """Make an app on the engine: without agents, tables or pages yet."""
+    settings = outside.settings
+    engine = EngineSettings(
+        bootstrap=settings.kafka_bootstrap,
+        instance=settings.instance,
+        dead_letters=DEAD_LETTERS,
+        partitions=topics.partition_counts(settings.topic_partitions),
+        max_records=settings.round_records_max,
+        linger_s=settings.round_linger_s,
+        transaction_timeout_s=settings.transaction_timeout_s,
+        start_wait_s=settings.start_wait_s,
+        kafka=settings.kafka(),
+        static_membership=settings.static_membership,
+        hook=outside.hook,
+    )
+    app = App(
+        name,
+        engine=engine,
+        datadir=str(Path(settings.state_dir).resolve() / f"{name}-{settings.instance}"),
+        web_host=settings.worker_host,
+        web_bind=settings.worker_host,
+        web_port=outside.web_port,
+    )
+    add_health_pages(app)
+    return app
+
+
+def create_router(outside: Outside, catalogue: Catalogue) -> App:
+    """Make the router: header validation, addressing with fan-out, bulk load, and error reporting."""
+    app = create_app(ROUTER, outside)
+    codec, participants, clock = outside.codec, outside.participants, outside.clock
+    inbound = app.topic(topics.INBOUND)
+    validated = app.topic(topics.VALIDATED)
+    registration = app.topic(topics.REGISTRATION)
+    seen = seen_table.declare(app, inbound)
+    appointments = appointments_table.declare(app, validated, registration)
+
+    bind(
+        app,
+        inbound,
+        "validation",
+        Validation(
+            codec=codec,
+            catalogue=catalogue,
+            participants=participants,
+            clock=clock,
+            seen=seen,
+            environment_tag=outside.settings.environment_tag,
+        ),
+    )
+    bind(
+        app,
+        validated,
+        "addressing",
+        Addressing(
+            codec=codec,
+            catalogue=catalogue,
+            participants=participants,
+            clock=clock,
+            appointments=appointments,
+        ),
+    )
+    bind(app, registration, "loading", Loading(codec=codec, clock=clock, appointments=appointments))
+    for topic, read in (
+        (topics.DEAD_LETTER_VALIDATION, codec.decode_message),
+        (topics.DEAD_LETTER_ADDRESSING, codec.decode_message),
+        (topics.DEAD_LETTER_DELIVERY, codec.decode_copy),
+    ):
+        bind(
+            app,
+            app.topic(topic),
+            f"reporting-{topic.rsplit('.', 1)[-1]}",
+            Reporting(codec=codec, clock=clock, read=read),
+        )
+    return app
+
+
+def bind(app: App, topic: Any, name: str, step: Step) -> None:
+    """Make an agent of a step; the step's docstring is what `faust agents` prints."""
+    agent = partial(drive, step=step)
+    update_wrapper(agent, type(step).__call__)
+    app.agent(topic, name=name)(agent)

@@ -1,0 +1,73 @@
+"""Makes a worker from the environment: the one place that connects its app to the outside."""
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+
+from agents.app import Outside, create_router
+from agents.delivery import create_delivery
+from pipeline.adapters.clock import SystemClock, SystemDice
+from pipeline.adapters.participants import ParticipantFeed
+from pipeline.adapters.registry import connect
+from pipeline.catalogue import load_catalogue
+from pipeline.engine import App
+from pipeline.errors import SettingsInvalid
+from pipeline.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def router() -> App:
+    """Make the router worker. Raises RouterError where the outside is not as it must be."""
+    outside = _outside()
+    versions = tuple(one for one in outside.settings.schema_versions.split(",") if one)
+    return create_router(outside, load_catalogue(versions_accepted=versions))
+
+
+def delivery() -> App:
+    """Make the delivery worker. Raises RouterError where the outside is not as it must be."""
+    return create_delivery(_outside(), dice=SystemDice())
+
+
+def _outside() -> Outside:
+    settings = Settings.load()
+    for name in ("kafka_bootstrap", "schema_registry_url"):
+        if not getattr(settings, name):
+            raise SettingsInvalid(f"{name.upper()} is not set; `dip up` prints the one of the local stack")
+    codec = connect(settings.schema_registry_url, wait_s=settings.start_wait_s, say=log.warning)
+    participants = ParticipantFeed(settings, codec)
+    participants.start()
+    return Outside(
+        settings=settings,
+        codec=codec,
+        participants=participants,
+        clock=SystemClock(),
+        web_port=settings.worker_port or _free_port(settings.worker_host),
+        hook=crash_hook(settings.crash_at),
+    )
+
+
+def _free_port(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def crash_hook(crash_at: str) -> Callable[[str], None]:
+    """Return what the engine calls at its named points. `flushed:3` kills the process at the third `flushed`.
+
+    For fault tests only: a crash at an exact point cannot be made from outside.
+    """
+    point, _, number = crash_at.partition(":")
+    left = int(number or 1)
+
+    def hook(name: str) -> None:
+        nonlocal left
+        if point and name == point:
+            left -= 1
+            if left <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return hook

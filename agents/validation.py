@@ -1,0 +1,115 @@
+"""Header validation: what reached `dip.inbound`, once each, on to the stream of its MPAN."""
+
+from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from agents.letters import refused
+from agents.loop import Emission
+from pipeline import topics
+from pipeline.catalogue import Catalogue
+from pipeline.codec import Codec
+from pipeline.domain.envelope import AuditRecord, Message, Stage, Status
+from pipeline.domain.headers import New, Repeat, Reused, Seen, decide_duplicate, message_key
+from pipeline.domain.identifiers import reference_key
+from pipeline.domain.rejections import Code, Rejection
+from pipeline.engine import Record
+from pipeline.intake import Gate, take_bytes
+from pipeline.ports import Clock, ParticipantSource
+
+STAGE = "validation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """The step. `seen` is the table of accepted references: reference key -> Seen."""
+
+    codec: Codec
+    catalogue: Catalogue
+    participants: ParticipantSource
+    clock: Clock
+    seen: MutableMapping[bytes, Seen]
+    environment_tag: str = ""
+
+    def __call__(self, record: Record) -> Iterator[Emission]:
+        """Check one record of `dip.inbound`.
+
+        A message that the entrance checked against the same facts is not checked again; any other is checked in
+        full: a topic is an entrance, too. A repeated reference with the same body is accepted and goes no
+        further; with another body it is refused (MSG1006, design.md 6).
+        """
+        envelope = self.codec.decode_message(record.value() or b"")
+        checked = self._checked(envelope)
+        if not isinstance(checked, Message):
+            yield from self._refuse(record, envelope, checked)
+            return
+        key = reference_key(checked.sender_id, checked.sender_reference)
+        decision = decide_duplicate(self.seen.get(key), checked)
+        match decision:
+            case New():
+                self.seen[key] = Seen(
+                    fingerprint=checked.fingerprint,
+                    transaction_id=checked.transaction_id,
+                    received_at=checked.received_at,
+                )
+                value = record.value() if checked is envelope else self.codec.encode_message(checked)
+                yield Emission(topics.VALIDATED, value or b"", message_key(checked))
+                yield self._audit(checked, Status.GOOD_TO_GO, Code.ACCEPTED)
+            case Repeat():
+                yield self._audit(checked, Status.GOOD_TO_GO, Code.ACCEPTED, duplicate=True)
+            case Reused(rejection=rejection):
+                yield from self._refuse(record, checked, (rejection,))
+            case _:
+                assert_never(decision)
+
+    def _checked(self, envelope: Message) -> Message | tuple[Rejection, ...]:
+        """Return the envelope as it came if the bridge vouches for it, else one made anew from its body."""
+        if envelope.checked_against == self.catalogue.fingerprint:
+            return envelope
+        return take_bytes(
+            self.catalogue,
+            envelope.body,
+            channel=envelope.interface,
+            received_at=envelope.received_at,
+            gate=Gate(
+                participants=self.participants.current(), environment_tag=self.environment_tag
+            ),
+        )
+
+    def _refuse(
+        self, record: Record, message: Message, rejections: tuple[Rejection, ...]
+    ) -> Iterator[Emission]:
+        yield refused(
+            topics.DEAD_LETTER_VALIDATION, record, rejections, stage=STAGE, now=self.clock.now()
+        )
+        yield self._audit(
+            message, Status.INBOUND_RULE_FAILURE, rejections[0].code, reason=rejections[0].help
+        )
+
+    def _audit(
+        self,
+        message: Message,
+        status: Status,
+        code: Code,
+        *,
+        reason: str | None = None,
+        duplicate: bool = False,
+    ) -> Emission:
+        now = self.clock.now()
+        entry = AuditRecord(
+            at=now,
+            stage=Stage.INBOUND,
+            status=status,
+            code=code.value,
+            reason=reason,
+            duration_ms=max(0, int((now - message.received_at).total_seconds() * 1000)),
+            transaction_id=message.transaction_id,
+            received_at=message.received_at,
+            interface=message.interface,
+            event=message.event,
+            sender_id=message.sender_id,
+            sender_reference=message.sender_reference,
+            mpan=message.mpan,
+            duplicate=duplicate,
+        )
+        return Emission(topics.AUDIT, self.codec.encode_audit(entry), message.transaction_id.encode())

@@ -1,0 +1,36 @@
+"""`dip worker router|delivery`: one Faust worker in this process."""
+
+import importlib
+import logging
+from typing import Final
+
+import click
+
+from pipeline.settings import Settings, put
+
+MODULES: Final = {"router": "agents.worker_router", "delivery": "agents.worker_delivery"}
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(sorted(MODULES)))
+@click.option("--instance", help="Stable name of this worker among its kind (DIP_INSTANCE; the pod's ordinal).")
+@click.option("--port", type=int, help="Port of its health pages (DIP_WORKER_PORT); 0 picks a free one.")
+@click.option("--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]))
+def worker(kind: str, instance: str | None, port: int | None, log_level: str) -> None:
+    """Run a Faust worker until SIGTERM or Ctrl-C: it finishes its round, commits, and leaves the group.
+
+    The same as `faust -A agents.worker_KIND worker`, with errors of configuration as one line.
+    """
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    put(instance=instance, worker_port=port)
+    settings = Settings.load()
+    module = MODULES[kind]
+    app = importlib.import_module(module).app  # a RouterError here becomes one line on standard error
+    # Faust is reached by name: it belongs to other rooms, and `dip` must start without it.
+    faust = importlib.import_module("faust.cli.faust")
+    faust.cli(
+        args=[
+            "-A", module, "--loop", "uvloop", "--no-color", "worker", "--loglevel", log_level,
+            "--web-host", settings.worker_host, "--web-bind", settings.worker_host, "--web-port", str(app.conf.web_port),
+        ]
+    )
