@@ -77,6 +77,8 @@ VALUE_CHARS_SHOWN_MAX = 40  # of an offending value: enough to find it, and litt
 ENUM_VALUES_SHOWN_MAX = 20  # the longest enumeration has 58 values; the fact tables have the rest
 NAME_CHARS_SHOWN_MAX = 100  # of an unknown name in a pointer; the longest known one has 57
 assert VALUE_CHARS_SHOWN_MAX < HELP_CHARS_MAX
+VALIDATE_LINE_BYTES_MAX = 2 * MESSAGE_BYTES_MAX  # a message with room for spaces; keeps memory flat on any file
+VALIDATE_PROBLEMS_MAX = 1_000  # of `dip validate --all`: nobody mends more at a time
 
 # --- The engine (engine.md 2-5) -------------------------------------------------------------------------
 DEAD_LETTER_ERROR_CHARS_MAX = 500  # class and text of the error; the bytes are what a repair needs
@@ -116,3 +118,7 @@ WAIT_MESSAGE_EVERY_S = 5.0  # often enough to show life, rarely enough to read
 APPLICABLE_DAYS_MAX = 1_500  # an amendment may reach back over the longest settlement window (28 months), and some
 OUTBOUND_SHARDS_MAX = 1  # partitions one recipient's copies spread over by MPAN; one lane lives in one place
 STATUS_SOURCE_CHARS_MAX = 80  # of a report's origin inside its delivery id
+
+# --- Topics (topics.py) ---------------------------------------------------------------------------------
+CHANGELOG_SEGMENT_BYTES = 64_000_000  # compaction works on closed segments; a restore reads what it left
+TOPIC_LOOKS_MAX = 100  # looks 0.1 s apart until new topics show; milliseconds on one node, a second on three

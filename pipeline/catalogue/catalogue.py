@@ -85,8 +85,8 @@ class Catalogue:
         an unknown event included, is MSG1001.
         """
         pair = self._named_pair(message)
-        if pair is not None and channel in {None, pair.interface} and pair.is_exact(message):
-            return Verdict(interface=pair.interface, event=pair.event)
+        if pair is not None and channel in (None, pair.shape.interface) and pair.compiled.is_exact(message):
+            return Verdict(interface=pair.shape.interface, event=pair.shape.event)
         return self._explained(message, channel, limit)
 
     def _named_pair(self, message: object) -> PairValidator | None:

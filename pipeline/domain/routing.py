@@ -7,7 +7,7 @@ from pipeline.domain.identifiers import Role
 
 
 class Slot(StrEnum):
-    """What one holder has for an MPAN at any instant; all but the last two are held by participants and receive."""
+    """What one holder has for an MPAN at any instant; participants hold all but the last two."""
 
     SUPPLIER = "SUP"
     DISTRIBUTOR = "LDSO"
