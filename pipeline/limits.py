@@ -12,14 +12,18 @@ PROBLEMS_PER_MESSAGE_MAX = 10  # enough to mend a message in one go; `help` is 5
 # --- The entrance (delivery.md 7) -----------------------------------------------------------------------
 BODY_BYTES_MAX = 100_000_000  # the published example of maxPayloadSize: 100,000 kB
 ARRAY_MESSAGES_MAX = 1_000  # one transaction of the router; senders with more send more arrays
-MESSAGE_BYTES_MAX = 2_000_000  # IF-021 with its 200 days is 0.75 MB; a Kafka record must hold it with its envelope
+MESSAGE_BYTES_MAX = (
+    2_000_000  # IF-021 with its 200 days is 0.75 MB; a Kafka record must hold it with its envelope
+)
 JSON_DEPTH_MAX = 32  # the deepest published message has 9 levels
 RECORD_BYTES_MAX = 4_000_000  # message.max.bytes of our topics and clients: egress adds D0 and A0
 assert MESSAGE_BYTES_MAX < RECORD_BYTES_MAX
 RSA_BITS_MIN = 2048  # what the DIP rules ask of signing certificates; shorter ones can be broken
 CERTIFICATES_CACHED_MAX = 1_024  # parsed by header text (12 us saved a request); the market has a few hundred
 CERTIFICATE_CHAIN_MAX = 4  # leaf, two intermediates, root: nobody publishes more
-HASH_HINT_BYTES_MAX = 1_000_000  # a better error text is not worth hashing a huge refused body three more times
+HASH_HINT_BYTES_MAX = (
+    1_000_000  # a better error text is not worth hashing a huge refused body three more times
+)
 
 # --- Keeping (design.md 5, protocol.md 13) --------------------------------------------------------------
 RETENTION_DAYS = 14  # online retention of the published targets; the window in which a duplicate is known
@@ -29,7 +33,9 @@ RETENTION_MARGIN_DAYS = 1  # a pointer into a topic must outlive the longest hol
 FETCH_THREADS = 16  # 91 small jars: the wait is round trips, not bytes; 13 s against 27 s with 8
 FETCH_TIMEOUT_S_MAX = 30  # one silent connection; a whole download may take longer
 FETCH_TRIES_MAX = 3  # a dropped connection in 92 downloads is not news
-ENGINE_PING_S_MAX = 3  # a container engine on this machine answers in milliseconds; a dead socket must not hold us up
+ENGINE_PING_S_MAX = (
+    3  # a container engine on this machine answers in milliseconds; a dead socket must not hold us up
+)
 STACK_START_S_MAX = 90  # ready in 4 s alone; a loaded 2-core machine that compiles meanwhile is slow
 STACK_START_TRIES_MAX = 3  # a free port can be taken between choosing and binding
 CHILD_STOP_S_MAX = 20  # an orderly broker shutdown takes 1-3 s; then it is killed, which it survives
@@ -77,7 +83,9 @@ VALUE_CHARS_SHOWN_MAX = 40  # of an offending value: enough to find it, and litt
 ENUM_VALUES_SHOWN_MAX = 20  # the longest enumeration has 58 values; the fact tables have the rest
 NAME_CHARS_SHOWN_MAX = 100  # of an unknown name in a pointer; the longest known one has 57
 assert VALUE_CHARS_SHOWN_MAX < HELP_CHARS_MAX
-VALIDATE_LINE_BYTES_MAX = 2 * MESSAGE_BYTES_MAX  # a message with room for spaces; keeps memory flat on any file
+VALIDATE_LINE_BYTES_MAX = (
+    2 * MESSAGE_BYTES_MAX
+)  # a message with room for spaces; keeps memory flat on any file
 VALIDATE_PROBLEMS_MAX = 1_000  # of `dip validate --all`: nobody mends more at a time
 
 # --- The engine (engine.md 2-5) -------------------------------------------------------------------------
@@ -115,10 +123,17 @@ REGISTRY_CALL_S_MAX = 5  # a registry call may happen inside a round, which hold
 WAIT_MESSAGE_EVERY_S = 5.0  # often enough to show life, rarely enough to read
 
 # --- Routing --------------------------------------------------------------------------------------------
-APPLICABLE_DAYS_MAX = 1_500  # an amendment may reach back over the longest settlement window (28 months), and some
+APPLICABLE_DAYS_MAX = (
+    1_500  # an amendment may reach back over the longest settlement window (28 months), and some
+)
 OUTBOUND_SHARDS_MAX = 1  # partitions one recipient's copies spread over by MPAN; one lane lives in one place
 STATUS_SOURCE_CHARS_MAX = 80  # of a report's origin inside its delivery id
 
 # --- Topics (topics.py) ---------------------------------------------------------------------------------
 CHANGELOG_SEGMENT_BYTES = 64_000_000  # compaction works on closed segments; a restore reads what it left
 TOPIC_LOOKS_MAX = 100  # looks 0.1 s apart until new topics show; milliseconds on one node, a second on three
+
+# --- Operators' loads -----------------------------------------------------------------------------------
+BULK_DELIVERY_S_MAX = 60  # a broker that takes longer is not there; the load can be repeated
+BULK_REPORT_RECORDS = 500  # how often progress is shown
+LOAD_ERRORS_SHOWN_MAX = 20  # on the terminal; all of them are in the error file
