@@ -54,20 +54,14 @@ class Addressing:
         yield from self._update(message, now)
         routing = self.catalogue.channels[message.interface].routing(message.event, message.received_at)
         history = None if message.mpan is None else self.appointments.get(message.mpan.encode())
-        outcome = address(
-            message, routing=routing, history=history, participants=self.participants.current()
-        )
+        outcome = address(message, routing=routing, history=history, participants=self.participants.current())
         match outcome:
             case Addressed():
                 for copy in self._copies(message, outcome, now):
                     yield Emission(topics.OUTBOUND, self.codec.encode_copy(copy), outbound_key(copy))
-                yield self._audit(
-                    message, now, Stage.ADDRESSING, Status.SENT_TO_TOPIC, addressed=outcome
-                )
+                yield self._audit(message, now, Stage.ADDRESSING, Status.SENT_TO_TOPIC, addressed=outcome)
             case Unaddressable(rejections=rejections):
-                yield refused(
-                    topics.DEAD_LETTER_ADDRESSING, record, rejections, stage=STAGE, now=now
-                )
+                yield refused(topics.DEAD_LETTER_ADDRESSING, record, rejections, stage=STAGE, now=now)
                 yield self._audit(
                     message,
                     now,
@@ -92,9 +86,7 @@ class Addressing:
             recorded_at=message.received_at,
             source=message.transaction_id,
         )
-        yield self._audit(
-            message, now, Stage.MPAN_UPDATE_QUEUE, Status.OK, reason="; ".join(drift) or None
-        )
+        yield self._audit(message, now, Stage.MPAN_UPDATE_QUEUE, Status.OK, reason="; ".join(drift) or None)
 
     def _copies(self, message: Message, outcome: Addressed, now: datetime) -> tuple[Copy, ...]:
         return fan_out(

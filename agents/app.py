@@ -59,7 +59,9 @@ def create_app(name: str, outside: Outside) -> App:
         bootstrap=settings.kafka_bootstrap,
         instance=settings.instance,
         dead_letters=DEAD_LETTERS,
-        partitions=topics.partition_counts(settings.topic_partitions),
+        partitions={
+            one.name: one.partitions for one in topics.topic_specs(partitions=settings.topic_partitions)
+        },
         max_records=settings.round_records_max,
         linger_s=settings.round_linger_s,
         transaction_timeout_s=settings.transaction_timeout_s,

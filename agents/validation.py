@@ -71,20 +71,14 @@ class Validation:
             envelope.body,
             channel=envelope.interface,
             received_at=envelope.received_at,
-            gate=Gate(
-                participants=self.participants.current(), environment_tag=self.environment_tag
-            ),
+            gate=Gate(participants=self.participants.current(), environment_tag=self.environment_tag),
         )
 
     def _refuse(
         self, record: Record, message: Message, rejections: tuple[Rejection, ...]
     ) -> Iterator[Emission]:
-        yield refused(
-            topics.DEAD_LETTER_VALIDATION, record, rejections, stage=STAGE, now=self.clock.now()
-        )
-        yield self._audit(
-            message, Status.INBOUND_RULE_FAILURE, rejections[0].code, reason=rejections[0].help
-        )
+        yield refused(topics.DEAD_LETTER_VALIDATION, record, rejections, stage=STAGE, now=self.clock.now())
+        yield self._audit(message, Status.INBOUND_RULE_FAILURE, rejections[0].code, reason=rejections[0].help)
 
     def _audit(
         self,

@@ -106,7 +106,7 @@ class Codec:
         try:
             # The common case, our own schema, needs no resolution.
             row = fastavro.schemaless_reader(stream, writer, None if writer is reader else reader)
-        except Exception as error:  # fastavro raises whatever the bytes provoke: EOFError, IndexError, SchemaResolutionError, ...
+        except Exception as error:  # noqa: BLE001  # fastavro raises whatever the bytes provoke
             raise UndecodableRecord(f"not a {name} record: {type(error).__name__}: {error}") from None
         if stream.read(1):
             raise UndecodableRecord(f"not a {name} record: bytes left over")
@@ -117,7 +117,9 @@ class Codec:
     def _writer(self, schema_id: int) -> Any:
         if schema_id in self._writers:
             return self._writers[schema_id]
-        if schema_id in self._unknown:  # asked once: a flood of bad records must not become a flood of requests
+        if (
+            schema_id in self._unknown
+        ):  # asked once: a flood of bad records must not become a flood of requests
             raise UndecodableRecord(f"unknown schema id {schema_id}")
         try:
             text = self._source.schema(schema_id)
@@ -129,7 +131,9 @@ class Codec:
         return self._writers[schema_id]
 
 
-_UNKNOWN_IDS_MAX = 10_000  # a negative answer is remembered; beyond this somebody is guessing and memory comes first
+_UNKNOWN_IDS_MAX = (
+    10_000  # a negative answer is remembered; beyond this somebody is guessing and memory comes first
+)
 
 
 def _flat(value: Any) -> dict[str, Any]:

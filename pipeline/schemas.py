@@ -33,7 +33,9 @@ def folder() -> Path:
 @cache
 def text(name: str) -> str:
     """Return a schema as compact JSON, the form that is registered."""
-    return json.dumps(json.loads((folder() / f"{name}.avsc").read_text(encoding="utf-8")), separators=(",", ":"))
+    return json.dumps(
+        json.loads((folder() / f"{name}.avsc").read_text(encoding="utf-8")), separators=(",", ":")
+    )
 
 
 @cache

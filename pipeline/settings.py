@@ -26,15 +26,23 @@ class Settings:
     """Everything that can be configured; secrets are masked in repr."""
 
     # Outside
-    kafka_bootstrap: str = _setting("", "Kafka brokers, host:port,...; empty: the local stack finds or starts one")
+    kafka_bootstrap: str = _setting(
+        "", "Kafka brokers, host:port,...; empty: the local stack finds or starts one"
+    )
     kafka_options: str = _setting(
         "", "more librdkafka settings as key=value;key=value (SASL, TLS)", secret=True
     )
     schema_registry_url: str = _setting("", "Confluent-compatible schema registry; empty: as the broker")
     state_dir: str = _setting("var", "where local state, table stores and logs live")
-    cache_dir: str = _setting("", "where downloads of the local stack are kept; empty: the user's cache folder")
-    maven_mirror: str = _setting("", "Maven repository the local stack's jars come from; empty: the client's default")
-    stack_rung: str = _setting("", "only this way to a local broker and registry: container or process; empty: what works")
+    cache_dir: str = _setting(
+        "", "where downloads of the local stack are kept; empty: the user's cache folder"
+    )
+    maven_mirror: str = _setting(
+        "", "Maven repository the local stack's jars come from; empty: the client's default"
+    )
+    stack_rung: str = _setting(
+        "", "only this way to a local broker and registry: container or process; empty: what works"
+    )
     start_wait_s: float = _setting(60.0, "how long a process waits for Kafka and the registry at its start")
 
     # Topics
@@ -48,25 +56,39 @@ class Settings:
     worker_port: int = _setting(0, "port of a worker's health pages; 0: a free one")
     round_records_max: int = _setting(1000, "records of one transaction round")
     round_linger_s: float = _setting(0.02, "how long a round gathers records after its first")
-    transaction_timeout_s: float = _setting(10.0, "Kafka transaction timeout; how long a dead worker can block readers")
+    transaction_timeout_s: float = _setting(
+        10.0, "Kafka transaction timeout; how long a dead worker can block readers"
+    )
     crash_at: str = _setting("", "fault tests only: kill -9 at a named point of a round, as point:count")
-    static_membership: bool = _setting(False, "group.instance.id from `instance`: rolling restarts without rebalance")
+    static_membership: bool = _setting(
+        False, "group.instance.id from `instance`: rolling restarts without rebalance"
+    )
 
     # The entrance
     bridge_host: str = _setting("127.0.0.1", "address the bridge listens on")
     bridge_port: int = _setting(8443, "port the bridge listens on; 0: a free one")
     bridge_health_port: int = _setting(8081, "port of the bridge's health pages; 0: a free one")
     public_url: str = _setting("", "scheme://host[:port] that clients call and sign; empty: as called")
-    tls_certificate: str = _setting("", "PEM file of the bridge's server certificate chain; empty: plain HTTP")
+    tls_certificate: str = _setting(
+        "", "PEM file of the bridge's server certificate chain; empty: plain HTTP"
+    )
     tls_key: str = _setting("", "PEM file of its private key")
-    tls_client_ca: str = _setting("", "PEM bundle of CAs for client certificates; empty: none asked for (no mTLS)")
-    signing_ca: str = _setting("", "PEM bundle of CAs for participants' signing certificates; empty: pinned fingerprints only")
+    tls_client_ca: str = _setting(
+        "", "PEM bundle of CAs for client certificates; empty: none asked for (no mTLS)"
+    )
+    signing_ca: str = _setting(
+        "", "PEM bundle of CAs for participants' signing certificates; empty: pinned fingerprints only"
+    )
     environment_tag: str = _setting("", "the only S1.environmentTag accepted; empty: any")
     clock_skew_s: float = _setting(300.0, "largest accepted difference of X-DIP-Signature-Date")
     body_bytes_max: int = _setting(100_000_000, "largest request body")
     array_messages_max: int = _setting(1_000, "most messages in one request")
-    requests_in_flight_max: int = _setting(64, "requests being worked on at a time; more are answered 503 with Retry-After")
-    schema_versions: str = _setting("", "accepted S0.schemaVersion values, comma separated; empty: those of the fact tables")
+    requests_in_flight_max: int = _setting(
+        64, "requests being worked on at a time; more are answered 503 with Retry-After"
+    )
+    schema_versions: str = _setting(
+        "", "accepted S0.schemaVersion values, comma separated; empty: those of the fact tables"
+    )
 
     # Delivery
     signing_certificate: str = _setting("", "PEM file of the router's signing certificate")
@@ -78,7 +100,8 @@ class Settings:
     lane_in_flight_max: int = _setting(4, "webhook calls at a time for one recipient and channel")
     delivery_in_flight_max: int = _setting(500, "webhook calls at a time in one worker")
     retry_delays_s: str = _setting(
-        "0,1,2,4,8,15,60,120,300,600,1200,1800,3600", "waits between tries; the last repeats until the hold ends"
+        "0,1,2,4,8,15,60,120,300,600,1200,1800,3600",
+        "waits between tries; the last repeats until the hold ends",
     )
     hold_s: float = _setting(14 * 86400.0, "how long an undeliverable copy is kept and tried")
 
@@ -96,7 +119,7 @@ class Settings:
         known = {one.name: one for one in fields(cls)}
         unknown = values.keys() - known.keys()
         if unknown:
-            raise SettingsInvalid(f"{path}: unknown setting {sorted(unknown)[0]!r}; see docs/SETTINGS.md")
+            raise SettingsInvalid(f"{path}: unknown setting {min(unknown)!r}; see docs/SETTINGS.md")
         for name in known:
             raw = environ.get(variable(name))
             if raw is not None:
@@ -106,9 +129,7 @@ class Settings:
 
     def kafka(self) -> dict[str, str]:
         """Return the librdkafka settings every client of this process starts from."""
-        options = dict(
-            part.strip().split("=", 1) for part in self.kafka_options.split(";") if part.strip()
-        )
+        options = dict(part.strip().split("=", 1) for part in self.kafka_options.split(";") if part.strip())
         return {"bootstrap.servers": self.kafka_bootstrap, **options}
 
     def retry_delays(self) -> tuple[float, ...]:
@@ -140,12 +161,10 @@ _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
 def _typed(name: str, kind: Any, value: Any) -> Any:
     """Turn text into the type of the field."""
+    text = str(value).lower()
+    if kind is bool and text in _TRUE | _FALSE:
+        return text in _TRUE
     try:
-        if kind is bool:
-            text = str(value).lower()
-            if text not in _TRUE | _FALSE:
-                raise ValueError
-            return text in _TRUE
-        return kind(value)
+        return int(text) if kind is bool else kind(value)
     except ValueError:
         raise SettingsInvalid(f"{variable(name)}={value!r}: expected {kind.__name__}") from None

@@ -30,7 +30,13 @@ def dotted(node: ast.expr) -> str:
 
 
 CLOCKS = {"datetime.now", "datetime.datetime.now", "datetime.utcnow", "date.today", "time.time"}
-CLOCK_PLACES = ("pipeline/adapters/", "pipeline/engine/", "pipeline/localstack/", "pipeline/simulator/", "pipeline/operate/")
+CLOCK_PLACES = (
+    "pipeline/adapters/",
+    "pipeline/engine/",
+    "pipeline/localstack/",
+    "pipeline/simulator/",
+    "pipeline/operate/",
+)
 
 
 def test_only_the_outer_rooms_read_the_clock() -> None:
@@ -131,5 +137,7 @@ def test_nothing_committed_names_this_machine() -> None:
         if Path(name) == Path("tests/test_tidy.py") or not (ROOT / name).is_file():
             continue
         text = (ROOT / name).read_text(encoding="utf-8", errors="ignore")
-        found += [f"{name}: {needle}" for needle in ("/work/main", "/work/shared", "/root/") if needle in text]
+        found += [
+            f"{name}: {needle}" for needle in ("/work/main", "/work/shared", "/root/") if needle in text
+        ]
     assert not found

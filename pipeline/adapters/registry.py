@@ -20,7 +20,9 @@ class Registry:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._client = SchemaRegistryClient({"url": url, "timeout": limits.REGISTRY_CALL_S_MAX, "max.retries": 2})
+        self._client = SchemaRegistryClient(
+            {"url": url, "timeout": limits.REGISTRY_CALL_S_MAX, "max.retries": 2}
+        )
 
     def schema(self, schema_id: int) -> str:
         """Return a schema's text; KeyError if the registry has none of that id."""
@@ -30,7 +32,7 @@ class Registry:
             if error.http_status_code == _NOT_FOUND:
                 raise KeyError(schema_id) from None
             raise RegistryUnavailable(f"schema registry {self.url}: {error}") from None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # the HTTP library beneath raises its own kinds
             raise RegistryUnavailable(f"schema registry {self.url}: {error}") from None
 
     def register(self) -> dict[str, int]:
@@ -69,7 +71,7 @@ def connect(url: str, *, wait_s: float, say: Callable[[str], None] = lambda _: N
             return Codec(registry.register(), registry)
         except SettingsInvalid:
             raise
-        except Exception as error:  # no common base: connection errors come from the HTTP library beneath
+        except Exception as error:  # noqa: BLE001  # as above
             now = time.monotonic()
             if now >= deadline:
                 raise RegistryUnavailable(

@@ -9,17 +9,29 @@ import click
 from pipeline.errors import RouterError
 
 COMMANDS: Final = {
-    "appointments": ("pipeline.operate.appointments:appointments", "Load and export who holds which role for an MPAN."),
+    "appointments": (
+        "pipeline.operate.appointments:appointments",
+        "Load and export who holds which role for an MPAN.",
+    ),
     "bench": ("pipeline.operate.bench:bench", "Measure the engine and the whole path beside plain loops."),
     "bridge": ("pipeline.operate.bridge:bridge", "Run the HTTP entrance."),
-    "deadletter": ("pipeline.operate.deadletter:deadletter", "List what could not be processed, with its reason."),
+    "deadletter": (
+        "pipeline.operate.deadletter:deadletter",
+        "List what could not be processed, with its reason.",
+    ),
     "demo": ("pipeline.operate.demo:demo", "Start everything, simulate a market day, close the ledger."),
     "doctor": ("pipeline.operate.doctor:doctor", "Find what keeps a worker waiting."),
-    "participants": ("pipeline.operate.participants:participants", "Load and show who exists, their keys and webhooks."),
+    "participants": (
+        "pipeline.operate.participants:participants",
+        "Load and show who exists, their keys and webhooks.",
+    ),
     "simulate": ("pipeline.operate.simulate:simulate", "Drive a simulated market against a running router."),
     "topics": ("pipeline.operate.topics:topics", "Create and check the topics."),
     "up": ("pipeline.operate.up:up", "Start the local stack and the router, and leave them running."),
-    "validate": ("pipeline.operate.validate:validate", "Check messages against the interface facts; needs no broker."),
+    "validate": (
+        "pipeline.operate.validate:validate",
+        "Check messages against the interface facts; needs no broker.",
+    ),
     "worker": ("pipeline.operate.worker:worker", "Run a Faust worker: router or delivery."),
 }
 

@@ -13,7 +13,9 @@ MODULES: Final = {"router": "agents.worker_router", "delivery": "agents.worker_d
 
 @click.command()
 @click.argument("kind", type=click.Choice(sorted(MODULES)))
-@click.option("--instance", help="Stable name of this worker among its kind (DIP_INSTANCE; the pod's ordinal).")
+@click.option(
+    "--instance", help="Stable name of this worker among its kind (DIP_INSTANCE; the pod's ordinal)."
+)
 @click.option("--port", type=int, help="Port of its health pages (DIP_WORKER_PORT); 0 picks a free one.")
 @click.option("--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]))
 def worker(kind: str, instance: str | None, port: int | None, log_level: str) -> None:
@@ -30,7 +32,19 @@ def worker(kind: str, instance: str | None, port: int | None, log_level: str) ->
     faust = importlib.import_module("faust.cli.faust")
     faust.cli(
         args=[
-            "-A", module, "--loop", "uvloop", "--no-color", "worker", "--loglevel", log_level,
-            "--web-host", settings.worker_host, "--web-bind", settings.worker_host, "--web-port", str(app.conf.web_port),
+            "-A",
+            module,
+            "--loop",
+            "uvloop",
+            "--no-color",
+            "worker",
+            "--loglevel",
+            log_level,
+            "--web-host",
+            settings.worker_host,
+            "--web-bind",
+            settings.worker_host,
+            "--web-port",
+            str(app.conf.web_port),
         ]
     )
