@@ -165,9 +165,15 @@ def absent(history: History, at: datetime, *, as_known_at: datetime | None = Non
     )
 
 
-def holders(
-    history: History, slot: Slot, at: datetime, *, as_known_at: datetime | None = None
-) -> Row | None:
+def absent_before(history: History, at: datetime, *, as_known_at: datetime | None = None) -> bool:
+    """Tell whether the MPAN is out of the market just before an instant."""
+    return any(
+        since < at and (until is None or at <= until)
+        for since, until in absences(history, as_known_at=as_known_at)
+    )
+
+
+def holders(history: History, slot: Slot, at: datetime, *, as_known_at: datetime | None = None) -> Row | None:
     """Return who held a slot at an instant, or None for nobody.
 
     `as_known_at` asks what was believed then. Nobody holds a participant's slot while the MPAN is absent; its

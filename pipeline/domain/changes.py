@@ -104,7 +104,9 @@ class Applied:
     changed: bool
 
 
-def apply(history: History | None, changes: Iterable[Change], *, recorded_at: datetime, source: str) -> Applied:
+def apply(
+    history: History | None, changes: Iterable[Change], *, recorded_at: datetime, source: str
+) -> Applied:
     """Take changes in. Doing it again with the same source and changes alters nothing.
 
     A history's clock only moves forward: a `recorded_at` before its latest record (entrances have several clocks)
@@ -174,10 +176,12 @@ class _Ledger:
         if start is not None and start.holder != change.holder:
             self.drift.append(_difference(change.slot, "ends", change.holder, statement.at, start.holder))
         self._supersede(
-            lambda one: one.slot is change.slot
-            and one.says is Says.ENDS
-            and one.holder == change.holder
-            and self._start_before(change.slot, one.at) == start
+            lambda one: (
+                one.slot is change.slot
+                and one.says is Says.ENDS
+                and one.holder == change.holder
+                and self._start_before(change.slot, one.at) == start
+            )
         )
         self._add(statement)
 
@@ -196,7 +200,9 @@ class _Ledger:
         ends = [one.at for one in self._current(change.slot) if one.says is Says.ENDS]
         if ends:
             last = max(ends)
-            self._supersede(lambda one: one.slot is change.slot and one.says is Says.STARTS and one.at >= last)
+            self._supersede(
+                lambda one: one.slot is change.slot and one.says is Says.STARTS and one.at >= last
+            )
         self._start(change.slot, change.holder, change.valid_from)
 
     def _withdraw(self, change: Withdraws) -> None:
@@ -204,10 +210,12 @@ class _Ledger:
         if self._has(statement):
             return
         found = self._supersede(
-            lambda one: one.slot is change.slot
-            and one.says is Says.STARTS
-            and one.holder == change.holder
-            and one.at == statement.at
+            lambda one: (
+                one.slot is change.slot
+                and one.says is Says.STARTS
+                and one.holder == change.holder
+                and one.at == statement.at
+            )
         )
         if not found:
             held = self._holder(change.slot, statement.at)
@@ -259,7 +267,9 @@ class _Ledger:
         return next((row.holder for row in spans if row.covers(at)), None)
 
     def _supersede(self, wrong: Callable[[Statement], bool]) -> bool:
-        found = [index for index, one in enumerate(self._statements) if one.superseded_at is None and wrong(one)]
+        found = [
+            index for index, one in enumerate(self._statements) if one.superseded_at is None and wrong(one)
+        ]
         for index in found:
             self._statements[index] = replace(self._statements[index], superseded_at=self._now)
         return bool(found)

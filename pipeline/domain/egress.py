@@ -1,0 +1,91 @@
+"""The message as it leaves: the sender's bytes with D0 added and A0 filled.
+
+The body block is never decoded: its bytes leave as they came. Names of the CommonBlock are set in the order of
+the specification whatever order the sender chose. The same input gives the same bytes, so that every try of
+every copy has one checksum.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from pipeline.domain.addressing import A0
+from pipeline.domain.identifiers import TransactionId
+from pipeline.domain.times import format_instant
+
+_ORDER: Final = ("S0", "S1", "S2", "A0", "D0", "M0", "M1", "R0", "R1")
+_PRIMARY: Final = "primaryRecipients"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class D0:
+    """The router's own block. `publication_id` is `PUB-nnn` or `REP-nnn[A]`."""
+
+    transaction_id: TransactionId
+    transaction_timestamp: datetime
+    publication_id: str
+    initial_correlation_id: str | None
+    replay: bool = False
+    service_ticket_url: str | None = None
+
+    def wire(self) -> dict[str, object]:
+        """Return the block under its published names."""
+        return {
+            "transactionID": self.transaction_id,
+            "transactionTimestamp": format_instant(self.transaction_timestamp),
+            "publicationID": self.publication_id,
+            "initialCorrelationID": self.initial_correlation_id,
+            "replayIndicator": self.replay,
+            "serviceTicketURL": self.service_ticket_url,
+        }
+
+
+class _Payload(msgspec.Struct, omit_defaults=True):
+    CommonBlock: dict[str, msgspec.Raw]
+    CustomBlock: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Envelope(msgspec.Struct):
+    payload: _Payload
+
+
+class _Named(msgspec.Struct):
+    primaryRecipients: msgspec.Raw | None = None  # noqa: N815 # the published name
+
+
+_DECODER: Final = msgspec.json.Decoder(_Envelope)
+_ADDRESSING: Final = msgspec.json.Decoder(_Named | None)
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def egress(body: bytes | Mapping[str, Any], *, d0: D0, a0: A0) -> bytes:
+    """Return the egress form of a schema-valid message object.
+
+    `body` are the sender's bytes where its names have the specification's letter case, else the parsed object
+    with the names put right. The list of primary recipients leaves as the sender wrote it, nulls included.
+    """
+    envelope = _DECODER.decode(body if isinstance(body, bytes) else _ENCODER.encode(body))
+    sent = envelope.payload.CommonBlock
+    sent["D0"] = _raw(d0.wire())
+    sent["A0"] = _raw(
+        {
+            _PRIMARY: _primary(sent.get("A0")) or a0.primary,
+            "secondaryRecipients": a0.secondary,
+            "always": a0.always,
+        }
+    )
+    ordered = {name: sent.pop(name) for name in _ORDER if name in sent}
+    envelope.payload.CommonBlock = ordered | sent
+    return _ENCODER.encode(envelope)
+
+
+def _primary(sent: msgspec.Raw | None) -> msgspec.Raw | None:
+    found = _ADDRESSING.decode(sent) if sent is not None else None
+    return found.primaryRecipients if found is not None else None
+
+
+def _raw(block: Mapping[str, object]) -> msgspec.Raw:
+    return msgspec.Raw(_ENCODER.encode(block))

@@ -1,0 +1,103 @@
+"""One copy per recipient, and the block the router adds to each."""
+
+import zlib
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from pipeline.domain.addressing import Addressed
+from pipeline.domain.egress import D0, egress
+from pipeline.domain.envelope import Copy, Message
+from pipeline.domain.identifiers import InterfaceId, TransactionId, delivery_id
+from pipeline.limits import OUTBOUND_SHARDS_MAX
+
+
+class Correlation(StrEnum):
+    """What D0.initialCorrelationID of a message is (protocol.md 2)."""
+
+    MINT = "Yes"
+    """A new id: the message begins an exchange."""
+    COPY = "Copy"
+    """The sender's: it hands back the id of the message it answers."""
+    NONE = "No"
+    """Null: nobody answers."""
+
+
+UNCORRELATED: Final = frozenset(InterfaceId(one) for one in ("IF-021", "IF-022", "IF-023", "IF-040"))
+"""Channels that nobody answers. Which they are is unpublished (an assumption): callers may pass their own rule."""
+
+
+def correlation_of(message: Message) -> Correlation:
+    """Return the default rule: a message that carries an id is a reply, any other begins an exchange."""
+    if message.interface in UNCORRELATED:
+        return Correlation.NONE
+    return Correlation.MINT if message.sender_correlation_id is None else Correlation.COPY
+
+
+def correlation_id(message: Message, rule: Correlation) -> str | None:
+    """Return D0.initialCorrelationID. A minted id follows from the transaction, so a retry mints the same."""
+    match rule:
+        case Correlation.MINT:
+            return _minted(message.transaction_id)
+        case Correlation.COPY:
+            return message.sender_correlation_id
+        case Correlation.NONE:
+            return None
+
+
+def _minted(transaction: TransactionId) -> str:
+    """Turn `T-...-<yyyymmdd>-<seq>` into `CI-<yyyymmdd>-<seq>`: at most 32 of the 60 characters allowed."""
+    _, day, sequence = transaction.rsplit("-", 2)
+    return f"CI-{day}-{sequence}"
+
+
+def fan_out(
+    message: Message,
+    addressed: Addressed,
+    *,
+    routed_at: datetime,
+    publication: str,
+    canonical: Mapping[str, Any] | None = None,
+    correlation: Correlation | None = None,
+) -> tuple[Copy, ...]:
+    """Return the copies of a message, ordered by recipient; all share one body.
+
+    `canonical` is the parsed message in the specification's letter case where the sender's bytes are not.
+    D0.transactionTimestamp is the time of receipt, when the transaction id was given: it lets a recipient sort.
+    Masking (protocol.md 2, off by default) would make the body differ by recipient: this is its place.
+    """
+    rule = correlation_of(message) if correlation is None else correlation
+    d0 = D0(
+        transaction_id=message.transaction_id,
+        transaction_timestamp=message.received_at,
+        publication_id=publication,
+        initial_correlation_id=correlation_id(message, rule),
+    )
+    body = egress(message.body if canonical is None else canonical, d0=d0, a0=addressed.a0)
+    return tuple(
+        Copy(
+            delivery_id=delivery_id(message.transaction_id, one.recipient),
+            recipient=one.recipient,
+            channel=message.interface,
+            transaction_id=message.transaction_id,
+            sender_id=message.sender_id,
+            sender_reference=message.sender_reference,
+            interface=message.interface,
+            event=message.event,
+            mpan=message.mpan,
+            received_at=message.received_at,
+            routed_at=routed_at,
+            body=body,
+        )
+        for one in addressed.addressees
+    )
+
+
+def outbound_key(copy: Copy) -> bytes:
+    """Return the key of `dip.outbound` and `dip.status`: recipient and shard, so that a lane lives in one place.
+
+    The shard follows from the MPAN, so that a recipient's copies of one MPAN stay in order.
+    """
+    shard = zlib.crc32((copy.mpan or copy.transaction_id).encode()) % OUTBOUND_SHARDS_MAX
+    return f"{copy.recipient}|{shard}".encode()
