@@ -25,6 +25,18 @@ HASH_HINT_BYTES_MAX = (
     1_000_000  # a better error text is not worth hashing a huge refused body three more times
 )
 
+PUBLISH_S_MAX = 10.0  # a sender that waits longer for its 201 has given up; then 503, and it retries
+PUBLISH_GRACE_S = 5.0  # after which a missing delivery report counts as a failure
+PUBLISH_LINGER_MS = 10  # a produce request costs the broker more than a record: costs.md 5, paced
+PUBLISH_BATCH_BYTES = 262_144  # bulk figures of costs.md 5
+PUBLISH_QUEUE_BYTES_MAX = 256_000_000  # records handed over and not yet acknowledged; beyond it 503
+BROKER_ASK_S_MAX = 3.0  # metadata comes in milliseconds
+BROKER_ASK_EVERY_S = 5.0  # readiness asks at most so often, whoever looks at the page
+PARTICIPANTS_REBUILD_S = 0.25  # a load of thousands rebuilds the picture a few times, not thousands of times
+PARTICIPANTS_RETRY_S = 1.0  # between tries while Kafka or the registry does not answer
+PARTICIPANTS_STOP_S_MAX = 15.0  # the thread may be inside a metadata call
+assert BODY_BYTES_MAX < PUBLISH_QUEUE_BYTES_MAX
+
 # --- Keeping (design.md 5, protocol.md 13) --------------------------------------------------------------
 RETENTION_DAYS = 14  # online retention of the published targets; the window in which a duplicate is known
 RETENTION_MARGIN_DAYS = 1  # a pointer into a topic must outlive the longest hold
@@ -73,6 +85,7 @@ RECORDS_READ_S_MAX = 10.0  # reading a refill back; then it is tried again
 RECORDS_SKIP_OFFSETS = 200  # a gap up to this is read through; a larger one is jumped over
 WEBHOOK_CONNECT_S_MAX = 3.0  # of which the socket has 2: a black hole costs 2 s, not 10
 WEBHOOK_SOCKET_S_MAX = 2.0
+STOP_GRACE_S = 2.0  # calls under way at a stop; what does not end is sent again by the next owner
 SIGNING_THREADS = 2  # RSA-2048 takes 371 us; two cores
 assert BATCH_MESSAGES_MAX <= LANE_COPIES_MAX <= WINDOW_COPIES_MAX
 assert BATCH_BYTES_MAX <= LANE_BYTES_MAX <= WINDOW_BYTES_MAX <= LANES_BYTES_MAX
@@ -137,3 +150,12 @@ TOPIC_LOOKS_MAX = 100  # looks 0.1 s apart until new topics show; milliseconds o
 BULK_DELIVERY_S_MAX = 60  # a broker that takes longer is not there; the load can be repeated
 BULK_REPORT_RECORDS = 500  # how often progress is shown
 LOAD_ERRORS_SHOWN_MAX = 20  # on the terminal; all of them are in the error file
+
+# --- The simulated market -------------------------------------------------------------------------------
+SIMULATOR_POSTS_IN_FLIGHT_MAX = 8  # as many arrays as a few busy participants would have open at a time
+SIMULATOR_POST_TIMEOUT_S_MAX = 30  # one answer; a loaded bridge that takes longer is out of order
+SIMULATOR_GIVE_UP_S_MAX = 90  # one POST with all its retries: longer than a broker restart
+SIMULATOR_STALL_S_MAX = 60  # no news for this long, and what is still open will not come
+SIMULATOR_CATCH_UP_S_MAX = 1.0  # a slow moment is made up for by at most this much of a burst
+SIMULATOR_LOOK_EVERY_S = 0.5  # how often progress is shown and the account looked at
+assert SIMULATOR_POST_TIMEOUT_S_MAX < SIMULATOR_GIVE_UP_S_MAX
