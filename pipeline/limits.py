@@ -80,6 +80,7 @@ REFILL_ROWS = 200  # rows read back at a time: two full arrays
 PROBE_ROWS = 10  # read for a probe: one is sent, the others tell whether holds have ended
 CLAIM_SCAN_ROWS = 1_000  # rows looked at between two breaths of the event loop when a partition is taken over
 LANE_TICK_S = 0.5  # how often ages and changed webhooks are looked at
+REFILL_MISSES_MAX = 5  # scans without the rows that are counted: 10 s, far longer than any commit
 REREAD_S = 2.0  # wait after the topic could not be read for a refill
 RECORDS_READ_S_MAX = 10.0  # reading a refill back; then it is tried again
 RECORDS_SKIP_OFFSETS = 200  # a gap up to this is read through; a larger one is jumped over

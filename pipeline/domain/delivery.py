@@ -37,6 +37,8 @@ class ErrorClass(StrEnum):
     STATUS = "status"
     BLOCKED = "blocked"
     """The guard refused the address before any connection."""
+    NO_WEBHOOK = "no_webhook"
+    """Nothing was tried: the recipient has no address for the channel, or is not known."""
     OURS = "ours"
     """Our resolver, our certificate, our sockets: never held against the recipient."""
 
@@ -157,7 +159,9 @@ def judge(result: Result, messages: Sequence[Identity], *, now: datetime) -> Jud
 
 def _judge_failure(result: Failed) -> LaneFailure:
     match result.error:
-        case ErrorClass.DNS | ErrorClass.TLS | ErrorClass.REDIRECT | ErrorClass.BLOCKED:
+        case (
+            ErrorClass.DNS | ErrorClass.TLS | ErrorClass.REDIRECT | ErrorClass.BLOCKED | ErrorClass.NO_WEBHOOK
+        ):
             return ParkLane(error=result.error, text=result.text)
         case ErrorClass.OURS:
             return Retry(error=result.error, text=result.text, counted=False)

@@ -1,0 +1,220 @@
+"""Where every copy stands, and the only way from one place to the next: a settlement.
+
+A copy is in one place: fresh in a lane (its offset waits in a window), or a parked row (waiting in the table,
+or loaded into its lane). Whatever moves it hands an account to the engine here and now, so that settlements of
+a claim keep their order; rows are counted as waiting once they are committed, so that a scan finds them.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from pipeline.delivery.entry import Entry
+from pipeline.delivery.lane import Lane
+from pipeline.delivery.lanes import Lanes
+from pipeline.delivery.outcomes import book_divided, book_failed, book_settled
+from pipeline.delivery.outside import Outside, Policy
+from pipeline.delivery.ports import Claim, Settling
+from pipeline.delivery.settling import Account, Note
+from pipeline.delivery.window import Window
+from pipeline.domain.delivery import Divide, ErrorClass, LaneFailure, MessageOutcome, Parked, Retry, Settled
+from pipeline.domain.envelope import Status
+
+log = logging.getLogger(__name__)
+
+
+class Books:
+    """Moves copies between memory, rows and results. Everything but `commit`'s end happens in one go."""
+
+    def __init__(
+        self,
+        outside: Outside,
+        policy: Policy,
+        *,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        pump: Callable[[Lane], None],
+    ) -> None:
+        self._out = outside
+        self._policy = policy
+        self._spawn = spawn
+        self._pump = pump
+        self.lanes = Lanes()
+        self.windows: dict[Claim, Window] = {}
+
+    def open(self, claim: Claim) -> None:
+        """Begin to hold a claim."""
+        self.windows[claim] = Window()
+
+    def close(self, claim: Claim) -> None:
+        """Forget everything under a claim: its next owner meets it again."""
+        self.windows.pop(claim, None)
+        self.lanes.drop(claim)
+
+    def held(self, entry: Entry) -> bool:
+        """Tell whether the entry's claim is still ours."""
+        return entry.claim in self.windows
+
+    def account(self, lane: Lane) -> Account:
+        """Open an account for a lane."""
+        return Account(lane.key, codec=self._out.codec, topics=self._out.topics)
+
+    # --- what a POST decided ---
+
+    def settled(
+        self, lane: Lane, pairs: Sequence[tuple[Entry, MessageOutcome]], settled: Settled, common: Note
+    ) -> None:
+        """Close the copies a recipient decided on; what it left open goes again, each alone."""
+        if lane.failures:
+            log.info("%s on %s answers again", lane.key.recipient, lane.key.channel)
+        lane.succeeded()
+        account = self.account(lane)
+        unclear = book_settled(account, pairs, settled, common)
+        lane.divided.extend((entry,) for entry in unclear)
+        again = frozenset(unclear)
+        self._let_go(lane, [entry for entry, _ in pairs if entry not in again])
+        self.commit(lane, account)
+
+    def divided(self, lane: Lane, parts: Sequence[tuple[Entry, ...]], divide: Divide, common: Note) -> None:
+        """Send a refused array in parts, before anything else of the lane."""
+        account = self.account(lane)
+        book_divided(account, [entry for part in parts for entry in part], divide, common)
+        lane.divided.extendleft(reversed(parts))
+        self.commit(lane, account)
+
+    def failed(
+        self, lane: Lane, failure: LaneFailure, tried: Sequence[Entry] = (), common: Note | None = None
+    ) -> None:
+        """Step the lane's schedule and keep all it holds: tried copies with a try more, others as they are.
+
+        POSTs that began together fail together; only the first of them is a step. Without `tried` nothing was
+        sent: there is no address to send to.
+        """
+        now = self._out.clock.now()
+        if lane.due_at is None:
+            self._step(lane, failure, now)
+        account = self.account(lane)
+        if common is not None:
+            book_failed(account, tried, failure, common)
+            counted = not isinstance(failure, Retry) or failure.counted
+            for entry in tried:
+                entry.attempts += counted
+            self._keep(account, lane, tried, reason=failure.text)
+            self._let_go(lane, tried)
+        queued = lane.empty_queue()
+        for entry in queued:
+            if entry.ticket is None:
+                self.unload(lane, entry.claim, entry.key)
+        self._keep_unsent(account, lane, [entry for entry in queued if entry.ticket], failure.text)
+        self.commit(lane, account)
+
+    def _step(self, lane: Lane, failure: LaneFailure, now: datetime) -> None:
+        wait_s = self._policy.schedule.wait_s(
+            failure, failures=lane.failures + 1, fraction=self._out.dice.fraction()
+        )
+        lane.failed(now + timedelta(seconds=wait_s))
+        self.lanes.schedule(lane)
+        log.warning(
+            "%s on %s: %s (%s, failure %d in a row); next try in %.1f s",
+            *(lane.key.recipient, lane.key.channel, failure.text, failure.error.value),
+            *(lane.failures, wait_s),
+        )
+
+    # --- copies that wait ---
+
+    def park(self, lane: Lane, entries: Sequence[Entry], reason: str) -> None:
+        """Make fresh copies durable as rows; their offsets may then be committed."""
+        if entries:
+            account = self.account(lane)
+            self._keep_unsent(account, lane, entries, reason)
+            self.commit(lane, account)
+
+    def park_under_way(self, entry: Entry) -> None:
+        """Keep a copy as a row while its POST goes on; the result then updates or deletes the row."""
+        lane, now = self.lanes[entry.lane], self._out.clock.now()
+        account = self.account(lane)
+        row = entry.row(now=now, due_at=now, reason="under way for long")
+        account.park(entry, row)
+        self._release(entry)
+        entry.parked = row
+        lane.backlog(entry.claim).loaded.add(entry.key)
+        for settling in account.close():
+            self._spawn(_wait(self._out.engine.settle(settling)))
+
+    def _keep_unsent(self, account: Account, lane: Lane, entries: Sequence[Entry], reason: str) -> None:
+        if not entries:
+            return
+        reason = f"waits in turn: {reason}"
+        account.note(entries, Note(at=self._out.clock.now(), status=Status.PAUSED, reason=reason))
+        self._keep(account, lane, entries, reason=reason)
+        for entry in entries:
+            self._release(entry)
+
+    def _keep(self, account: Account, lane: Lane, entries: Sequence[Entry], *, reason: str) -> None:
+        """Park copies, or give them up where their hold has ended."""
+        now = self._out.clock.now()
+        for entry in entries:
+            if self._policy.schedule.exhausted(entry.copy, now=now):
+                self.give_up(account, entry, reason)
+            else:
+                account.park(entry, entry.row(now=now, due_at=lane.due_at or now, reason=reason))
+
+    def give_up(self, account: Account, entry: Entry, reason: str) -> None:
+        """Dead-letter a copy whose hold has ended."""
+        text = f"not delivered within the hold; last: {reason}"
+        note = Note(at=self._out.clock.now(), status=Status.RETRIES_EXHAUSTED, reason=text)
+        account.dead_letter(entry, replace(note, attempt=entry.attempts or None))
+
+    def give_up_row(self, account: Account, claim: Claim, row: Parked, why: str, value: bytes) -> None:
+        """Dead-letter a row whose copy cannot be read again, with the bytes that are left."""
+        log.error("parked copy %s cannot be read again: %s", row.delivery_id, why)
+        note = Note(at=self._out.clock.now(), status=Status.EXCEPTION, reason=why, error=ErrorClass.OURS)
+        account.dead_row(claim, row, value=value, note=note)
+
+    def unload(self, lane: Lane, claim: Claim, key: bytes) -> None:
+        """Let a row go out of memory; it stays as it is in the table."""
+        backlog = lane.backlogs.get(claim)
+        if backlog is not None:
+            backlog.loaded.discard(key)
+            backlog.waiting += 1
+
+    # --- entries and accounts ---
+
+    def _let_go(self, lane: Lane, entries: Iterable[Entry]) -> None:
+        """Take entries out of memory; their settlement is on its way."""
+        for entry in entries:
+            lane.leave((entry,))
+            self._release(entry)
+
+    def _release(self, entry: Entry) -> None:
+        """Take an entry out of its window: its ticket is spent."""
+        window = self.windows.get(entry.claim)
+        if window is not None:
+            window.remove(entry)
+        entry.ticket = None
+
+    def commit(self, lane: Lane, account: Account) -> None:
+        """Hand an account to the engine; the lane goes on with what is committed."""
+        for settling in account.close():
+            backlog = lane.backlog(settling.claim)
+            for write in settling.rows:
+                backlog.loaded.add(write.key)
+                backlog.parking += write.row is not None
+            self._spawn(self._committed(lane, settling, self._out.engine.settle(settling)))
+
+    async def _committed(self, lane: Lane, settling: Settling, durable: Awaitable[bool]) -> None:
+        held = await durable
+        backlog = lane.backlogs.get(settling.claim)
+        if not held or backlog is None:
+            return  # the partition has a new owner, who reads the truth from the topics
+        for write in settling.rows:
+            backlog.loaded.discard(write.key)
+            if write.row is not None:
+                backlog.parking -= 1
+                backlog.waiting += 1
+        self._pump(lane)
+
+
+async def _wait(durable: Awaitable[bool]) -> None:
+    await durable

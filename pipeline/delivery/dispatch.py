@@ -1,0 +1,318 @@
+"""Moves copies from their topic through the lanes to their recipients.
+
+Everything runs on one event loop; between two `await`s the state is consistent. What becomes of a copy is
+written in `books`; this module says when something happens.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from datetime import datetime, timedelta
+from typing import Any, assert_never
+
+from pipeline.delivery.batching import BatchLimits, halves
+from pipeline.delivery.books import Books
+from pipeline.delivery.entry import Entry
+from pipeline.delivery.lane import Lane
+from pipeline.delivery.outcomes import common_note
+from pipeline.delivery.outside import Arrival, Figures, Outside, Policy
+from pipeline.delivery.ports import Claim, Post
+from pipeline.delivery.refill import Refill
+from pipeline.domain.delivery import (
+    Divide,
+    ErrorClass,
+    LaneKey,
+    Parked,
+    ParkLane,
+    Result,
+    Retry,
+    Settled,
+    judge,
+    lane_of,
+)
+from pipeline.domain.participants import Participants, Webhook
+from pipeline.limits import CLAIM_SCAN_ROWS, DUE_S_MAX, GATHER_S, LANE_TICK_S, STOP_GRACE_S
+
+log = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """The delivery of one worker. `run` must be running; `accept` and the claim callbacks may come at any time."""
+
+    def __init__(self, outside: Outside, policy: Policy) -> None:
+        self._out = outside
+        self._policy = policy
+        self._books = Books(outside, policy, spawn=self._spawn, pump=self._pump)
+        self._refill = Refill(outside, policy, self._books)
+        self._posts = 0
+        self._starved: deque[Lane] = deque()
+        self._seen: Participants | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._error: BaseException | None = None
+        self._wake = asyncio.Event()
+        self._stopping = False
+
+    # --- partitions come and go ---
+
+    async def claimed(self, claim: Claim) -> None:
+        """Take a partition over: its lanes stand where the parked rows say.
+
+        The whole partition is read, in slices: rows written meanwhile are counted as they are committed.
+        """
+        self._books.open(claim)
+        waiting: dict[LaneKey, int] = {}
+        heads: dict[LaneKey, Parked] = {}
+        for number, (row_key, row) in enumerate(self._out.rows.scan(b"", claim.partition), start=1):
+            key = lane_of(row_key)
+            heads.setdefault(key, row)
+            waiting[key] = waiting.get(key, 0) + 1
+            if number % CLAIM_SCAN_ROWS == 0:
+                await asyncio.sleep(0)
+                if claim not in self._books.windows:
+                    return
+        for key, rows in waiting.items():
+            lane = self._books.lanes[key]
+            lane.backlog(claim).waiting += rows
+            self._restore(lane, heads[key])
+
+    def _restore(self, lane: Lane, head: Parked) -> None:
+        """Set a lane as its oldest row says, unless it has newer experience from another partition."""
+        now = self._out.clock.now()
+        # A clock that was wrong once must not keep a lane waiting for years.
+        due_at = min(max(head.next_due_at, now), now + timedelta(seconds=DUE_S_MAX))
+        if lane.restore(attempts=head.attempts, due_at=due_at):
+            self._books.lanes.schedule(lane)
+            self._wake.set()
+        self._pump(lane)
+
+    async def revoked(self, claim: Claim) -> None:
+        """Give a partition up at once; POSTs under way end, but nothing of theirs is settled any more."""
+        self._books.close(claim)
+
+    # --- copies arrive ---
+
+    def accept(self, arrivals: Sequence[Arrival]) -> None:
+        """Take copies over from their topic: into a lane, or parked where the lane cannot send them soon."""
+        now = self._out.clock.now()
+        parked: dict[Lane, list[Entry]] = {}
+        touched: dict[Lane, None] = {}
+        for arrival in arrivals:
+            window = self._books.windows.get(arrival.ticket.claim)
+            if window is None:
+                log.warning("records of a partition that was given up are left to its next owner")
+                continue
+            entry = _fresh(arrival, now)
+            window.add(entry)
+            lane = self._books.lanes[entry.lane]
+            if lane not in parked and lane.direct(entry.size_bytes):
+                lane.add(entry)
+                touched[lane] = None
+            else:
+                parked.setdefault(lane, []).append(entry)
+        for lane, entries in parked.items():
+            self._books.park(lane, entries, "recipient is failing" if lane.due_at else "recipient is behind")
+        for lane in touched:
+            self._gather(lane)
+        for claim in {arrival.ticket.claim for arrival in arrivals}:
+            self._bound(claim)
+
+    def _bound(self, claim: Claim) -> None:
+        """Keep a window inside its limit by parking its oldest copies; the partition never stops."""
+        window = self._books.windows.get(claim)
+        while window is not None and (oldest := window.overflow()):
+            for lane in {self._books.lanes[entry.lane]: None for entry in oldest}:
+                self._books.park(lane, lane.take_fresh(), "too many copies are unsettled")
+            for entry in oldest:
+                if entry in window.entries:
+                    self._books.park_under_way(entry)
+
+    # --- copies leave ---
+
+    def _gather(self, lane: Lane) -> None:
+        """Wait a moment for more copies of the lane, unless there is a full array already."""
+        hook = self._webhook(lane.key)
+        if hook is None or len(lane.queue) >= BatchLimits.of(hook).messages:
+            self._pump(lane)
+        elif not lane.gathering:
+            lane.gathering = True
+            asyncio.get_running_loop().call_later(GATHER_S, self._gathered, lane)
+
+    def _gathered(self, lane: Lane) -> None:
+        lane.gathering = False
+        self._pump(lane)
+
+    def _pump(self, lane: Lane) -> None:
+        """Start what the lane may send now, and read more rows when it runs dry."""
+        while not self._stopping and lane.has_queue and lane.may_post(self._policy.lane_in_flight_max):
+            hook = self._webhook(lane.key)
+            if hook is None:
+                self._books.failed(lane, self._unreachable(lane.key))
+                self._wake.set()
+            elif self._posts >= self._policy.in_flight_max:
+                if lane not in self._starved:
+                    self._starved.append(lane)
+                break
+            else:
+                self._start(lane, hook)
+        wanted = lane.rows_wanted()
+        if wanted and not self._stopping:
+            lane.refilling = True
+            self._spawn(self._refilled(lane, wanted))
+
+    async def _refilled(self, lane: Lane, wanted: int) -> None:
+        await self._refill.refill(lane, wanted)
+        self._wake.set()
+        self._pump(lane)
+
+    def _start(self, lane: Lane, hook: Webhook) -> None:
+        batch = lane.take(BatchLimits.of(hook))
+        lane.url = hook.url
+        self._posts += 1
+        self._spawn(self._post(lane, hook, batch))
+
+    async def _post(self, lane: Lane, hook: Webhook, batch: tuple[Entry, ...]) -> None:
+        """Send one array. A crash between the recipient's answer and its settlement sends it again."""
+        post = Post(
+            url=hook.url,
+            recipient=lane.key.recipient,
+            bodies=tuple(entry.copy.body for entry in batch),
+            delivery_ids=tuple(entry.copy.delivery_id for entry in batch),
+            attempt=max(entry.attempts for entry in batch) + 1,
+        )
+        try:
+            result = await self._out.webhooks.post(post)
+        finally:
+            self._posts -= 1
+            lane.returned(batch)
+        self._returned(lane, batch, result)
+        self._pump(lane)
+        while self._starved and self._posts < self._policy.in_flight_max:
+            self._pump(self._starved.popleft())
+
+    def _returned(self, lane: Lane, batch: tuple[Entry, ...], result: Result) -> None:
+        """Judge a POST and book what follows; entries of partitions lost meanwhile are let go."""
+        now = self._out.clock.now()
+        judgement = judge(result, [entry.identity for entry in batch], now=now)
+        lane.leave(entry for entry in batch if not self._books.held(entry))
+        held = tuple(filter(self._books.held, batch))
+        if not held:
+            return
+        common = common_note(result, batch, at=now)
+        match judgement:
+            case Settled():
+                pairs = zip(batch, judgement.outcomes, strict=True)
+                ours = [(entry, outcome) for entry, outcome in pairs if self._books.held(entry)]
+                self._books.settled(lane, ours, judgement, common)
+            case Divide():
+                self._books.divided(lane, halves(held), judgement, common)
+            case Retry() | ParkLane():
+                self._books.failed(lane, judgement, held, common)
+                self._wake.set()
+            case _:
+                assert_never(judgement)
+
+    # --- time passes ---
+
+    def tick(self) -> None:
+        """Do what is due: probes, copies that waited too long, webhooks that were registered or changed."""
+        now = self._out.clock.now()
+        current = self._out.participants.current()
+        if current is not self._seen:
+            self._seen = current
+            self._notice_webhooks()
+        for lane in self._books.lanes.due(now):
+            self._wait_over(lane)
+        for window in tuple(self._books.windows.values()):
+            self._park_aged(frozenset(window.aged(now)))
+        for lane in self._books.lanes:
+            if lane.rows_wanted():  # it found no room in memory before
+                self._pump(lane)
+
+    def _wait_over(self, lane: Lane) -> None:
+        lane.probe()
+        self._pump(lane)
+
+    def _notice_webhooks(self) -> None:
+        """Probe lanes whose address changed: the cause of their failure may have gone with it."""
+        for lane in self._books.lanes:
+            hook = self._webhook(lane.key)
+            if lane.due_at is not None and hook is not None and hook.url != lane.url:
+                self._wait_over(lane)
+
+    def _park_aged(self, aged: frozenset[Entry]) -> None:
+        for lane in {self._books.lanes[entry.lane]: None for entry in aged}:
+            if not aged.isdisjoint(lane.queue):
+                self._books.park(lane, lane.take_fresh(), "recipient is slow")
+
+    async def run(self) -> None:
+        """Work until `stop`; whatever breaks in delivery is raised here, for the worker to stop."""
+        while not self._stopping:
+            self._wake.clear()
+            self.tick()
+            try:
+                await asyncio.wait_for(self._wake.wait(), timeout=self._pause_s())
+            except TimeoutError:
+                continue
+            if self._error is not None:
+                raise self._error
+
+    def _pause_s(self) -> float:
+        next_due = self._books.lanes.next_due()
+        if next_due is None:
+            return LANE_TICK_S
+        return min(LANE_TICK_S, max(0.0, (next_due - self._out.clock.now()).total_seconds()))
+
+    async def stop(self) -> None:
+        """Start nothing more, give calls under way a moment to end and be settled, then let go."""
+        self._stopping = True
+        self._wake.set()
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=STOP_GRACE_S)
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    def figures(self) -> Figures:
+        """Return what is held now, for health pages and metrics."""
+        lanes = tuple(self._books.lanes)
+        backlogs = [one for lane in lanes for one in lane.backlogs.values()]
+        return Figures(
+            lanes=len(lanes),
+            lanes_waiting=sum(lane.due_at is not None for lane in lanes),
+            copies=self._books.lanes.memory.copies,
+            posts=self._posts,
+            unsettled=sum(len(window.entries) for window in self._books.windows.values()),
+            parked=sum(one.waiting + len(one.loaded) for one in backlogs),
+        )
+
+    # --- small things ---
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None and self._error is None:
+            self._error = task.exception()
+            self._wake.set()
+
+    def _webhook(self, key: LaneKey) -> Webhook | None:
+        participant = self._out.participants.current().get(key.recipient)
+        return participant.webhook(key.channel) if participant else None
+
+    def _unreachable(self, key: LaneKey) -> ParkLane:
+        known = key.recipient in self._out.participants.current()
+        text = f"no webhook registered for {key.channel}" if known else "not among the participants"
+        return ParkLane(error=ErrorClass.NO_WEBHOOK, text=text)
+
+
+def _fresh(arrival: Arrival, now: datetime) -> Entry:
+    return Entry(
+        copy=arrival.copy,
+        pointer=arrival.pointer,
+        claim=arrival.ticket.claim,
+        arrived_at=now,
+        ticket=arrival.ticket,
+    )

@@ -1,0 +1,58 @@
+"""A copy in the memory of a worker."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeline.delivery.ports import Claim, Ticket
+from pipeline.domain.answers import Identity
+from pipeline.domain.delivery import LaneKey, Parked, Pointer, parked_key
+from pipeline.domain.envelope import Copy
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Entry:
+    """A copy that a lane holds, either fresh from its topic or read back for a parked row.
+
+    A fresh entry has a ticket: its offset waits for it. `parked` is the row as it was last written; an entry
+    may lose its ticket to a row while its POST is under way, and never gets it back. Entries are compared by
+    identity: two loads of one row are two entries.
+    """
+
+    copy: Copy
+    pointer: Pointer
+    claim: Claim
+    arrived_at: datetime
+    ticket: Ticket | None = None
+    parked: Parked | None = None
+    attempts: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Return what the copy adds to an array."""
+        return len(self.copy.body)
+
+    @property
+    def lane(self) -> LaneKey:
+        """Return the key of its lane."""
+        return LaneKey.of(self.copy)
+
+    @property
+    def key(self) -> bytes:
+        """Return the key of its parked row, whether or not it has one."""
+        return parked_key(self.lane, self.pointer)
+
+    @property
+    def identity(self) -> Identity:
+        """Return what the recipient's answer can call it by."""
+        return Identity(transaction_id=self.copy.transaction_id, sender_reference=self.copy.sender_reference)
+
+    def row(self, *, now: datetime, due_at: datetime, reason: str) -> Parked:
+        """Return the row that keeps this copy while it waits."""
+        return Parked(
+            pointer=self.pointer,
+            delivery_id=self.copy.delivery_id,
+            attempts=self.attempts,
+            parked_at=self.parked.parked_at if self.parked else now,
+            next_due_at=due_at,
+            reason=reason,
+        )

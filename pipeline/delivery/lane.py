@@ -1,0 +1,219 @@
+"""The state of one recipient on one channel, and how it changes. No waiting and no IO happens here.
+
+A lane sends straight from its topic while all is well. After a failure, or when it falls behind, its copies
+are parked rows, and it works through them oldest first: one real message as a probe, then 1, 2, 4 ... at a
+time. Breakers, rates, order modes and pausing are further conditions of `may_post` and `direct`.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pipeline.delivery.batching import BatchLimits, take
+from pipeline.delivery.entry import Entry
+from pipeline.delivery.ports import Claim
+from pipeline.domain.delivery import LaneKey
+from pipeline.limits import (
+    BATCH_MESSAGES_MAX,
+    LANE_BYTES_MAX,
+    LANE_COPIES_MAX,
+    LANES_BYTES_MAX,
+    PROBE_ROWS,
+    REFILL_ROWS,
+)
+
+
+@dataclass(slots=True)
+class Backlog:
+    """The parked rows of a lane under one claim.
+
+    `waiting` counts committed rows that are not in memory; `parking` counts rows whose writing is under way;
+    `loaded` are the keys of rows in memory or being changed: the scan for more must leave them out. `misses`
+    counts scans in a row that found nothing although rows are waiting.
+    """
+
+    waiting: int = 0
+    parking: int = 0
+    misses: int = 0
+    loaded: set[bytes] = field(default_factory=set)
+
+    @property
+    def empty(self) -> bool:
+        """Tell whether nothing is kept."""
+        return not (self.waiting or self.parking or self.loaded)
+
+
+@dataclass(slots=True)
+class Memory:
+    """What all lanes of a worker hold together."""
+
+    copies: int = 0
+    size_bytes: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """One lane. `due_at` is the next probe of a lane that failed; `ramp` bounds a lane that is recovering."""
+
+    key: LaneKey
+    memory: Memory = field(default_factory=Memory)
+    queue: deque[Entry] = field(default_factory=deque)
+    divided: deque[tuple[Entry, ...]] = field(default_factory=deque)
+    backlogs: dict[Claim, Backlog] = field(default_factory=dict)
+    in_memory: int = 0
+    in_memory_bytes: int = 0
+    posts: int = 0
+    outstanding: int = 0
+    failures: int = 0
+    due_at: datetime | None = None
+    ramp: int | None = None
+    url: str | None = None
+    refilling: bool = False
+    gathering: bool = False
+
+    # --- what may happen now ---
+
+    def may_post(self, in_flight_max: int) -> bool:
+        """Tell whether one more POST may start."""
+        return self.due_at is None and self.posts < in_flight_max and self.allowance > 0
+
+    def direct(self, size_bytes: int) -> bool:
+        """Tell whether an arriving copy may be sent from memory; else it is parked.
+
+        Behind rows that are not in memory it must not be: it would overtake them.
+        """
+        return (
+            self.due_at is None
+            and self.behind == 0
+            and self.in_memory < LANE_COPIES_MAX
+            and self.in_memory_bytes + size_bytes <= LANE_BYTES_MAX
+            and self.memory.size_bytes + size_bytes <= LANES_BYTES_MAX
+        )
+
+    @property
+    def allowance(self) -> int:
+        """Return how many more messages may be under way."""
+        return BATCH_MESSAGES_MAX if self.ramp is None else self.ramp - self.outstanding
+
+    @property
+    def has_queue(self) -> bool:
+        """Tell whether something waits in memory to be sent."""
+        return bool(self.queue or self.divided)
+
+    @property
+    def behind(self) -> int:
+        """Return the number of rows not in memory, those being written included."""
+        return sum(one.waiting + one.parking for one in self.backlogs.values())
+
+    @property
+    def waiting(self) -> int:
+        """Return the number of committed rows not in memory."""
+        return sum(one.waiting for one in self.backlogs.values())
+
+    def rows_wanted(self) -> int:
+        """Return how many rows to read back now."""
+        if self.refilling or self.due_at is not None or self.waiting == 0:
+            return 0
+        wanted = REFILL_ROWS if self.ramp is None else min(REFILL_ROWS, max(PROBE_ROWS, self.ramp))
+        full = self.in_memory_bytes >= LANE_BYTES_MAX or self.memory.size_bytes >= LANES_BYTES_MAX
+        if full or len(self.queue) > wanted // 2:
+            return 0
+        return min(wanted, LANE_COPIES_MAX - self.in_memory)
+
+    # --- copies come and go ---
+
+    def backlog(self, claim: Claim) -> Backlog:
+        """Return the lane's rows under a claim."""
+        return self.backlogs.setdefault(claim, Backlog())
+
+    def add(self, entry: Entry) -> None:
+        """Queue an entry behind all others."""
+        self.queue.append(entry)
+        self.in_memory += 1
+        self.in_memory_bytes += entry.size_bytes
+        self.memory.copies += 1
+        self.memory.size_bytes += entry.size_bytes
+
+    def leave(self, entries: Iterable[Entry]) -> None:
+        """Account for entries that are no longer in memory; the caller has taken them off the queue."""
+        for entry in entries:
+            self.in_memory -= 1
+            self.in_memory_bytes -= entry.size_bytes
+            self.memory.copies -= 1
+            self.memory.size_bytes -= entry.size_bytes
+
+    def take(self, limits: BatchLimits) -> tuple[Entry, ...]:
+        """Take the next array to send: parts of a refused array first, they are the oldest."""
+        parts = self.divided
+        batch = parts.popleft() if parts else take(self.queue, limits.at_most(self.allowance))
+        self.posts += 1
+        self.outstanding += len(batch)
+        return batch
+
+    def returned(self, batch: tuple[Entry, ...]) -> None:
+        """Account for a POST that ended."""
+        self.posts -= 1
+        self.outstanding -= len(batch)
+
+    def empty_queue(self) -> tuple[Entry, ...]:
+        """Take everything that waits in memory off the queue, oldest first."""
+        entries = tuple(entry for part in self.divided for entry in part) + tuple(self.queue)
+        self.divided.clear()
+        self.queue.clear()
+        self.leave(entries)
+        return entries
+
+    def take_fresh(self) -> tuple[Entry, ...]:
+        """Take off the queue what has not been parked yet; rows that were read back keep their places."""
+        fresh = tuple(entry for entry in self.queue if entry.ticket is not None)
+        self.queue = deque(entry for entry in self.queue if entry.ticket is None)
+        self.leave(fresh)
+        return fresh
+
+    def drop(self, claim: Claim) -> None:
+        """Forget everything under a claim that was lost; what is under way is sorted out when it returns."""
+        self.backlogs.pop(claim, None)
+        self.leave(entry for part in (*self.divided, self.queue) for entry in part if entry.claim == claim)
+        self.queue = deque(entry for entry in self.queue if entry.claim != claim)
+        parts = (tuple(entry for entry in part if entry.claim != claim) for part in self.divided)
+        self.divided = deque(part for part in parts if part)
+
+    # --- how a lane fares ---
+
+    def succeeded(self) -> None:
+        """Note that the recipient decided on a POST: the schedule starts anew and the ramp doubles.
+
+        A POST that began before the lane failed proves nothing about now, so a waiting lane keeps waiting.
+        """
+        if self.due_at is not None:
+            return
+        self.failures = 0
+        if self.ramp is not None:
+            self.ramp *= 2
+            if self.ramp > BATCH_MESSAGES_MAX:
+                self.ramp = None
+
+    def failed(self, due_at: datetime) -> None:
+        """Take one step on the schedule."""
+        self.failures += 1
+        self.due_at = due_at
+
+    def restore(self, *, attempts: int, due_at: datetime) -> bool:
+        """Take up the state that a parked row tells of; return False if the lane has newer experience."""
+        if self.due_at is not None or self.failures or self.posts or self.in_memory:
+            return False
+        self.failures = attempts
+        self.due_at = due_at
+        self.ramp = 1
+        return True
+
+    def hold(self, due_at: datetime) -> None:
+        """Wait without having failed."""
+        self.due_at = due_at
+
+    def probe(self) -> None:
+        """End the wait: the next message is a probe if the lane failed before."""
+        self.due_at = None
+        if self.failures:
+            self.ramp = 1

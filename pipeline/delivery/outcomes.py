@@ -1,0 +1,108 @@
+"""Turns the judgement of a POST into entries of an account."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import assert_never
+
+from pipeline.delivery.entry import Entry
+from pipeline.delivery.settling import Account, Note
+from pipeline.domain.delivery import (
+    Answered,
+    Delivered,
+    Divide,
+    ErrorClass,
+    LaneFailure,
+    MessageOutcome,
+    RejectedMessage,
+    Result,
+    Settled,
+    Unclear,
+    status_of,
+)
+from pipeline.domain.envelope import Status
+
+
+def book_settled(
+    account: Account, pairs: Sequence[tuple[Entry, MessageOutcome]], settled: Settled, common: Note
+) -> tuple[Entry, ...]:
+    """Book what the recipient decided of each message; return the entries it left open.
+
+    Copies with the same result share one audit record: an array of a hundred is one, not a hundred.
+    """
+    alike: dict[Note, list[Entry]] = {}
+    unclear: list[Entry] = []
+    for entry, outcome in pairs:
+        match outcome:
+            case Delivered():
+                account.finish(entry)
+                alike.setdefault(_delivered(common, outcome, settled.error), []).append(entry)
+            case RejectedMessage():
+                account.dead_letter(entry, _rejected(common, outcome))
+            case Unclear():
+                unclear.append(entry)
+            case _:
+                assert_never(outcome)
+    for note, entries in alike.items():
+        account.note(entries, note)
+    if unclear:
+        account.note(unclear, _with(common, Status.RETRYING, reason="207 without a result; sent again alone"))
+    return tuple(unclear)
+
+
+def book_divided(account: Account, entries: Sequence[Entry], divide: Divide, common: Note) -> None:
+    """Book that an array was refused and its parts are sent."""
+    code = divide.remark.code if divide.remark else None
+    reason = f"array refused, sent in parts: {divide.text}"
+    account.note(entries, _with(common, status_of(divide), reason=reason, code=code, error=ErrorClass.STATUS))
+
+
+def book_failed(account: Account, entries: Sequence[Entry], failure: LaneFailure, common: Note) -> None:
+    """Book a try after which all its copies wait."""
+    account.note(entries, _with(common, status_of(failure), reason=failure.text, error=failure.error))
+
+
+def common_note(result: Result, batch: Sequence[Entry], *, at: datetime) -> Note:
+    """Return what all audit records of one POST share."""
+    return Note(
+        at=at,
+        status=Status.RETRYING,
+        status_code=result.status if isinstance(result, Answered) else None,
+        attempt=max(entry.attempts for entry in batch) + 1,
+        duration_ms=result.duration_ms,
+    )
+
+
+def _delivered(common: Note, outcome: Delivered, error: ErrorClass | None) -> Note:
+    remark = outcome.remark
+    return _with(
+        common,
+        Status.DELIVERED,
+        reason=outcome.note or (remark.text if remark else None),
+        code=remark.code if remark else None,
+        error=error,
+    )
+
+
+def _rejected(common: Note, outcome: RejectedMessage) -> Note:
+    code = outcome.remark.code if outcome.remark else None
+    return _with(common, status_of(outcome), reason=outcome.text, code=code, error=ErrorClass.STATUS)
+
+
+def _with(
+    common: Note,
+    status: Status,
+    *,
+    reason: str | None,
+    code: str | None = None,
+    error: ErrorClass | None = None,
+) -> Note:
+    return Note(
+        at=common.at,
+        status=status,
+        reason=reason,
+        code=code,
+        status_code=common.status_code,
+        error=error,
+        attempt=common.attempt,
+        duration_ms=common.duration_ms,
+    )

@@ -1,0 +1,54 @@
+"""What a dispatcher is made with, what it is given, and what it shows."""
+
+from dataclasses import dataclass
+
+from pipeline.delivery.ports import Codec, Engine, ParkedRows, Payloads, Ticket, Webhooks
+from pipeline.delivery.settling import Topics
+from pipeline.domain.delivery import Pointer, Schedule
+from pipeline.domain.envelope import Copy
+from pipeline.ports import Clock, Dice, ParticipantSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """Everything the dispatcher works with that is not its own."""
+
+    engine: Engine
+    rows: ParkedRows
+    payloads: Payloads
+    webhooks: Webhooks
+    codec: Codec
+    participants: ParticipantSource
+    clock: Clock
+    dice: Dice
+    topics: Topics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What an operator sets."""
+
+    schedule: Schedule
+    lane_in_flight_max: int
+    in_flight_max: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A copy that came from its topic, with the ticket that holds its offset."""
+
+    ticket: Ticket
+    pointer: Pointer
+    copy: Copy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What the dispatcher holds right now. `parked` counts rows, those in memory included."""
+
+    lanes: int
+    lanes_waiting: int
+    copies: int
+    posts: int
+    unsettled: int
+    parked: int

@@ -1,0 +1,137 @@
+"""What delivery asks of the outside, and the values it hands over."""
+
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from pipeline.domain.delivery import Parked, Pointer, Result
+from pipeline.domain.envelope import AuditRecord, Copy
+from pipeline.domain.identifiers import DeliveryId, ParticipantId
+
+
+class Claim(Protocol):
+    """The right to work on a partition since an epoch. Hashable; a later claim of the partition differs."""
+
+    @property
+    def partition(self) -> int:
+        """Return the partition of the co-partitioned topics."""
+        ...
+
+    def __hash__(self) -> int: ...
+
+
+class Ticket(Protocol):
+    """A record whose offset is not committed before it is settled."""
+
+    @property
+    def claim(self) -> Claim:
+        """Return the claim it was taken under."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """A record to produce in the settling transaction."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowWrite:
+    """A parked row to write, or to delete where `row` is None."""
+
+    key: bytes
+    row: Parked | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settling:
+    """What becomes durable together, in one transaction with the offsets of the tickets."""
+
+    claim: Claim
+    tickets: tuple[Ticket, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    rows: tuple[RowWrite, ...] = ()
+
+
+class Engine(Protocol):
+    """Makes results durable."""
+
+    def settle(self, settling: Settling) -> Awaitable[bool]:
+        """Queue a settlement, keeping the order of the calls of one claim.
+
+        The awaited value is True once it is committed and readable, False if the claim is no longer held and
+        nothing was written. Anything raised means that the worker stops.
+        """
+        ...
+
+
+class ParkedRows(Protocol):
+    """Committed rows of the table `parked`."""
+
+    def scan(self, prefix: bytes, partition: int) -> Iterator[tuple[bytes, Parked]]:
+        """Return the rows of one partition whose key starts so, in key order."""
+        ...
+
+
+class Missing(StrEnum):
+    """Why a pointer no longer leads to its record."""
+
+    GONE = "the record is no longer on its topic"
+    ALTERED = "the record's checksum differs: its topic was made anew"
+
+
+class PayloadsUnavailableError(Exception):
+    """The topic cannot be read now; the pointers stay good and are tried again."""
+
+
+class Payloads(Protocol):
+    """Reads records again by their pointers."""
+
+    async def read(self, pointers: Sequence[Pointer]) -> Mapping[Pointer, bytes | Missing]:
+        """Return a value or the reason of its absence for every pointer.
+
+        Raises PayloadsUnavailableError when Kafka does not answer in time.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """One webhook call: the finished bodies of an array and the ids of its copies."""
+
+    url: str
+    recipient: ParticipantId
+    bodies: tuple[bytes, ...]
+    delivery_ids: tuple[DeliveryId, ...]
+    attempt: int
+
+
+class Webhooks(Protocol):
+    """Calls recipients."""
+
+    async def post(self, post: Post) -> Result:
+        """Send one array; every fault of the network or the recipient is a result, none is raised."""
+        ...
+
+
+class Guard(Protocol):
+    """Decides whether an address may be connected to (delivery.md 6, SSRF)."""
+
+    def refuse(self, url: str) -> str | None:
+        """Return why the address must not be called, None if it may."""
+        ...
+
+
+class Codec(Protocol):
+    """Bytes of the topics."""
+
+    def decode_copy(self, value: bytes) -> Copy: ...
+
+    def encode_copy(self, copy: Copy) -> bytes: ...
+
+    def encode_audit(self, record: AuditRecord) -> bytes: ...

@@ -1,0 +1,120 @@
+"""Brings parked rows back into the memory of their lane, oldest first."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
+
+from pipeline.delivery.books import Books
+from pipeline.delivery.entry import Entry
+from pipeline.delivery.lane import Lane
+from pipeline.delivery.outside import Outside, Policy
+from pipeline.delivery.ports import Claim, Missing, ParkedRows, PayloadsUnavailableError
+from pipeline.delivery.settling import Account
+from pipeline.domain.delivery import Parked, Pointer
+from pipeline.errors import UndecodableRecord
+from pipeline.limits import REFILL_MISSES_MAX, REREAD_S
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picked:
+    """A row chosen for reading back."""
+
+    claim: Claim
+    key: bytes
+    row: Parked
+
+
+def pick(lane: Lane, rows: ParkedRows, wanted: int) -> tuple[Picked, ...]:
+    """Choose the next rows over all partitions and mark them as loaded.
+
+    Inside a partition the order is that of arrival; between partitions it is the time of parking.
+    """
+    found: list[Picked] = []
+    for claim, backlog in lane.backlogs.items():
+        if backlog.waiting <= 0:
+            continue
+        loaded = backlog.loaded
+        scan = (item for item in rows.scan(lane.key.prefix(), claim.partition) if item[0] not in loaded)
+        some = [Picked(claim=claim, key=key, row=row) for key, row in islice(scan, wanted)]
+        backlog.misses = 0 if some else backlog.misses + 1
+        if backlog.misses > REFILL_MISSES_MAX:
+            # A defect of this count. Going on without is safe: a row is found again at the next claim.
+            log.error("%s: %d parked rows expected, none found", lane.key, backlog.waiting)
+            backlog.waiting = backlog.misses = 0
+        found += some
+    found.sort(key=lambda one: (one.row.parked_at, one.key))
+    chosen = tuple(found[:wanted])
+    for one in chosen:
+        backlog = lane.backlogs[one.claim]
+        backlog.waiting -= 1
+        backlog.loaded.add(one.key)
+    return chosen
+
+
+class Refill:
+    """Reads the records of rows again, and puts their copies into their lanes."""
+
+    def __init__(self, outside: Outside, policy: Policy, books: Books) -> None:
+        self._out = outside
+        self._policy = policy
+        self._books = books
+
+    async def refill(self, lane: Lane, wanted: int) -> None:
+        """Load up to `wanted` rows; the caller has marked the lane as refilling."""
+        picked = pick(lane, self._out.rows, wanted)
+        try:
+            found = await self._out.payloads.read([one.row.pointer for one in picked]) if picked else {}
+        except PayloadsUnavailableError as error:
+            log.warning("parked copies of %s cannot be read now: %s", lane.key.recipient, error)
+            for one in picked:
+                self._books.unload(lane, one.claim, one.key)
+            picked, found = (), {}
+        finally:
+            lane.refilling = False
+        if not picked:
+            self._later(lane)
+            return
+        account = self._books.account(lane)
+        for one in picked:
+            if one.claim in self._books.windows:
+                self._load(lane, account, one, found)
+        self._books.commit(lane, account)
+
+    def _later(self, lane: Lane) -> None:
+        """Try again in a while: Kafka is away, or rows are not readable yet."""
+        if lane.due_at is None:
+            lane.hold(self._out.clock.now() + timedelta(seconds=REREAD_S))
+            self._books.lanes.schedule(lane)
+
+    def _load(
+        self, lane: Lane, account: Account, one: Picked, found: Mapping[Pointer, bytes | Missing]
+    ) -> None:
+        """Put a row's copy into the lane, or give it up: its hold has ended, or its record is lost."""
+        now = self._out.clock.now()
+        value = found[one.row.pointer]
+        if isinstance(value, Missing):
+            self._books.give_up_row(account, one.claim, one.row, str(value), b"")
+            return
+        try:
+            copy = self._out.codec.decode_copy(value)
+        except UndecodableRecord as error:
+            self._books.give_up_row(account, one.claim, one.row, str(error), value)
+            return
+        entry = Entry(
+            copy=copy,
+            pointer=one.row.pointer,
+            claim=one.claim,
+            arrived_at=now,
+            parked=one.row,
+            attempts=one.row.attempts,
+        )
+        if self._policy.schedule.exhausted(copy, now=now):
+            self._books.give_up(account, entry, one.row.reason)
+        elif lane.due_at is not None:
+            self._books.unload(lane, one.claim, one.key)
+        else:
+            lane.add(entry)

@@ -1,0 +1,190 @@
+"""Puts together what becomes durable when copies are delivered, refused, parked or given up.
+
+One `Account` gathers the results of one event (a POST, a refill, a park) and closes into one settlement per
+claim: a lane may send copies of several partitions in one array, a transaction's window belongs to one.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pipeline.delivery.entry import Entry
+from pipeline.delivery.ports import Claim, Codec, Output, RowWrite, Settling, Ticket
+from pipeline.domain.delivery import (
+    ErrorClass,
+    LaneKey,
+    Parked,
+    Pointer,
+    journal_status,
+    parked_key,
+    stage_of,
+)
+from pipeline.domain.envelope import AuditCopy, AuditRecord, Status
+from pipeline.domain.identifiers import DIP, DeliveryId, TransactionId
+from pipeline.domain.rejections import Code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topics:
+    """Where results go."""
+
+    audit: str
+    dead_letters: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What the audit says of copies that share a result. `attempt` is None where no POST was made."""
+
+    at: datetime
+    status: Status
+    reason: str | None = None
+    code: str | None = None
+    status_code: int | None = None
+    error: ErrorClass | None = None
+    attempt: int | None = None
+    duration_ms: int = 0
+
+
+@dataclass(slots=True)
+class _Part:
+    """The share of one claim."""
+
+    tickets: list[Ticket] = field(default_factory=list)
+    outputs: list[Output] = field(default_factory=list)
+    rows: list[RowWrite] = field(default_factory=list)
+
+
+class Account:
+    """Gathers results; `close` returns them as settlements."""
+
+    def __init__(self, lane: LaneKey, *, codec: Codec, topics: Topics) -> None:
+        self._lane = lane
+        self._stage = stage_of(lane.channel)
+        self._codec = codec
+        self._topics = topics
+        self._parts: dict[Claim, _Part] = {}
+
+    def finish(self, entry: Entry) -> None:
+        """Settle a copy for good: its offset may be committed, its row is deleted."""
+        part = self._part(entry.claim)
+        if entry.ticket is not None:
+            part.tickets.append(entry.ticket)
+        if entry.parked is not None:
+            part.rows.append(RowWrite(key=entry.key, row=None))
+
+    def park(self, entry: Entry, row: Parked) -> None:
+        """Settle a copy by keeping it: its offset may be committed, its row says when it is tried again."""
+        part = self._part(entry.claim)
+        if entry.ticket is not None:
+            part.tickets.append(entry.ticket)
+        part.rows.append(RowWrite(key=entry.key, row=row))
+
+    def note(self, entries: Iterable[Entry], note: Note) -> None:
+        """Write the audit: one record per claim for all these copies."""
+        by_claim: dict[Claim, list[Entry]] = {}
+        for entry in entries:
+            by_claim.setdefault(entry.claim, []).append(entry)
+        for claim, group in by_claim.items():
+            value = self._codec.encode_audit(self._record([_audit_copy(entry) for entry in group], note))
+            key = group[0].copy.transaction_id.encode()
+            self._part(claim).outputs.append(Output(topic=self._topics.audit, key=key, value=value))
+
+    def dead_letter(self, entry: Entry, note: Note) -> None:
+        """Give a copy up, with its bytes and the reason that its sender will be told."""
+        self.finish(entry)
+        self.note((entry,), note)
+        self._part(entry.claim).outputs.append(
+            Output(
+                topic=self._topics.dead_letters,
+                key=entry.copy.transaction_id.encode(),
+                value=self._codec.encode_copy(entry.copy),
+                headers=self._headers(entry.pointer, note),
+            )
+        )
+
+    def dead_row(self, claim: Claim, row: Parked, *, value: bytes, note: Note) -> None:
+        """Give a row up whose record can no longer be read; `value` is what is left of it.
+
+        The header `dlq.delivery-id` names the copy: without the record nothing else does.
+        """
+        part = self._part(claim)
+        part.rows.append(RowWrite(key=parked_key(self._lane, row.pointer), row=None))
+        name = row.delivery_id.encode()
+        headers = (*self._headers(row.pointer, note), ("dlq.delivery-id", name))
+        part.outputs.append(Output(topic=self._topics.dead_letters, key=name, value=value, headers=headers))
+        audit = self._codec.encode_audit(self._record((_audit_name(row.delivery_id),), note))
+        part.outputs.append(Output(topic=self._topics.audit, key=name, value=audit))
+
+    def close(self) -> tuple[Settling, ...]:
+        """Return one settlement per claim."""
+        return tuple(
+            Settling(
+                claim=claim,
+                tickets=tuple(part.tickets),
+                outputs=tuple(part.outputs),
+                rows=tuple(part.rows),
+            )
+            for claim, part in self._parts.items()
+        )
+
+    def _part(self, claim: Claim) -> _Part:
+        return self._parts.setdefault(claim, _Part())
+
+    def _record(self, copies: Sequence[AuditCopy], note: Note) -> AuditRecord:
+        return AuditRecord(
+            at=note.at,
+            stage=self._stage,
+            status=journal_status(note.status, self._stage),
+            status_code=note.status_code,
+            code=note.code,
+            reason=note.reason,
+            duration_ms=note.duration_ms,
+            recipient=self._lane.recipient,
+            channel=self._lane.channel,
+            copies=tuple(copies),
+            attempt=note.attempt,
+            error_class=note.error,
+        )
+
+    def _headers(self, origin: Pointer, note: Note) -> tuple[tuple[str, bytes], ...]:
+        """Return the origin and reason that the error report is made from.
+
+        `dlq.stage` and `dlq.status` are the journal's words; `dlq.http` is the recipient's status, if any.
+        """
+        values = {
+            "dlq.code": note.code or Code.NOT_PROCESSED.value,
+            "dlq.text": note.reason or "",
+            "dlq.stage": self._stage.value,
+            "dlq.at": f"{note.at.timestamp():.3f}",
+            "dlq.topic": origin.topic,
+            "dlq.partition": str(origin.partition),
+            "dlq.offset": str(origin.offset),
+            "dlq.status": journal_status(note.status, self._stage).value,
+        }
+        if note.status_code is not None:
+            values["dlq.http"] = str(note.status_code)
+        return tuple((name, value.encode()) for name, value in values.items())
+
+
+def _audit_copy(entry: Entry) -> AuditCopy:
+    copy = entry.copy
+    return AuditCopy(
+        delivery_id=copy.delivery_id,
+        transaction_id=copy.transaction_id,
+        sender_id=copy.sender_id,
+        sender_reference=copy.sender_reference,
+        mpan=copy.mpan,
+    )
+
+
+def _audit_name(delivery: DeliveryId) -> AuditCopy:
+    """Return what is known of a copy whose record is gone: its id begins with the transaction's."""
+    transaction, _, _ = delivery.partition(">")
+    return AuditCopy(
+        delivery_id=delivery,
+        transaction_id=TransactionId(transaction),
+        sender_id=DIP,
+        sender_reference=None,
+        mpan=None,
+    )
