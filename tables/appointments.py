@@ -7,6 +7,7 @@ dates in whole seconds (see avro/table/appointments.avsc).
 import io
 from collections.abc import MutableMapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 import fastavro
@@ -78,8 +79,18 @@ def _statement(one: dict[str, Any], sources: list[str]) -> Statement:
         slot=_SLOTS[one["slot"]],
         says=_SAYS[one["says"]],
         holder=one["holder"],
-        at=_EPOCH + timedelta(seconds=one["at"]),
-        recorded_at=_EPOCH + timedelta(microseconds=one["recorded_at"]),
-        superseded_at=None if superseded is None else _EPOCH + timedelta(microseconds=superseded),
+        at=_at(one["at"]),
+        recorded_at=_stamp(one["recorded_at"]),
+        superseded_at=None if superseded is None else _stamp(superseded),
         source=sources[one["source"]],
     )
+
+
+@lru_cache(maxsize=4096)  # appointments begin on few different days
+def _at(seconds: int) -> datetime:
+    return _EPOCH + timedelta(seconds=seconds)
+
+
+@lru_cache(maxsize=1024)  # the statements of one message or load share their stamp
+def _stamp(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
