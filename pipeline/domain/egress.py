@@ -8,7 +8,7 @@ every copy has one checksum.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -61,11 +61,11 @@ _ADDRESSING: Final = msgspec.json.Decoder(_Named | None)
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-def egress(body: bytes | Mapping[str, Any], *, d0: D0, a0: A0) -> bytes:
+def egress(body: object, *, d0: D0, a0: A0) -> bytes:
     """Return the egress form of a schema-valid message object.
 
-    `body` are the sender's bytes where its names have the specification's letter case, else the parsed object
-    with the names put right. The list of primary recipients leaves as the sender wrote it, nulls included.
+    `body` is the sender's bytes where its names have the specification's letter case, else the parsed
+    object with the names put right. The list of primary recipients leaves as the sender wrote it, nulls included.
     """
     envelope = _DECODER.decode(body if isinstance(body, bytes) else _ENCODER.encode(body))
     sent = envelope.payload.CommonBlock

@@ -1,10 +1,9 @@
 """One copy per recipient, and the block the router adds to each."""
 
 import zlib
-from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from pipeline.domain.addressing import Addressed
 from pipeline.domain.egress import D0, egress
@@ -58,7 +57,7 @@ def fan_out(
     *,
     routed_at: datetime,
     publication: str,
-    canonical: Mapping[str, Any] | None = None,
+    canonical: object = None,
     correlation: Correlation | None = None,
 ) -> tuple[Copy, ...]:
     """Return the copies of a message, ordered by recipient; all share one body.
