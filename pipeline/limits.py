@@ -157,6 +157,7 @@ SIMULATOR_POSTS_IN_FLIGHT_MAX = 8  # as many arrays as a few busy participants w
 SIMULATOR_POST_TIMEOUT_S_MAX = 30  # one answer; a loaded bridge that takes longer is out of order
 SIMULATOR_GIVE_UP_S_MAX = 90  # one POST with all its retries: longer than a broker restart
 SIMULATOR_STALL_S_MAX = 60  # no news for this long, and what is still open will not come
+SIMULATOR_UNDERSTANDING_S_MAX = 120  # until a cold router has read a market's participants and appointments
 SIMULATOR_CATCH_UP_S_MAX = 1.0  # a slow moment is made up for by at most this much of a burst
 SIMULATOR_LOOK_EVERY_S = 0.5  # how often progress is shown and the account looked at
 assert SIMULATOR_POST_TIMEOUT_S_MAX < SIMULATOR_GIVE_UP_S_MAX

@@ -86,7 +86,9 @@ def assemble(channels: Mapping[str, Channel], *, misconduct: bool = True) -> Cas
     players = [player for role in sorted(roles) for player in _players(role, roles)]
     if misconduct:
         players = [_with_conduct(player) for player in players]
-    return Cast((*players, PROVIDER))
+    # Loaded in this order: who knows the last healthy supplier knows everybody (introduction.py).
+    players.sort(key=lambda player: (player.role == "SUP" and player.conduct is Conduct.HEALTHY, player.id))
+    return Cast((PROVIDER, *players))
 
 
 def _players(role: str, roles: set[str]) -> Iterator[Player]:

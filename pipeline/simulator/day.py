@@ -3,7 +3,6 @@
 Everything but the run's own references follows from the seed.
 """
 
-import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from functools import partial
@@ -39,7 +38,9 @@ _CHANGE_DAYS: Final = (-5, -3, -2, -1, 0, 0, 7)
 class DayPlanner:
     """Plans one day for one author; `served` are the meters that the bulk load appoints, `unserved` the others."""
 
-    def __init__(self, author: Author, profile: Profile, *, served: Sequence[Meter], unserved: Sequence[Meter]) -> None:
+    def __init__(
+        self, author: Author, profile: Profile, *, served: Sequence[Meter], unserved: Sequence[Meter]
+    ) -> None:
         self._author, self._profile, self._rng = author, profile, author.rng
         self._served, self._unserved = list(served), list(unserved)
         self._rng.shuffle(self._served)
@@ -54,7 +55,7 @@ class DayPlanner:
         repeats = int(budget * self._profile.repeat_share)
         remarks = int(budget * self._profile.remark_share)
         spent = sum(map(size, [*flows, *bad, *common])) + repeats + remarks
-        stream = list(self._consumption(max(0, budget - spent), by_data_service))
+        stream: list[Item] = list(self._consumption(max(0, budget - spent), by_data_service))
         flows += self._again(stream, repeats)
         flows += self._remarks(stream, remarks)
         stream += [*bad, *common]
@@ -149,7 +150,9 @@ class DayPlanner:
 
     def _unknown_primary(self, meter: Meter) -> Draft:
         registration = self._author.registration
-        return self._author.draft("IF-002", "GainMPANInfo", registration, meter=meter, primary=("2399999999",))
+        return self._author.draft(
+            "IF-002", "GainMPANInfo", registration, meter=meter, primary=("2399999999",)
+        )
 
     def _wrong_primary(self, meter: Meter) -> Draft:
         registration, distributor = self._author.registration, meter.distributor.id
@@ -158,7 +161,9 @@ class DayPlanner:
     def _unknown_mpan(self, meter: Meter) -> Draft:
         """Consumption of a supply point that nobody ever registered."""
         stranger = Meter(mpan=f"99{meter.mpan[2:]}", distributor=meter.distributor, services=meter.services)
-        return self._old_consumption(stranger, self._author.held(meter, "DS", self._author.today), self._author.today)
+        return self._old_consumption(
+            stranger, self._author.held(meter, "DS", self._author.today), self._author.today
+        )
 
     def _before_history(self, meter: Meter) -> Draft:
         """Consumption of a day on which nobody held the meter yet."""

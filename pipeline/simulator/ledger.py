@@ -5,13 +5,23 @@ recipient) must end in exactly one place; nothing may be anywhere else.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import NamedTuple
 
 from pipeline.simulator.model import Expectation, Reaches
 
 DIFFERENCES_SHOWN_MAX = 20  # the first ones tell what is wrong; thousands of the same kind do not help
+
+
+class Place(StrEnum):
+    """Where a copy can end."""
+
+    DELIVERED = "delivered"
+    PARKED = "parked"
+    DEAD_LETTERED = "dead-lettered"
 
 
 class CopyKey(NamedTuple):
@@ -72,11 +82,16 @@ class Account:
 
 
 class Ledger:
-    """Written during the run, in any order; `run` marks the references that belong to it."""
+    """Written during the run, in any order.
 
-    def __init__(self, *, run: str, timed: Iterable[str]) -> None:
+    `run` begins the last part of every reference that belongs to it, `timed` are the recipients whose latency
+    counts, `place` says where the copy of a recipient must end, given the recipient and the reference.
+    """
+
+    def __init__(self, *, run: str, timed: Iterable[str], place: Callable[[str, str], Place]) -> None:
         self._run = run
         self._timed = frozenset(timed)
+        self._place = place
         self._entries: dict[str, _Entry] = {}
         self._references: dict[str, str] = {}
         self._arrived_s: dict[CopyKey, float] = {}
@@ -151,7 +166,7 @@ class Ledger:
         self._wrong.append(text)
 
     def _is_foreign(self, reference: str) -> bool:
-        """Copies of an earlier run against the same router may still arrive; they are not this run's."""
+        """Tell copies of an earlier run against the same router, which may still arrive, from this run's."""
         return not reference.rpartition("-")[2].startswith(self._run)
 
     # What is still open
@@ -165,9 +180,13 @@ class Ledger:
             for recipient in entry.expectation.recipients
         }
 
-    def open_copies(self) -> frozenset[CopyKey]:
-        """Return the expected copies that no webhook has taken yet."""
-        return frozenset(self.expected_copies().keys() - self._arrived_s.keys())
+    def open_copies(self, elsewhere: Elsewhere) -> int:
+        """Return how many expected copies are not yet where they must end."""
+        found = self._found(elsewhere)
+        return sum(
+            key not in found[self._place(key.recipient, reference)]
+            for key, reference in self.expected_copies().items()
+        )
 
     def open_statuses(self) -> int:
         """Return how many status messages are still to come."""
@@ -183,23 +202,25 @@ class Ledger:
     def close(self, elsewhere: Elsewhere) -> Account:
         """Settle: each expected copy in exactly one place, nothing anywhere else."""
         expected = self.expected_copies()
-        places: dict[str, frozenset[CopyKey] | set[CopyKey]] = {
-            "delivered": self._arrived_s.keys() & expected.keys(),
-            "parked": elsewhere.parked & expected.keys(),
-            "dead-lettered": elsewhere.dead_lettered & expected.keys(),
-        }
-        lost = expected.keys() - set().union(*places.values())
-        found = self._arrived_s.keys() | elsewhere.parked | elsewhere.dead_lettered
-        phantom = found - expected.keys()
+        found = self._found(elsewhere)
+        places = {place: keys & expected.keys() for place, keys in found.items()}
+        everywhere = set().union(*found.values())
+        lost, phantom = expected.keys() - everywhere, everywhere - expected.keys()
         missing_status = self._status_expected - self._status_arrived
         extra_status = self._status_arrived - self._status_expected
         differences = [
             *self._wrong,
             *(f"lost: {expected[key]} for {key.recipient}" for key in sorted(lost)),
             *(f"phantom: {self._name(key)} at {key.recipient}" for key in sorted(phantom)),
-            *_in_two_places(places, expected),
-            *(f"status message missing: {key.code} about {self._about(key)} for {key.recipient}" for key in missing_status),
-            *(f"status message nobody expects: {key.code} about {self._about(key)} at {key.recipient}" for key in extra_status),
+            *self._misplaced(places, expected),
+            *(
+                f"status message missing: {key.code} about {self._about(key)} for {key.recipient}"
+                for key in missing_status
+            ),
+            *(
+                f"status message nobody expects: {key.code} about {self._about(key)} at {key.recipient}"
+                for key in extra_status
+            ),
         ]
         return Account(
             submitted=self.submitted,
@@ -207,9 +228,9 @@ class Ledger:
             rejected=self.rejected,
             repeated=self.repeated,
             copies=len(expected),
-            delivered=len(places["delivered"]),
-            parked=len(places["parked"]),
-            dead_lettered=len(places["dead-lettered"]),
+            delivered=len(places[Place.DELIVERED]),
+            parked=len(places[Place.PARKED]),
+            dead_lettered=len(places[Place.DEAD_LETTERED]),
             lost=len(lost) + sum(missing_status.values()),
             phantom=len(phantom) + sum(extra_status.values()),
             delivered_again=self.delivered_again,
@@ -218,6 +239,26 @@ class Ledger:
             differences=tuple(differences),
             latencies_s=tuple(self._latencies_s(expected)),
         )
+
+    def _found(self, elsewhere: Elsewhere) -> Mapping[Place, AbstractSet[CopyKey]]:
+        return {
+            Place.DELIVERED: self._arrived_s.keys(),
+            Place.PARKED: elsewhere.parked,
+            Place.DEAD_LETTERED: elsewhere.dead_lettered,
+        }
+
+    def _misplaced(
+        self, places: Mapping[Place, AbstractSet[CopyKey]], expected: Mapping[CopyKey, str]
+    ) -> Iterable[str]:
+        """Say which copies are in two places, or in one where they have no business."""
+        where: dict[CopyKey, list[Place]] = {}
+        for place, keys in places.items():
+            for key in keys:
+                where.setdefault(key, []).append(place)
+        for key, found in sorted(where.items()):
+            right = self._place(key.recipient, expected[key])
+            if found != [right]:
+                yield f"{' and '.join(found)} instead of {right}: {expected[key]} for {key.recipient}"
 
     def _latencies_s(self, expected: Mapping[CopyKey, str]) -> Iterable[float]:
         """Time from the 201 to the recipient's reply; a copy can arrive before its sender reads the 201."""
@@ -230,15 +271,3 @@ class Ledger:
 
     def _about(self, key: StatusKey) -> str:
         return self._references.get(key.transaction_id, key.transaction_id)
-
-
-def _in_two_places(
-    places: Mapping[str, Iterable[CopyKey]], expected: Mapping[CopyKey, str]
-) -> Iterable[str]:
-    where: dict[CopyKey, list[str]] = {}
-    for place, keys in places.items():
-        for key in keys:
-            where.setdefault(key, []).append(place)
-    for key, names in where.items():
-        if len(names) > 1:
-            yield f"{' and '.join(names)}: {expected[key]} for {key.recipient}"

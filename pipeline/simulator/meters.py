@@ -54,7 +54,9 @@ def check_digit(stem: str) -> str:
     return str(sum(int(digit) * weight for digit, weight in zip(stem, _WEIGHTS, strict=True)) % 11 % 10)
 
 
-def appoint_all(model: Model, cast: Cast, meters: tuple[Meter, ...], *, today: date, rng: random.Random) -> None:
+def appoint_all(
+    model: Model, cast: Cast, meters: tuple[Meter, ...], *, today: date, rng: random.Random
+) -> None:
     """Give every meter its first holders, in force since long ago."""
     since = today - timedelta(days=LONG_AGO_DAYS)
     for meter in meters:

@@ -130,7 +130,7 @@ class Author:
 
 
 def change_of_supplier(author: Author, meter: Meter, day: date) -> Iterator[Step]:
-    """Data before the change is known, the change, then late data for both sides of it."""
+    """Send data before the change is known, the change, then late data for both sides of it."""
     before = day - timedelta(days=1)
     old = author.held(meter, "SUP", day)
     new = another(author.cast, "SUP", old.id, author.rng)
@@ -158,7 +158,7 @@ def change_of_supplier(author: Author, meter: Meter, day: date) -> Iterator[Step
 
 
 def new_agent(author: Author, meter: Meter, day: date, *, slot: str) -> Iterator[Step]:
-    """The whole appointment of another metering (MS) or data service (DS), then data about both sides of it."""
+    """Appoint another metering (MS) or data service (DS) in every step, then send data about both sides of it."""
     metering = slot == "MS"
     old = author.held(meter, slot, day)
     assert old.role is not None
@@ -235,7 +235,7 @@ def _ended(old: Player, day: date, *, metering: bool) -> dict[str, Any]:
 
 
 def new_connection(author: Author, meter: Meter, day: date) -> Iterator[Step]:
-    """A supply point that the bulk load does not know: created, registered, served, and then metered."""
+    """Create, register, serve and then meter a supply point that the bulk load does not know."""
     cast, rng, registration = author.cast, author.rng, author.registration
     supplier = another(cast, "SUP", None, rng)
     services = [another(cast, role, None, rng) for role in meter.services]

@@ -95,4 +95,3 @@ def _put(root: Any, path: str, value: Any) -> Callable[[], None]:
             root[last] = before
 
     return put_back
-
