@@ -52,12 +52,8 @@ class _Envelope(msgspec.Struct):
     payload: _Payload
 
 
-class _Named(msgspec.Struct):
-    primaryRecipients: msgspec.Raw | None = None  # noqa: N815 # the published name
-
-
 _DECODER: Final = msgspec.json.Decoder(_Envelope)
-_ADDRESSING: Final = msgspec.json.Decoder(_Named | None)
+_BLOCK: Final = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -83,8 +79,8 @@ def egress(body: object, *, d0: D0, a0: A0) -> bytes:
 
 
 def _primary(sent: msgspec.Raw | None) -> msgspec.Raw | None:
-    found = _ADDRESSING.decode(sent) if sent is not None else None
-    return found.primaryRecipients if found is not None else None
+    block = None if sent is None else _BLOCK.decode(sent)
+    return None if block is None else block.get(_PRIMARY)
 
 
 def _raw(block: Mapping[str, object]) -> msgspec.Raw:
