@@ -1,0 +1,252 @@
+"""The router's promise on a bus that crashes at any point: everything accepted ends as copies or as a report.
+
+A failing seed is in the test's name; running that test replays it.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+import orjson
+import pytest
+
+from agents.addressing import Addressing, Loading
+from agents.loop import Emission
+from agents.reporting import Reporting
+from agents.validation import Validation
+from pipeline import schemas, topics
+from pipeline.catalogue import Catalogue, load_catalogue
+from pipeline.catalogue.samples import sample
+from pipeline.codec import Codec
+from pipeline.domain.envelope import Copy, Holding, Message, Registration, Stage, Status
+from pipeline.domain.identifiers import EventCode, InterfaceId, Mpan, ParticipantId, Role, reference_key
+from pipeline.domain.participants import Participant, Participants, RoleGrant
+from pipeline.intake import Gate, take_bytes
+from tests.support.world import TableFake, World
+
+NOW = datetime(2026, 6, 1, 9, 0, tzinfo=UTC)
+START = datetime(2026, 1, 1, tzinfo=UTC)
+CHANGE = datetime(2026, 5, 1, tzinfo=UTC)
+OLD_SUPPLIER, NEW_SUPPLIER = ParticipantId("2300000001"), ParticipantId("2300000002")
+DISTRIBUTOR, DATA_SERVICE = ParticipantId("2500000001"), ParticipantId("1400000001")
+CENTRAL = {Role("MDS"): ParticipantId("1800000001"), Role("LSS"): ParticipantId("1900000001")}
+IF_021 = InterfaceId("IF-021")
+MPANS = tuple(Mpan(f"20000000000{number:02d}") for number in range(12))
+
+
+class NoRegistry:
+    """No schema but ours."""
+
+    def schema(self, schema_id: int) -> str:
+        raise KeyError(schema_id)
+
+
+@dataclass
+class Fixed:
+    """A clock that stands, and participants that do not change."""
+
+    participants: Participants
+
+    def now(self) -> datetime:
+        return NOW
+
+    def current(self) -> Participants:
+        return self.participants
+
+
+def participants() -> Participants:
+    roles = {
+        OLD_SUPPLIER: "SUP",
+        NEW_SUPPLIER: "SUP",
+        DISTRIBUTOR: "LDSO",
+        DATA_SERVICE: "SDS",
+        **{one: role for role, one in CENTRAL.items()},
+    }
+    return Participants(
+        Participant(id=one, name=role, roles=(RoleGrant(role=Role(role), valid_from=START),))
+        for one, role in roles.items()
+    )
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return load_catalogue()
+
+
+@pytest.fixture
+def codec() -> Codec:
+    return Codec({name: number for number, name in enumerate(schemas.SUBJECTS, 1)}, NoRegistry())
+
+
+def build(seed: int, catalogue: Catalogue, codec: Codec) -> World:
+    """Return the router as `agents.app` binds it, on the bus."""
+    fixed = Fixed(participants())
+    seen, appointments = TableFake(), TableFake()
+    world = World(rng=Random(seed), tables=[seen, appointments])
+    world.stages = {
+        topics.INBOUND: Validation(
+            codec=codec, catalogue=catalogue, participants=fixed, clock=fixed, seen=seen
+        ),
+        topics.VALIDATED: Addressing(
+            codec=codec, catalogue=catalogue, participants=fixed, clock=fixed, appointments=appointments
+        ),
+        topics.REGISTRATION: Loading(codec=codec, clock=fixed, appointments=appointments),
+        topics.DEAD_LETTER_VALIDATION: Reporting(codec=codec, clock=fixed, read=codec.decode_message),
+        topics.DEAD_LETTER_ADDRESSING: Reporting(codec=codec, clock=fixed, read=codec.decode_message),
+    }
+    world.dead_letters = {
+        topics.INBOUND: topics.DEAD_LETTER_VALIDATION,
+        topics.VALIDATED: topics.DEAD_LETTER_ADDRESSING,
+        topics.REGISTRATION: topics.DEAD_LETTER_ADDRESSING,
+        topics.DEAD_LETTER_VALIDATION: topics.DEAD_LETTER_REPORTING,
+        topics.DEAD_LETTER_ADDRESSING: topics.DEAD_LETTER_REPORTING,
+    }
+    for mpan in MPANS:
+        world.put(Emission(topics.REGISTRATION, codec.encode_registration(loaded(mpan)), mpan.encode()))
+    world.run()
+    return world
+
+
+def loaded(mpan: Mpan) -> Registration:
+    return Registration(
+        mpan=mpan,
+        source="load-1",
+        recorded_at=START,
+        holdings=(
+            Holding(slot="SUP", holder=OLD_SUPPLIER, valid_from=START, valid_to=CHANGE),
+            Holding(slot="SUP", holder=NEW_SUPPLIER, valid_from=CHANGE),
+            Holding(slot="LDSO", holder=DISTRIBUTOR, valid_from=START),
+            Holding(slot="DS", holder=DATA_SERVICE, valid_from=START),
+        ),
+    )
+
+
+def consumption(catalogue: Catalogue, rng: Random, number: int, *, mpan: str, day: datetime) -> bytes:
+    """Return the bytes of one IF-021."""
+    body: dict[str, Any] = sample(
+        catalogue,
+        IF_021,
+        EventCode("ActivePower"),
+        rng,
+        sent_at=NOW,
+        days=(day.date(),),
+        overrides={
+            "CommonBlock.M0.MPANCore": mpan,
+            "CommonBlock.S1.senderDIPID": DATA_SERVICE,
+            "CommonBlock.S1.senderRoleID": "SDS",
+            "CommonBlock.S1.DIPConnectionProviderID": None,
+            "CommonBlock.S1.senderUniqueReference": f"S-IF-021-{DATA_SERVICE}-SDS-20260601-{number}",
+        },
+    )
+    return orjson.dumps(body)
+
+
+def accepted(catalogue: Catalogue, body: bytes) -> Message:
+    """Return what the bridge would produce for a body."""
+    taken = take_bytes(
+        catalogue, body, channel=IF_021, received_at=NOW, gate=Gate(participants=participants())
+    )
+    assert isinstance(taken, Message), taken
+    return taken
+
+
+def send(world: World, codec: Codec, message: Message) -> None:
+    key = reference_key(message.sender_id, message.sender_reference)
+    world.put(Emission(topics.INBOUND, codec.encode_message(message), key))
+
+
+def copies(world: World, codec: Codec, topic: str) -> list[Copy]:
+    return [codec.decode_copy(record.value()) for record in world.read(topic)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_each_accepted_message_reaches_the_parties_of_its_day_once(
+    seed: int, catalogue: Catalogue, codec: Codec
+) -> None:
+    """Crashes, retries and the order of rounds change nothing about who gets what."""
+    world = build(seed, catalogue, codec)
+    expected = set()
+    for number in range(30):
+        mpan = world.rng.choice(MPANS)
+        day = world.rng.choice([CHANGE - timedelta(days=3), CHANGE, CHANGE + timedelta(days=9)])
+        message = accepted(catalogue, consumption(catalogue, world.rng, number, mpan=mpan, day=day))
+        for _ in range(world.rng.choice([1, 1, 1, 2])):  # a sender that lost its 201 sends again
+            send(world, codec, message)
+        supplier = OLD_SUPPLIER if day < CHANGE else NEW_SUPPLIER
+        expected |= {(message.transaction_id, one) for one in (supplier, DISTRIBUTOR, *CENTRAL.values())}
+    world.run()
+
+    delivered = [(one.transaction_id, one.recipient) for one in copies(world, codec, topics.OUTBOUND)]
+    assert sorted(delivered) == sorted(expected)
+    assert world.crashes > 0, "a run without crashes proves nothing"
+    assert not copies(world, codec, topics.STATUS)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_message_that_cannot_be_addressed_is_kept_and_its_sender_told(
+    seed: int, catalogue: Catalogue, codec: Codec
+) -> None:
+    """All or nothing: no copies, the record with its bytes, one status message."""
+    world = build(seed, catalogue, codec)
+    message = accepted(catalogue, consumption(catalogue, world.rng, 1, mpan="2099999999999", day=CHANGE))
+    send(world, codec, message)
+    world.run()
+
+    assert not copies(world, codec, topics.OUTBOUND)
+    (letter,) = world.read(topics.DEAD_LETTER_ADDRESSING)
+    assert codec.decode_message(letter.value()) == message
+    (report,) = copies(world, codec, topics.STATUS)
+    body = orjson.loads(report.body)
+    assert report.recipient == DATA_SERVICE
+    assert body["message"].startswith("MSG1037 - ")
+    assert body["transactionID"] == message.transaction_id
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_reference_used_for_another_body_is_refused_once(
+    seed: int, catalogue: Catalogue, codec: Codec
+) -> None:
+    """The first body wins, whatever crashes between the two."""
+    world = build(seed, catalogue, codec)
+    first = accepted(catalogue, consumption(catalogue, world.rng, 7, mpan=MPANS[0], day=CHANGE))
+    other = accepted(catalogue, consumption(catalogue, world.rng, 7, mpan=MPANS[1], day=CHANGE))
+    send(world, codec, first)
+    send(world, codec, other)
+    world.run()
+
+    assert {one.mpan for one in copies(world, codec, topics.OUTBOUND)} == {MPANS[0]}
+    (report,) = copies(world, codec, topics.STATUS)
+    assert orjson.loads(report.body)["message"].startswith("MSG1006 - ")
+
+
+def test_a_message_that_did_not_come_through_the_bridge_is_checked_in_full(
+    catalogue: Catalogue, codec: Codec
+) -> None:
+    """A topic is an entrance, too: an envelope nobody vouches for is judged by its body alone."""
+    world = build(1, catalogue, codec)
+    good = accepted(catalogue, consumption(catalogue, world.rng, 1, mpan=MPANS[0], day=CHANGE))
+    body = orjson.loads(good.body)
+    del body["payload"]["CommonBlock"]["M0"]["GSPGroupID"]
+    lying = {name: getattr(good, name) for name in Message.__slots__}
+    send(world, codec, Message(**(lying | {"body": orjson.dumps(body), "checked_against": None})))
+    world.run()
+
+    assert not copies(world, codec, topics.OUTBOUND)
+    (report,) = copies(world, codec, topics.STATUS)
+    told = orjson.loads(report.body)
+    assert told["message"].startswith("MSG1001 - ")
+    assert "/payload/CommonBlock/M0/GSPGroupID" in told["help"]
+
+
+def test_a_record_that_is_no_envelope_stays_with_its_bytes(catalogue: Catalogue, codec: Codec) -> None:
+    """There is nobody to tell, so the audit has to say it."""
+    world = build(1, catalogue, codec)
+    world.put(Emission(topics.INBOUND, b"\x00\x00\x00\x00\x63rubbish", b"x"))
+    world.run()
+
+    (letter,) = world.read(topics.DEAD_LETTER_VALIDATION)
+    assert letter.value() == b"\x00\x00\x00\x00\x63rubbish"
+    assert not copies(world, codec, topics.STATUS)
+    said = [codec.decode_audit(record.value()) for record in world.read(topics.AUDIT)]
+    assert [one for one in said if one.stage is Stage.STATUS_MESSAGE and one.status is Status.EXCEPTION]
