@@ -82,7 +82,9 @@ class TopicSpec:
             "min.insync.replicas": str(self.min_isr),
             "max.message.bytes": str(limits.RECORD_BYTES_MAX),
             "compression.type": COMPRESSION,
-            "segment.ms": str(_DAY_MS),  # a segment is deleted whole: weekly ones would outstay their retention
+            "segment.ms": str(
+                _DAY_MS
+            ),  # a segment is deleted whole: weekly ones would outstay their retention
             # A replica that lags must never become the leader: what it lacks was acknowledged.
             "unclean.leader.election.enable": "false",
             **(compacted if self.cleanup is not Cleanup.DELETE else {}),
@@ -94,9 +96,18 @@ _KEYED: Final[tuple[tuple[str, Cleanup, int, str], ...]] = (
     (INBOUND, *_ONLINE, "accepted messages, by the sender's unique reference: duplicates meet in one place"),
     (VALIDATED, *_ONLINE, "checked messages, by MPAN: history and order of a meter point meet in one place"),
     (REGISTRATION, *_ONLINE, "appointment rows, by MPAN, for the table that addressing reads"),
-    (OUTBOUND, *_ONLINE, "one copy per recipient; a parked copy points here, so it outlives the longest hold"),
+    (
+        OUTBOUND,
+        *_ONLINE,
+        "one copy per recipient; a parked copy points here, so it outlives the longest hold",
+    ),
     (STATUS, *_ONLINE, "status messages to senders; delivered like copies"),
-    (AUDIT, Cleanup.DELETE, FOREVER_MS, "what was done with each message and why; kept until an archive has it"),
+    (
+        AUDIT,
+        Cleanup.DELETE,
+        FOREVER_MS,
+        "what was done with each message and why; kept until an archive has it",
+    ),
     (DEAD_LETTER_VALIDATION, *_ONLINE, "what header validation could not process, with bytes and reason"),
     (DEAD_LETTER_ADDRESSING, *_ONLINE, "what could not be addressed, with bytes and reason"),
     (DEAD_LETTER_DELIVERY, *_ONLINE, "copies that can never be delivered, with bytes and reason"),
@@ -177,13 +188,10 @@ def _shape(spec: TopicSpec, found: FoundTopic) -> Sequence[Difference | None]:
         "nothing in the topics is needed any more, delete them and run `dip topics create`."
     )
     more = "Reassign its partitions to more brokers, or lower DIP_TOPIC_REPLICATION."
+    same, enough = found.partitions == spec.partitions, found.replication >= spec.replication
     return (
-        _unless(
-            found.partitions == spec.partitions, spec, "partition count", found.partitions, spec.partitions, recreate
-        ),
-        _unless(
-            found.replication >= spec.replication, spec, "replication", found.replication, spec.replication, more
-        ),
+        _unless(spec, "partition count", found.partitions, spec.partitions, holds=same, advice=recreate),
+        _unless(spec, "replication", found.replication, spec.replication, holds=enough, advice=more),
     )
 
 
@@ -191,23 +199,20 @@ def _keeping(spec: TopicSpec, found: FoundTopic) -> Sequence[Difference | None]:
     policy = found.config.get("cleanup.policy", "unknown")
     retention = int(found.config.get("retention.ms", "0"))
     min_isr = int(found.config.get("min.insync.replicas", "0"))
-    long_enough = retention == FOREVER_MS or (spec.retention_ms != FOREVER_MS and retention >= spec.retention_ms)
+    long_enough = retention == FOREVER_MS or (
+        spec.retention_ms != FOREVER_MS and retention >= spec.retention_ms
+    )
+    kept, alter = long_enough or not spec.cleanup.deletes, _alter(spec)
+    matches, safe = Cleanup.matches(policy, spec.cleanup), min_isr >= spec.min_isr
     return (
-        _unless(Cleanup.matches(policy, spec.cleanup), spec, "cleanup.policy", policy, spec.cleanup, _alter(spec)),
-        _unless(
-            not spec.cleanup.deletes or long_enough, spec, "retention.ms", retention, spec.retention_ms, _alter(spec)
-        ),
-        _unless(min_isr >= spec.min_isr, spec, "min.insync.replicas", min_isr, spec.min_isr, _alter(spec)),
+        _unless(spec, "cleanup.policy", policy, spec.cleanup, holds=matches, advice=alter),
+        _unless(spec, "retention.ms", retention, spec.retention_ms, holds=kept, advice=alter),
+        _unless(spec, "min.insync.replicas", min_isr, spec.min_isr, holds=safe, advice=alter),
     )
 
 
 def _unless(
-    holds: bool,  # noqa: FBT001  # reads as the sentence it is
-    spec: TopicSpec,
-    what: str,
-    found: object,
-    expected: object,
-    advice: str,
+    spec: TopicSpec, what: str, found: object, expected: object, *, holds: bool, advice: str
 ) -> Difference | None:
     return None if holds else _difference(spec, what, found, expected, advice)
 

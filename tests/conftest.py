@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from pipeline.errors import RouterError
 from pipeline.localstack import (
     Broker,
@@ -84,7 +85,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """The session's broker and registry: `.bootstrap`, `.registry_url`. Isolate by unique topic names (`prefix`)."""
+    """Lend the session's broker and registry: `.bootstrap`, `.registry_url`; isolate by unique names (`prefix`)."""
     session = request.config.stash[_SESSION]
     yield session.start(tmp_path_factory.mktemp("stack"))
     if session.stack is not None:
@@ -93,13 +94,13 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def prefix() -> str:
-    """A name that no other test uses, for topics, groups, subjects and application ids."""
+    """Return a name that no other test uses, for topics, groups, subjects and application ids."""
     return f"t{uuid.uuid4().hex[:10]}"
 
 
 @pytest.fixture
 def private_broker(tmp_path: Path) -> Iterator[Callable[..., Broker]]:
-    """Make brokers that a test may freeze, kill and restart: `broker = private_broker()`; already started."""
+    """Make started brokers that a test may freeze, kill and restart, one for each call."""
     made: list[Broker] = []
 
     def make(name: str = "broker", *, profile: BrokerProfile = BrokerProfile.SMALL) -> Broker:

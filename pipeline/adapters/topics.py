@@ -27,7 +27,8 @@ def ensure_topics(client: Mapping[str, str], specs: Sequence[TopicSpec]) -> Ensu
     """Create the missing topics and verify all; nothing existing is changed.
 
     `client` are librdkafka settings (`Settings.kafka()`). Raises TopicsInvalid with every difference and what to do,
-    before it creates anything; BrokerUnavailable when no broker answers.
+    before it creates anything; BrokerUnavailable when no broker answers. A topic that somebody else creates in the
+    same moment may not show yet (0.2 s seen): then the missing ones are created, and its difference is raised after.
     """
     admin = _admin(client)
     found = _found(admin, specs)
@@ -98,7 +99,12 @@ def _create(admin: AdminClient, missing: Sequence[TopicSpec]) -> tuple[str, ...]
     if not missing:
         return ()
     wanted = [
-        NewTopic(spec.name, num_partitions=spec.partitions, replication_factor=spec.replication, config=spec.config())
+        NewTopic(
+            spec.name,
+            num_partitions=spec.partitions,
+            replication_factor=spec.replication,
+            config=spec.config(),
+        )
         for spec in missing
     ]
     created: list[str] = []

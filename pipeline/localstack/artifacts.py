@@ -10,7 +10,9 @@ from pipeline.localstack.errors import LockInvalid
 KAFKA_LOCK: Final = "kafka-4.0.2.lock"
 REGISTRY_LOCK: Final = "apicurio-3.3.3.lock"
 
-_PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"  # no separator and no leading dot: a part can never leave the cache folder
+_PART = (
+    r"[A-Za-z0-9][A-Za-z0-9._-]*"  # no separator and no leading dot: a part can never leave the cache folder
+)
 _COORDINATE = re.compile(rf"({_PART}):({_PART}):({_PART})(?::({_PART}):({_PART}))?\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -41,7 +43,9 @@ def read_lock(name: str) -> tuple[Artifact, ...]:
     try:
         text = (files(__package__) / name).read_text(encoding="utf-8")
     except OSError as error:
-        raise LockInvalid(f"lock list {name} cannot be read ({error}): restore it from the repository") from error
+        raise LockInvalid(
+            f"lock list {name} cannot be read ({error}): restore it from the repository"
+        ) from error
     return parse_lock(text, name=name)
 
 
@@ -58,7 +62,9 @@ def _artifact(row: str, *, where: str) -> Artifact:
     coordinate, _, checksum = row.strip().partition(" ")
     match = _COORDINATE.match(coordinate)
     if match is None or not _SHA256.match(checksum.strip()):
-        raise LockInvalid(f"{where}: expected group:name:version[:classifier:packaging] and a SHA-256, found {row[:120]!r}")
+        raise LockInvalid(
+            f"{where}: expected group:name:version[:classifier:packaging] and a SHA-256, found {row[:120]!r}"
+        )
     group, name, version, classifier, packaging = match.groups()
     return Artifact(
         group=group,

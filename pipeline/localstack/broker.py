@@ -50,13 +50,27 @@ def _format(target: Path, classpath: str) -> None:
     try:
         data, config = folder / "data", folder / "server.properties"
         config.write_text(render(properties(BrokerProfile.SMALL, Ports(client=1, control=2), data)))
-        command = [str(java_binary()), "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", classpath]
+        command = [
+            str(java_binary()),
+            "-Xmx128m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-cp",
+            classpath,
+        ]
         command += ["kafka.tools.StorageTool", "format", "-t", _random_id(), "-c", str(config)]
         done = subprocess.run(  # noqa: S603  # our own command
-            command, env=JAVA_ENVIRONMENT, capture_output=True, text=True, timeout=limits.STACK_START_S_MAX, check=False
+            command,
+            env=JAVA_ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=limits.STACK_START_S_MAX,
+            check=False,
         )
         if done.returncode != 0:
-            raise StartFailed(f"Kafka's data directory could not be formatted:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+            raise StartFailed(
+                f"Kafka's data directory could not be formatted:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+            )
         data.rename(target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -92,7 +106,11 @@ class Broker(Server):
         data = self._prepare_data()
         config = self.directory / "server.properties"
         config.write_text(render(properties(self._profile, ports, data)))
-        flags = (*JVM_FLAGS[self._profile], f"-Dlog4j2.configurationFile={_LOG4J}", "-Djava.awt.headless=true")
+        flags = (
+            *JVM_FLAGS[self._profile],
+            f"-Dlog4j2.configurationFile={_LOG4J}",
+            "-Djava.awt.headless=true",
+        )
         return ProcessSpec(
             name="broker",
             command=(str(self._home.java), *flags, "-cp", self._home.classpath, "kafka.Kafka", str(config)),
@@ -114,7 +132,12 @@ class Broker(Server):
             for leftover in (data, fresh):
                 shutil.rmtree(leftover, ignore_errors=True)
             shutil.copytree(self._home.formatted, fresh)
-            identity = {"version": "1", "node.id": "1", "cluster.id": _random_id(), "directory.id": _random_id()}
+            identity = {
+                "version": "1",
+                "node.id": "1",
+                "cluster.id": _random_id(),
+                "directory.id": _random_id(),
+            }
             (fresh / "meta.properties").write_text(render(identity))
             fresh.rename(data)
         return data

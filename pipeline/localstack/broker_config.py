@@ -75,4 +75,6 @@ def properties(profile: BrokerProfile, ports: Ports, data: Path | str) -> dict[s
 
 def render(settings: dict[str, str]) -> str:
     """Return a Java properties file; backslashes are its escape character."""
-    return "".join(f"{key}={value.replace(chr(92), chr(92) * 2)}\n" for key, value in sorted(settings.items()))
+    return "".join(
+        f"{key}={value.replace(chr(92), chr(92) * 2)}\n" for key, value in sorted(settings.items())
+    )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from pipeline import limits
-from pipeline.localstack.broker_config import BrokerProfile, JVM_FLAGS, properties
+from pipeline.localstack.broker_config import JVM_FLAGS, BrokerProfile, properties
 from pipeline.localstack.broker_probe import answers, warm_up
 from pipeline.localstack.errors import StartFailed
 from pipeline.localstack.ports import LOOPBACK, Ports, choose
@@ -20,7 +20,7 @@ _EVERYWHERE: Final = "0.0.0.0"  # noqa: S104  # inside the container; published 
 def engine_answers() -> bool:
     """Return whether a container engine takes commands from here."""
     try:
-        import docker
+        import docker  # type: ignore[import-untyped]  # ships no types; comes with testcontainers
 
         docker.from_env(timeout=limits.ENGINE_PING_S_MAX).ping()
     except Exception:  # noqa: BLE001  # absent, refused, not allowed, another protocol: all mean no
@@ -55,13 +55,16 @@ class ContainerServer:
         try:
             container.start()
         except Exception as error:
-            raise StartFailed(f"image {self._image} does not run here ({type(error).__name__}: {str(error)[:200]})") from error
+            why = f"{type(error).__name__}: {error}"[:200]
+            raise StartFailed(f"image {self._image} does not run here ({why})") from error
         self._container = container
 
     def _wait(self, ready: Any) -> None:
         if not wait_until(ready, timeout_s_max=limits.STACK_START_S_MAX):
             output = self._container.get_logs()[0].decode(errors="replace")[-1500:]
-            raise StartFailed(f"the {self.name} in a container was not ready in time; its log ends with:\n{output}")
+            raise StartFailed(
+                f"the {self.name} in a container was not ready in time; its log ends with:\n{output}"
+            )
 
     @property
     def running(self) -> bool:

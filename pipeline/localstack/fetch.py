@@ -53,7 +53,9 @@ class Cache:
         return path.is_file() and sha256(path) == artifact.sha256
 
 
-def fetch(artifacts: Sequence[Artifact], cache: Cache, *, what: str, notify: Notify = silent) -> tuple[Path, ...]:
+def fetch(
+    artifacts: Sequence[Artifact], cache: Cache, *, what: str, notify: Notify = silent
+) -> tuple[Path, ...]:
     """Return the paths of all artifacts, downloading what the cache lacks or holds damaged.
 
     Raises FetchFailed or ChecksumMismatch; what came in before the failure stays for the next try.

@@ -35,7 +35,9 @@ class Ports:
 def is_free(port: int) -> bool:
     """Return whether this port can be bound on the loopback address now."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do: TIME_WAIT is no obstacle
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # as the servers do: TIME_WAIT is no obstacle
         try:
             probe.bind((LOOPBACK, port))
         except OSError:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from pipeline import limits
 from pipeline.localstack.errors import StartFailed, log_tail
@@ -41,7 +41,9 @@ class _Spawner:
     """
 
     def __init__(self) -> None:
-        self._work: queue.SimpleQueue[tuple[Callable[[], subprocess.Popen[bytes]], Future[subprocess.Popen[bytes]]]]
+        self._work: queue.SimpleQueue[
+            tuple[Callable[[], subprocess.Popen[bytes]], Future[subprocess.Popen[bytes]]]
+        ]
         self._work = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -76,7 +78,7 @@ class Child:
         command = [sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), *spec.command]
         with spec.log.open("ab") as log:
             self._process = _SPAWNER.spawn(
-                lambda: subprocess.Popen(
+                lambda: subprocess.Popen(  # noqa: S603  # our own commands
                     command,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -109,9 +111,13 @@ class Child:
         """Return once the process is up; raise StartFailed, with its last words, when it ends or takes too long."""
         up = wait_until(lambda: self.exit_code is not None or self.spec.ready(), timeout_s_max=timeout_s_max)
         if self.exit_code is not None:
-            raise StartFailed(f"{self.spec.name} ended at start with {describe_exit(self.exit_code)}.{self.last_words()}")
+            raise StartFailed(
+                f"{self.spec.name} ended at start with {describe_exit(self.exit_code)}.{self.last_words()}"
+            )
         if not up:
-            raise StartFailed(f"{self.spec.name} was not ready within {timeout_s_max:.0f} s.{self.last_words()}")
+            raise StartFailed(
+                f"{self.spec.name} was not ready within {timeout_s_max:.0f} s.{self.last_words()}"
+            )
 
     def last_words(self) -> str:
         """Return where its log is and the end of it, for an error text."""
@@ -181,7 +187,7 @@ class ProcessGroup:
         self._specs = tuple(specs)
         self._members: list[_Member] = []
 
-    def __enter__(self) -> "ProcessGroup":
+    def __enter__(self) -> Self:
         self.start()
         return self
 

@@ -36,7 +36,8 @@ class Registry(Server):
             name="registry",
             command=(str(java_binary()), *SMALL_JVM, "-jar", str(self._home / "quarkus-run.jar")),
             log=self.log,
-            environment=JAVA_ENVIRONMENT | environment(ports, f"file:{self.directory.absolute() / 'registry'}"),
+            environment=JAVA_ENVIRONMENT
+            | environment(ports, f"file:{self.directory.absolute() / 'registry'}"),
             directory=self.directory,
             ready=lambda: responds(f"http://{LOOPBACK}:{ports.control}/health/ready"),
         )

@@ -36,7 +36,9 @@ def ladder(facts: Facts) -> tuple[Rung, ...]:
     """
     if facts.given:
         return (Rung.GIVEN,)
-    possible = [rung for rung, there in ((Rung.CONTAINER, facts.engine), (Rung.PROCESS, facts.runtime)) if there]
+    possible = [
+        rung for rung, there in ((Rung.CONTAINER, facts.engine), (Rung.PROCESS, facts.runtime)) if there
+    ]
     return tuple(rung for rung in possible if facts.only in (None, rung))
 
 

@@ -79,7 +79,9 @@ class Server(ABC):
     def _start_on(self, ports: Ports) -> None:
         taken = ports.taken()
         if taken:
-            raise PortTaken(f"the {self.name} needs port {taken[0]}, and another process holds it: end that process")
+            raise PortTaken(
+                f"the {self.name} needs port {taken[0]}, and another process holds it: end that process"
+            )
         # Known from here on, so that another thread can end a start that is under way.
         child = self._child = Child(self.spec(ports))
         try:

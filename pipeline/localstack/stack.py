@@ -26,6 +26,7 @@ from pipeline.settings import Settings
 
 BROKER: Final = "broker"
 REGISTRY: Final = "registry"
+_WORKER_STORES: Final = ("dip-router-*", "dip-delivery-*", "dip-journal-*")  # their names in agents/app.py
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,9 @@ class StackOptions:
     cache: Cache
     profile: BrokerProfile = BrokerProfile.SMALL
     registry: bool = True
-    given_broker: Mapping[str, str] = field(default_factory=dict, repr=False)  # librdkafka settings; may hold secrets
+    given_broker: Mapping[str, str] = field(
+        default_factory=dict, repr=False
+    )  # librdkafka settings; may hold secrets
     given_registry: str = ""
     given_wait_s_max: float = 60
     only: Rung | None = None
@@ -135,7 +138,9 @@ class LocalStack:
     def failures(self) -> tuple[str, ...]:
         """Return what has ended although nobody asked it to, with its last words; cheap, for a loop."""
         return tuple(
-            f"the {local.name} ended.{local.last_words()}" for local in self._locals().values() if not local.running
+            f"the {local.name} ended.{local.last_words()}"
+            for local in self._locals().values()
+            if not local.running
         )
 
     def start(self) -> None:
@@ -153,7 +158,9 @@ class LocalStack:
             self.stop()
             raise
 
-    def publish(self, *, pids: Mapping[str, int] | None = None, urls: Mapping[str, str] | None = None) -> None:
+    def publish(
+        self, *, pids: Mapping[str, int] | None = None, urls: Mapping[str, str] | None = None
+    ) -> None:
         """Write down what runs, for `dip` commands of other terminals; call again with the product's processes."""
         assert self._owned is not None, "start() the stack first"
         self._owned.tell(
@@ -162,7 +169,9 @@ class LocalStack:
                 bootstrap=self.bootstrap,
                 registry_url=self.registry_url,
                 rungs=self.rungs,
-                ports={name: (local.ports.client, local.ports.control) for name, local in self._locals().items()},
+                ports={
+                    name: (local.ports.client, local.ports.control) for name, local in self._locals().items()
+                },
                 pids={**self.pids(), **(pids or {})},
                 urls=dict(urls or {}),
             )
@@ -187,15 +196,23 @@ class LocalStack:
             self._owned = None
 
     def _forget(self) -> None:
-        for name in (BROKER, REGISTRY):
-            shutil.rmtree(self._options.state_dir / name, ignore_errors=True)
+        """Delete the servers' data and the workers' stores that were filled from it; nothing else in the directory."""
+        for pattern in (BROKER, REGISTRY, *_WORKER_STORES):
+            for folder in self._options.state_dir.glob(pattern):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _start_both(self, previous: Running | None) -> None:
         engine = self._needs_engine() and engine_answers()
-        ports = {name: Ports(client=a, control=b) for name, (a, b) in (previous.ports if previous else {}).items()}
+        ports = {
+            name: Ports(client=a, control=b) for name, (a, b) in (previous.ports if previous else {}).items()
+        }
         with ThreadPoolExecutor(2, thread_name_prefix="stack") as pool:
-            broker = pool.submit(self._start_broker, engine, ports.get(BROKER))
-            registry = pool.submit(self._start_registry, engine, ports.get(REGISTRY)) if self._options.registry else None
+            broker = pool.submit(self._start_broker, engine=engine, ports=ports.get(BROKER))
+            registry = (
+                pool.submit(self._start_registry, engine=engine, ports=ports.get(REGISTRY))
+                if self._options.registry
+                else None
+            )
             try:
                 self._broker = broker.result()
                 self._registry = registry.result() if registry is not None else None
@@ -207,10 +224,12 @@ class LocalStack:
                 raise
 
     def _needs_engine(self) -> bool:
-        given = bool(self._options.given_broker) and (bool(self._options.given_registry) or not self._options.registry)
+        given = bool(self._options.given_broker) and (
+            bool(self._options.given_registry) or not self._options.registry
+        )
         return not given and self._options.only in (None, Rung.CONTAINER)
 
-    def _start_broker(self, engine: bool, ports: Ports | None) -> Choice[_Up]:
+    def _start_broker(self, *, engine: bool, ports: Ports | None) -> Choice[_Up]:
         facts = self._facts(given=bool(self._options.given_broker), engine=engine)
         starts: dict[Rung, Callable[[], _Up]] = {
             Rung.GIVEN: self._given_broker,
@@ -219,7 +238,7 @@ class LocalStack:
         }
         return climb(facts, starts, what="Kafka broker")
 
-    def _start_registry(self, engine: bool, ports: Ports | None) -> Choice[_Up]:
+    def _start_registry(self, *, engine: bool, ports: Ports | None) -> Choice[_Up]:
         facts = self._facts(given=bool(self._options.given_registry), engine=engine)
         starts: dict[Rung, Callable[[], _Up]] = {
             Rung.GIVEN: self._given_registry,
@@ -244,7 +263,9 @@ class LocalStack:
     def _given_registry(self) -> _Up:
         url, wait_s = self._options.given_registry.rstrip("/"), self._options.given_wait_s_max
         self._tell(Progress(what=f"registry at {url}", done=0, total=1))
-        if not wait_until(lambda: self._interrupted.is_set() or responds(f"{url}/subjects"), timeout_s_max=wait_s):
+        if not wait_until(
+            lambda: self._interrupted.is_set() or responds(f"{url}/subjects"), timeout_s_max=wait_s
+        ):
             raise StartFailed(
                 f"SCHEMA_REGISTRY_URL={url}: no registry answered at {url}/subjects within {wait_s:.0f} s. "
                 "Check the address, or unset it to start a local one."
@@ -304,4 +325,3 @@ class LocalStack:
             for name, choice in chosen.items()
             if choice is not None and choice.server.local is not None
         }
-

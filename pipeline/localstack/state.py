@@ -47,7 +47,9 @@ class Ownership:
         except BlockingIOError:
             self._lock.close()
             raise AlreadyRunning(_already(state_dir)) from None
-        self.previous = _read(self._state)  # what the last owner ran: its ports are chosen again when they are free
+        self.previous = _read(
+            self._state
+        )  # what the last owner ran: its ports are chosen again when they are free
         self._state.unlink(missing_ok=True)
         self.pid = os.getpid()
 

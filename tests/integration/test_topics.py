@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
+
 from pipeline.adapters.topics import check_topics, ensure_topics, require_topics
 from pipeline.errors import BrokerUnavailable, TopicsInvalid
+from pipeline.localstack.waiting import wait_until
 from pipeline.topics import topic_specs
 
 pytestmark = pytest.mark.kafka
@@ -47,6 +49,8 @@ def test_only_the_missing_ones_are_created(client, specs):
 def test_a_wrong_partition_count_is_refused_by_name_and_nothing_is_created(client, admin, specs):
     wrong, others = specs[0], specs[1:]
     admin.create_topics([NewTopic(wrong.name, 5, 1, config=wrong.config())])[wrong.name].result()
+    # The controller has it; the broker shows it a moment later, and only what it shows can be refused.
+    assert wait_until(lambda: wrong.name in admin.list_topics(timeout=10).topics, timeout_s_max=30)
     with pytest.raises(TopicsInvalid, match=rf"{wrong.name}: partition count is 5, expected 3"):
         ensure_topics(client, specs)
     assert {one.found for one in check_topics(client, others)} == {"missing"}
@@ -61,6 +65,7 @@ def test_a_changed_cleanup_policy_is_reported(client, admin, specs):
     table = next(spec for spec in specs if spec.name.endswith("appointments-changelog"))
     settings = {**table.config(), "cleanup.policy": "delete"}
     admin.create_topics([NewTopic(table.name, 3, 1, config=settings)])[table.name].result()
+    assert wait_until(lambda: table.name in admin.list_topics(timeout=10).topics, timeout_s_max=30)
     (one,) = [one for one in check_topics(client, [table]) if one.what == "cleanup.policy"]
     assert (one.found, one.expected) == ("delete", "compact")
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+
 from pipeline import limits, topics
 from pipeline.topics import Cleanup, FoundTopic, differences, topic_specs
 
@@ -10,7 +11,9 @@ SPECS = {spec.name: spec for spec in topic_specs(partitions=12, replication=3, m
 
 
 def found(spec, **config):
-    return FoundTopic(partitions=spec.partitions, replication=spec.replication, config={**spec.config(), **config})
+    return FoundTopic(
+        partitions=spec.partitions, replication=spec.replication, config={**spec.config(), **config}
+    )
 
 
 @pytest.mark.parametrize("group", topics.COPARTITIONED)
@@ -38,7 +41,9 @@ def test_participants_have_one_partition_and_are_compacted():
     assert (spec.partitions, spec.cleanup) == (1, Cleanup.COMPACT)
 
 
-@pytest.mark.parametrize(("partitions", "replication", "min_isr"), [(0, 1, 1), (1, 1, 2), (1, 1, 0), (-1, 3, 2)])
+@pytest.mark.parametrize(
+    ("partitions", "replication", "min_isr"), [(0, 1, 1), (1, 1, 2), (1, 1, 0), (-1, 3, 2)]
+)
 def test_a_shape_that_no_broker_can_keep_is_refused(partitions, replication, min_isr):
     with pytest.raises(ValueError, match="min ISR"):
         topic_specs(partitions=partitions, replication=replication, min_isr=min_isr)
