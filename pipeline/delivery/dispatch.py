@@ -74,6 +74,8 @@ class Dispatcher:
         for key, rows in waiting.items():
             lane = self._books.lanes[key]
             lane.backlog(claim).waiting += rows
+            if self._webhook(key) is None:
+                lane.url = None
             self._restore(lane, heads[key])
 
     def _restore(self, lane: Lane, head: Parked) -> None:
@@ -147,6 +149,7 @@ class Dispatcher:
         while not self._stopping and lane.has_queue and lane.may_post(self._policy.lane_in_flight_max):
             hook = self._webhook(lane.key)
             if hook is None:
+                lane.url = None
                 self._books.failed(lane, self._unreachable(lane.key))
                 self._wake.set()
             elif self._posts >= self._policy.in_flight_max:
@@ -237,7 +240,8 @@ class Dispatcher:
         """Probe lanes whose address changed: the cause of their failure may have gone with it."""
         for lane in self._books.lanes:
             hook = self._webhook(lane.key)
-            if lane.due_at is not None and hook is not None and hook.url != lane.url:
+            changed = hook is not None and lane.url not in {"", hook.url}
+            if changed and lane.due_at is not None:
                 self._wait_over(lane)
 
     def _park_aged(self, aged: frozenset[Entry]) -> None:

@@ -54,7 +54,10 @@ class Memory:
 
 @dataclass(slots=True, eq=False)
 class Lane:
-    """One lane. `due_at` is the next probe of a lane that failed; `ramp` bounds a lane that is recovering."""
+    """One lane. `due_at` is the next probe of a lane that failed; `ramp` bounds a lane that is recovering.
+
+    `url` is the address last used, None where there was none; empty while nothing is known of it.
+    """
 
     key: LaneKey
     memory: Memory = field(default_factory=Memory)
@@ -68,7 +71,7 @@ class Lane:
     failures: int = 0
     due_at: datetime | None = None
     ramp: int | None = None
-    url: str | None = None
+    url: str | None = ""
     refilling: bool = False
     gathering: bool = False
 
@@ -115,9 +118,10 @@ class Lane:
         """Return how many rows to read back now."""
         if self.refilling or self.due_at is not None or self.waiting == 0:
             return 0
-        wanted = REFILL_ROWS if self.ramp is None else min(REFILL_ROWS, max(PROBE_ROWS, self.ramp))
+        next_array = BATCH_MESSAGES_MAX if self.ramp is None else self.ramp
+        wanted = min(REFILL_ROWS, max(PROBE_ROWS, 2 * next_array))
         full = self.in_memory_bytes >= LANE_BYTES_MAX or self.memory.size_bytes >= LANES_BYTES_MAX
-        if full or len(self.queue) > wanted // 2:
+        if full or len(self.queue) >= next_array:
             return 0
         return min(wanted, LANE_COPIES_MAX - self.in_memory)
 
