@@ -161,3 +161,4 @@ SIMULATOR_UNDERSTANDING_S_MAX = 120  # until a cold router has read a market's p
 SIMULATOR_CATCH_UP_S_MAX = 1.0  # a slow moment is made up for by at most this much of a burst
 SIMULATOR_LOOK_EVERY_S = 0.5  # how often progress is shown and the account looked at
 assert SIMULATOR_POST_TIMEOUT_S_MAX < SIMULATOR_GIVE_UP_S_MAX
+OPERATOR_CALL_S_MAX = 10.0  # a command at a terminal gives up after this and says so

@@ -25,6 +25,7 @@ COMMANDS: Final = {
         "pipeline.operate.participants:participants",
         "Load and show who exists, their keys and webhooks.",
     ),
+    "settings": ("pipeline.operate.settings:settings", "Show every setting, its value and what it is for."),
     "simulate": ("pipeline.operate.simulate:simulate", "Drive a simulated market against a running router."),
     "topics": ("pipeline.operate.topics:topics", "Create and check the topics."),
     "up": ("pipeline.operate.up:up", "Start the local stack and the router, and leave them running."),

@@ -1,0 +1,33 @@
+"""Documents that are made from code, or that name it, say what the code says."""
+
+from pathlib import Path
+
+from pipeline.operate.main import COMMANDS
+from pipeline.operate.settings import page
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_page_of_settings_is_the_code() -> None:
+    """An operator configures by this page; make it anew with `dip settings --markdown`."""
+    assert (ROOT / "docs" / "SETTINGS.md").read_text(encoding="utf-8") == page()
+
+
+def test_every_command_can_be_imported_and_explains_itself() -> None:
+    """A command that is listed and missing is found by the first user."""
+    from importlib import import_module
+
+    for place, text in COMMANDS.values():
+        module, _, name = place.partition(":")
+        command = getattr(import_module(module), name)
+        assert command.help
+        assert text.endswith(".")
+
+
+def test_the_readme_names_only_make_targets_that_exist() -> None:
+    """The first two commands a newcomer types have to work."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = {line.split()[1] for line in readme.splitlines() if line.strip().startswith("make ")}
+    assert named
+    assert all(f"\n{target}:" in makefile for target in named)
