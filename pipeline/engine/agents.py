@@ -14,7 +14,7 @@ class Rounds(Protocol):
     """Whoever delivers batches and wants to know how they ended (the consumer)."""
 
     @property
-    def stopping(self) -> bool: ...  # noqa: D102
+    def closed(self) -> bool: ...  # noqa: D102
 
     def ended(self, batch: Batch) -> None: ...  # noqa: D102
 
@@ -82,7 +82,7 @@ def guard(function: AgentFunction, *, agent: str, rounds: Callable[[], Rounds]) 
     @functools.wraps(function)
     async def run(stream: Any) -> None:
         batches = BatchStream(stream, agent=agent, rounds=rounds())
-        while not rounds().stopping:
+        while not rounds().closed:
             taken = batches.taken
             try:
                 await function(batches)
@@ -96,7 +96,7 @@ def guard(function: AgentFunction, *, agent: str, rounds: Callable[[], Rounds]) 
                 batches.fail(error)
                 raise
             else:
-                if rounds().stopping:
+                if rounds().closed:
                     return
                 ended = AgentEnded(f"agent {agent} returned; its function must iterate its stream for ever")
                 if batches.busy or batches.taken == taken:

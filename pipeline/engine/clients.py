@@ -1,14 +1,11 @@
-"""The Kafka clients of one worker, and how they are configured."""
+"""How the Kafka clients of a worker are configured, and which of their errors mean what."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, Producer
+from confluent_kafka import KafkaError
 
 from pipeline import limits
-from pipeline.engine.hand import detach
 from pipeline.engine.values import EngineSettings
 
 log = logging.getLogger(__name__)
@@ -39,7 +36,6 @@ def producer_settings(settings: EngineSettings, transactional_id: str) -> dict[s
         "linger.ms": 2,
         "queue.buffering.max.messages": 500_000,
         "message.max.bytes": limits.RECORD_BYTES_MAX + limits.RECORD_OVERHEAD_BYTES,
-        "connections.max.idle.ms": 0,  # an idle close would look like a broker that went away
         **settings.producer,
     }
 
@@ -55,10 +51,9 @@ def consumer_settings(settings: EngineSettings, group: str) -> dict[str, Any]:
         "enable.auto.commit": False,
         "enable.partition.eof": True,  # tells a caught-up partition from a stuck one
         "isolation.level": "read_committed",
-        "auto.offset.reset": "earliest",
+        "auto.offset.reset": "error",  # the engine seeks to where it must read; never jump in silence
         "fetch.wait.max.ms": 100,
         "queued.max.messages.kbytes": limits.FETCH_QUEUE_KBYTES,
-        "connections.max.idle.ms": 0,
         **static,
     }
 
@@ -75,31 +70,3 @@ class Trouble:
             self.reason = self.reason or str(error)
         else:
             log.info("kafka: %s", error)
-
-
-@dataclass(slots=True)
-class Clients:
-    """Producer and consumer of one session. Both are dropped together; neither is ever mended."""
-
-    producer: Any
-    consumer: Any
-    trouble: Trouble
-    known_topics: frozenset[str] = frozenset()
-
-    @classmethod
-    def create(cls, settings: EngineSettings, group: str, transactional_id: str) -> "Clients":
-        """Create both clients; nothing is sent yet."""
-        trouble = Trouble()
-        producer = Producer({**producer_settings(settings, transactional_id), "error_cb": trouble.on_error})
-        consumer = Consumer(consumer_settings(settings, group))
-        return cls(producer=producer, consumer=consumer, trouble=trouble)
-
-    def abandon_producer(self) -> None:
-        """Destroy the producer in a thread of its own: a stuck destroy must not hold the engine."""
-        held, self.producer = [self.producer], None
-        if held[0] is not None:
-            held[0].purge(in_queue=True, in_flight=True, blocking=False)
-            detach("destroy-producer", held.clear)
-
-
-Metadata = Mapping[str, tuple[int, int]]

@@ -46,13 +46,6 @@ class NoProgress(WorkerStopped):
     """
 
 
-class DefectFound(WorkerStopped):
-    """The engine met a state that its rules exclude.
-
-    The developers need the log with its stack trace. Restarting is safe: nothing was committed.
-    """
-
-
 class Reset(Exception):  # noqa: N818  # not a fault of its own: an instruction to start over
     """Throw the open round away and rebuild producer, consumer and tables: the path of a process start."""
 

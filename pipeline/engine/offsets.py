@@ -73,10 +73,12 @@ class Topics:
         if not places:
             return {}
         request = {TopicPartition(*place): spec for place in places}
-        answers = self._admin().list_offsets(
+        admin = self._admin()  # must outlive its answers
+        answers = admin.list_offsets(
             request, isolation_level=isolation, request_timeout=limits.ADMIN_CALL_S_MAX
         )
-        return {(tp.topic, tp.partition): future.result().offset for tp, future in answers.items()}
+        limit_s = limits.ADMIN_CALL_S_MAX + 1
+        return {(tp.topic, tp.partition): future.result(limit_s).offset for tp, future in answers.items()}
 
 
 def _topic_ids(admin: Any, names: Sequence[str]) -> dict[str, str]:

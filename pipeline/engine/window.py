@@ -46,6 +46,11 @@ class Window:
         return offset in self._held
 
     @property
+    def position(self) -> int:
+        """Return the next offset to be taken in."""
+        return self._next
+
+    @property
     def committable(self) -> int:
         """Return the offset to commit: where a new owner has to begin."""
         return next(iter(self._held), self._next)

@@ -1,0 +1,249 @@
+"""The engine as Faust sees it: a consumer service that runs sessions one after the other."""
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
+
+from confluent_kafka import KafkaException
+from mode import Service
+
+from pipeline import limits
+from pipeline.engine.assignment import group_topics
+from pipeline.engine.batch import Batch
+from pipeline.engine.clients import base_settings
+from pipeline.engine.delivery import Delivery
+from pipeline.engine.errors import BrokerAbsent, NoProgress, Reset, TopicsUnfit, Unsupported, WorkerStopped
+from pipeline.engine.face import ConsumerFace
+from pipeline.engine.fence import Fence
+from pipeline.engine.hand import Hand
+from pipeline.engine.membership import Membership
+from pipeline.engine.offsets import Place, Topics
+from pipeline.engine.session import Counters, Session
+from pipeline.engine.startup import Needs, release_warning, topic_problems
+from pipeline.engine.values import EngineSettings
+from pipeline.engine.watchdog import Watchdog
+from pipeline.engine.wire import supported_metadata_level
+
+log = logging.getLogger(__name__)
+
+EXIT_STOPPED = 70  # EX_SOFTWARE: the supervisor may start the worker again
+
+
+class Consumer(ConsumerFace):
+    """Runs rounds for a Faust app. What Faust calls "message" is a batch."""
+
+    def __init__(
+        self,
+        transport: Any,
+        callback: Any,
+        on_partitions_revoked: Any,  # noqa: ARG002  # buffers never hold batches over a rebalance
+        on_partitions_assigned: Any,
+        **options: Any,
+    ) -> None:
+        self.transport = transport
+        self.app = transport.app
+        self.settings: EngineSettings = self.app.engine
+        self.randomly_assigned_topics: set[str] = set()  # read by Faust
+        self._unacked_messages: set[Any] = set()  # read by Faust's compiled stream iterator
+        self.in_transaction = False
+        self.commit_interval = 1.0
+        self.transactions = None
+        self._on_assigned = on_partitions_assigned
+        self._topics_known = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._over = asyncio.Event()
+        self._subscribed: frozenset[str] = frozenset()
+        self._counts: Mapping[str, tuple[int, int]] = {}
+        self.topics = Topics(base_settings(self.settings))
+        normal_wait_s = self.settings.transaction_timeout_s + limits.TRANSACTION_SCAN_S_MAX
+        self.fence = Fence(self.topics, normal_wait_s=normal_wait_s, stopping=self._stop.is_set)
+        self.counters = Counters()
+        self.membership = Membership(
+            self.settings, topics=self.topics, tables=self.app.tables, tell_faust=self._tell_faust,
+            on_claimed=self.app.claim_callbacks, on_revoked=self.app.revoke_callbacks,
+        )  # fmt: skip
+        self.delivery = Delivery(
+            self.settings, hand_over=callback, desk=self.membership.desk, shards_of=self.app.tables.of
+        )
+        self.watchdog = Watchdog(self)
+        self.began_s = time.monotonic()
+        super().__init__(**options)
+
+    # --- sessions ---
+
+    @Service.task  # type: ignore[untyped-decorator]  # mode ships no types
+    async def _main(self) -> None:
+        self.membership.loop = asyncio.get_running_loop()
+        try:
+            await self._topics_known.wait()
+            if not self._stop.is_set():
+                await self._check_start()
+                await self._sessions()
+        except WorkerStopped as error:
+            self._exit(error)
+        finally:
+            self._over.set()
+
+    @Service.task  # type: ignore[untyped-decorator]  # mode ships no types
+    async def _watch(self) -> None:
+        await self.watchdog.run(self._stop)
+
+    async def _sessions(self) -> None:
+        fruitless, (pause_s, longest_pause_s) = 0, limits.RESET_PAUSE_S
+        while not self._stop.is_set():
+            rounds, started = self.counters.rounds, time.monotonic()
+            reason = await self._session()
+            if self._stop.is_set():
+                return
+            self.counters.resets += 1
+            progress = self.counters.rounds > rounds or time.monotonic() - started > limits.FENCE_S_MAX
+            fruitless = 0 if progress else fruitless + 1
+            log.warning("reset %d: %s", self.counters.resets, reason)
+            if fruitless >= limits.RESETS_WITHOUT_PROGRESS_MAX:
+                raise NoProgress(f"{fruitless} resets in a row brought no committed round; the last: {reason}")
+            pause_s = limits.RESET_PAUSE_S[0] if progress else min(pause_s * 2, longest_pause_s)
+            await asyncio.sleep(pause_s)
+
+    async def _session(self) -> str:
+        """Run one session; return why it ended."""
+        session = Session(
+            self.settings, group=self.app.conf.id, groups=self._groups(), topics=self.topics, fence=self.fence,
+            tables=self.app.tables, membership=self.membership, delivery=self.delivery, counters=self.counters,
+            stop=self._stop,
+        )  # fmt: skip
+        try:
+            await session.run()
+        except (Reset, KafkaException) as error:
+            return str(error)
+        except (WorkerStopped, ValueError) as error:
+            raise error if isinstance(error, WorkerStopped) else TopicsUnfit(str(error)) from None
+        except Exception as error:
+            log.exception("a round failed in an unforeseen way; it was not committed")
+            return f"unforeseen: {error!r}"
+        finally:
+            await session.end()
+        return "stopped"
+
+    async def drain(self) -> None:
+        """Finish the round, commit the last settlements, leave the group; bounded by STOP_S_MAX."""
+        self._stop.set()
+        self._topics_known.set()
+        try:
+            await asyncio.wait_for(self._over.wait(), limits.STOP_S_MAX)
+        except TimeoutError:
+            log.warning("stop: not finished after %.0f s; what is open is not committed", limits.STOP_S_MAX)
+
+    def _exit(self, error: WorkerStopped) -> NoReturn:
+        """End the process with one clear line. Stuck client threads would hold an orderly exit for ever."""
+        log.critical("worker stopped: %s", error)
+        print(f"worker stopped: {error}", file=sys.stderr, flush=True)  # noqa: T201  # a log may go elsewhere
+        logging.shutdown()
+        os._exit(EXIT_STOPPED)
+
+    async def refuse(self, error: WorkerStopped) -> None:
+        """Stop the worker because of an agent (called by the agent's guard)."""
+        self.delivery.break_off(error)
+        self._exit(error)
+
+    # --- the start ---
+
+    async def _check_start(self) -> None:
+        hand = Hand("start")
+        self._counts = await self._await_broker(hand)
+        problems = topic_problems(self._needs(), self._counts)
+        if problems:
+            raise TopicsUnfit("; ".join(problems))
+        try:
+            level = await hand.run(
+                lambda _: supported_metadata_level(self.settings.bootstrap, timeout_s=limits.START_CALL_S_MAX),
+                step="ask for the release", limit_s=2 * limits.START_CALL_S_MAX,
+            )  # fmt: skip
+        except Exception as error:  # noqa: BLE001  # a warning that cannot be given must not stop the worker
+            log.info("the broker's release is not known (%s): see the operators' notes on Kafka 4.1 to 4.3", error)
+        else:
+            warning = release_warning(level, self._needs_topics(), self._counts)
+            if warning:
+                log.critical(warning)
+        hand.close()
+
+    async def _await_broker(self, hand: Hand) -> Mapping[str, tuple[int, int]]:
+        end = time.monotonic() + self.settings.start_wait_s
+        while True:
+            try:
+                return await hand.run(
+                    lambda _: self.topics.partition_counts(timeout_s=limits.START_CALL_S_MAX),
+                    step="ask for topics", limit_s=limits.START_CALL_S_MAX + 2,
+                )  # fmt: skip
+            except (KafkaException, Reset) as error:
+                left = end - time.monotonic()
+                if left <= 0 or self._stop.is_set():
+                    raise BrokerAbsent(
+                        f"no Kafka broker answered at {self.settings.bootstrap} within {self.settings.start_wait_s:.0f} s "
+                        f"({error}). Check the address (KAFKA_BOOTSTRAP) and the broker, then start again"
+                    ) from None
+                log.warning("waiting for Kafka at %s, %.0f s more: %s", self.settings.bootstrap, left, error)
+                await asyncio.sleep(1)
+
+    def _groups(self) -> dict[str, str]:
+        return group_topics(self._subscribed, self.app.tables.sources())
+
+    def _needs(self) -> Needs:
+        return Needs(
+            sources=self._subscribed, dead_letters=self.settings.dead_letters, partitions=self.settings.partitions,
+            groups=self._groups(), tables={table.changelog: table.sources for table in self.app.tables.values()},
+        )  # fmt: skip
+
+    def _needs_topics(self) -> set[str]:
+        changelogs = {table.changelog for table in self.app.tables.values()}
+        return {*self._subscribed, *self.settings.dead_letters.values(), *self.settings.partitions, *changelogs}
+
+    # --- for agents ---
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether no batch will come any more."""
+        return self._over.is_set()
+
+    def ended(self, batch: Batch) -> None:
+        """An agent is done with a batch."""
+        self.delivery.ended(batch)
+
+    # --- Faust's side ---
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        """Faust tells the topics of all agents, once they have started."""
+        agents = Counter(topic for agent in self.app.agents.values() for topic in agent.channel.topics)
+        self.delivery.agents_of = agents
+        unread = sorted(set(topics) - agents.keys())
+        if unread:
+            self._exit(Unsupported(f"topic {unread[0]} is read without an agent: declare @app.agent for it"))
+        if self._subscribed and self._subscribed != frozenset(topics):
+            self._exit(Unsupported("topics were added after the start: declare all agents before the worker runs"))
+        self._subscribed = frozenset(topics)
+        self._topics_known.set()
+
+    async def _tell_faust(self, owned: set[Place]) -> None:
+        """Let Faust's conductor know where batches may come from."""
+        if self.app.should_stop:
+            return
+        from faust.types import TP
+
+        self.app.on_rebalance_start()
+        await self._on_assigned({TP(*place) for place in owned}, 0)
+        self.app.on_rebalance_return()
+        self.app.flow_control.resume()
+        self.app.on_rebalance_end()
+
+    def topic_partitions(self, topic: str) -> int | None:
+        """Return a topic's number of partitions."""
+        found = self._counts.get(topic)
+        return None if found is None else found[0]
+
+    async def on_stop(self) -> None:
+        """Stop in order even when Faust did not go through the app."""
+        await self.drain()

@@ -1,0 +1,261 @@
+"""One session: from the initialisation of the producer to the reset that ends it. Rounds happen here."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import KafkaError
+
+from pipeline import limits
+from pipeline.engine.delivery import Delivery
+from pipeline.engine.errors import Reset
+from pipeline.engine.fence import Fence
+from pipeline.engine.hand import Hand, Watch
+from pipeline.engine.membership import Membership
+from pipeline.engine.offsets import Place, Topics
+from pipeline.engine.reader import Reader
+from pipeline.engine.tables import TableManager
+from pipeline.engine.values import Claim, EngineSettings
+from pipeline.engine.writer import RoundWork, Writer
+
+log = logging.getLogger(__name__)
+
+_EOF = KafkaError._PARTITION_EOF  # noqa: SLF001  # the client's name for it
+_HARMLESS = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)  # noqa: SLF001  # the client reconnects
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened since the process started."""
+
+    rounds: int = 0
+    records: int = 0
+    resets: int = 0
+    commit_s: float = 0.0
+    last_commit_s: float | None = None
+    last_record_s: dict[Place, float] = field(default_factory=dict)
+    reached: dict[Place, int] = field(default_factory=dict)
+
+
+class Session:
+    """Fetch, deliver, commit; over and over, until stopped or until something raises Reset."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        *,
+        group: str,
+        groups: Mapping[str, str],
+        topics: Topics,
+        fence: Fence,
+        tables: TableManager,
+        membership: Membership,
+        delivery: Delivery,
+        counters: Counters,
+        stop: asyncio.Event,
+    ) -> None:
+        self._settings = settings
+        self._group = group
+        self._groups = dict(groups)
+        self._tables = tables
+        self._membership = membership
+        self._desk = membership.desk
+        self._delivery = delivery
+        self._counters = counters
+        self._stop = stop
+        self._hand = Hand("kafka")
+        self._reader: Reader | None = None
+        changelogs = [table.changelog for table in tables.values()]
+        self._writer = Writer(settings, group=group, topics=topics, fence=fence, changelogs=changelogs)
+
+    async def run(self) -> None:
+        """Work until stopped, then finish in order: lanes stop, the last settlements are committed."""
+        limit_s = self._settings.call_deadline_s + 1
+        await self._hand.run(self._open_writer, step="open producer", limit_s=limit_s)
+        self._delivery.topics = self._writer.topics
+        self._reader = await self._hand.run(self._open_reader, step="open consumer", limit_s=limit_s)
+        while not self._stop.is_set():
+            await self._round(await self._fetch())
+            self._raise_failure()
+        await self._membership.give_notice()
+        await self._finish_settlements()
+        await self._membership.end()
+        await self._hand.run(lambda watch: self._close_reader(watch), step="close consumer", limit_s=limit_s)
+
+    def _open_writer(self, watch: Watch) -> None:
+        self._writer.open(watch)
+
+    def _open_reader(self, watch: Watch) -> Reader:
+        watch.enter("subscribe", self._settings.call_deadline_s)
+        reader = Reader(self._settings, group=self._group, listener=self._membership)
+        self._membership.begin(reader, self._groups)
+        self._membership.last_round = self._last_round
+        reader.subscribe(self._groups)
+        return reader
+
+    def _close_reader(self, watch: Watch) -> None:
+        if self._reader is not None:
+            reader, self._reader = self._reader, None
+            reader.close(watch)
+
+    async def end(self) -> None:
+        """Drop both clients and everything uncommitted; never raises, never hangs."""
+        self._tables.discard()
+        self._desk.broken()
+        self._membership.last_round = None
+        await self._membership.end()
+        if self._reader is not None:
+            self._reader.abandon()
+            self._reader = None
+        self._writer.close()
+        self._hand.close()
+
+    def _raise_failure(self) -> None:
+        failed, self._membership.failed = self._membership.failed, None
+        if failed is not None:
+            raise failed
+
+    # --- fetching ---
+
+    async def _fetch(self) -> Sequence[Any]:
+        assert self._reader is not None
+        linger_s, oldest = self._settings.linger_s, self._desk.oldest_at_s
+        orders = self._membership.take_orders()
+        if oldest is not None:
+            wait_s = max(linger_s - (time.monotonic() - oldest), 0.0)
+        elif self._desk.used or orders.begin or self._membership.assignment.opening:
+            wait_s = linger_s  # a settlement or a recovery may end at any time and must not wait for a record
+        else:
+            wait_s = limits.IDLE_POLL_S
+        messages: Sequence[Any] = await self._hand.run(
+            _fetch, self._reader, orders, wait_s, oldest is None, step="fetch",
+            limit_s=self._settings.call_deadline_s + wait_s,
+        )  # fmt: skip
+        self._membership.obeyed(orders)
+        self._raise_failure()
+        return messages
+
+    def _sort(self, messages: Sequence[Any]) -> dict[Place, list[Any]]:
+        """Group records by partition; events are noted, records that do not count yet are dropped."""
+        found: dict[Place, list[Any]] = {}
+        claims: dict[Place, Claim | None] = {}
+        positions: dict[Place, int] = {}
+        for message in messages:
+            if message.error() is not None:
+                self._note(message)
+                continue
+            place = (message.topic(), message.partition())
+            if place not in claims:
+                claims[place] = self._membership.claim_of(place)
+                positions[place] = self._desk.position(place) if claims[place] is not None else 0
+            offset = message.offset()
+            if claims[place] is None or offset < positions[place]:
+                continue
+            positions[place] = offset + 1
+            found.setdefault(place, []).append(message)
+        return found
+
+    def _note(self, message: Any) -> None:
+        error = message.error()
+        if error.code() == _EOF:
+            place = (message.topic(), message.partition())
+            if self._membership.claim_of(place) is not None:
+                self._counters.reached[place] = message.offset()
+                self._counters.last_record_s[place] = time.monotonic()
+        elif error.code() in _HARMLESS:
+            log.info("consumer: %s", error)
+        elif error.fatal() or not error.retriable():
+            raise Reset(f"consumer: {error}")
+        else:
+            log.warning("consumer: %s", error)
+
+    # --- one round ---
+
+    async def _round(self, messages: Sequence[Any]) -> None:
+        places = self._sort(messages)
+        work = RoundWork()
+        touched: set[Claim] = set()
+        now = time.monotonic()
+        for place, records in places.items():
+            claim = self._membership.claim_of(place)
+            assert claim is not None, "claims change only inside of a fetch"
+            await self._delivery.deliver(*place, records, claim, work.outputs)
+            self._desk.advance(place, records[-1].offset() + 1)
+            self._counters.last_record_s[place] = now
+            touched.add(claim)
+        touched |= self._collect(work)
+        if touched:
+            await self._commit(work, touched, sum(map(len, places.values())))
+        else:
+            self._desk.committed()
+
+    def _collect(self, work: RoundWork) -> set[Claim]:
+        outputs, touched = self._desk.collect(self._tables.of)
+        work.outputs.extend(outputs)
+        return touched
+
+    def _complete(self, work: RoundWork, touched: set[Claim]) -> None:
+        """Add offsets and shards of every claim touched.
+
+        Offsets go along even when they did not move: they are what makes Kafka refuse a worker that lost its
+        membership without knowing.
+        """
+        for claim in touched:
+            for place in self._membership.assignment.places(claim):
+                work.offsets[place.topic, place.partition] = self._desk.committable(tuple(place))  # type: ignore[arg-type]  # a named pair is a pair
+            work.shards += [shard for shard in self._tables.of(claim) if shard.round]
+
+    async def _commit(self, work: RoundWork, touched: set[Claim], records: int) -> None:
+        started = time.monotonic()
+        self._complete(work, touched)
+        await self._hand.run(
+            self._write, work, step="begin", limit_s=self._settings.call_deadline_s
+        )
+        self._account(records, started)
+
+    def _write(self, watch: Watch, work: RoundWork) -> None:
+        assert self._reader is not None
+        self._writer.commit(watch, work, self._reader.group_metadata)
+
+    def _account(self, records: int, started: float) -> None:
+        self._desk.committed()
+        now = time.monotonic()
+        self._counters.rounds += 1
+        self._counters.records += records
+        self._counters.commit_s += now - started
+        self._counters.last_commit_s = now
+
+    # --- the last settlements ---
+
+    def _last_round(self, watch: Watch) -> None:
+        """Commit the settlements that wait, before partitions are given up. Runs in the reader's thread."""
+        loop = self._delivery_loop()
+        work, touched = asyncio.run_coroutine_threadsafe(self._gather_last(), loop).result(limits.REVOKE_GRACE_S)
+        if touched:
+            started = time.monotonic()
+            self._write(watch, work)
+            loop.call_soon_threadsafe(self._account, 0, started)
+
+    def _delivery_loop(self) -> asyncio.AbstractEventLoop:
+        loop = self._membership.loop
+        assert loop is not None
+        return loop
+
+    async def _gather_last(self) -> tuple[RoundWork, set[Claim]]:
+        work = RoundWork()
+        touched = self._collect(work)
+        self._complete(work, touched)
+        if not touched:
+            self._desk.committed()
+        return work, touched
+
+    async def _finish_settlements(self) -> None:
+        while self._desk.oldest_at_s is not None:
+            await self._round(())
+
+
+def _fetch(watch: Watch, reader: Reader, orders: Any, wait_s: float, gather: bool) -> Sequence[Any]:  # noqa: FBT001  # positional over the hand
+    return reader.fetch(watch, orders, wait_s, gather=gather)
