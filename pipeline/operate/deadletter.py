@@ -22,7 +22,7 @@ _PREFIX: Final = "dlq."
 
 @click.group()
 def deadletter() -> None:
-    """What could not be processed."""
+    """Look at what could not be processed."""
 
 
 @deadletter.command(name="list")
@@ -93,4 +93,5 @@ def _row(message: Any) -> dict[str, Any]:
 def _line(row: dict[str, Any]) -> str:
     reason = row.get("text") or row.get("error") or "no reason given"
     origin = f"{row.get('topic')}[{row.get('partition')}]@{row.get('offset')}"
-    return f"{row['letter']}  {row.get('stage', '?')}  {row.get('code', 'fault')}  from {origin}  key {row['key']}\n    {reason}"
+    head = f"{row['letter']}  {row.get('stage', '?')}  {row.get('code', 'fault')}"
+    return f"{head}  from {origin}  key {row['key']}\n    {reason}"

@@ -30,12 +30,13 @@ def settings(*, markdown: bool, as_json: bool) -> None:
 
 def page() -> str:
     """Return the documentation page; a test holds the committed one against it."""
-    rows = [
-        f"| `{variable(one.name)}` | `{one.name}` | {f'`{one.default}`' if one.default != '' else ''} | {one.metadata['help']} |"
-        for one in fields(Settings)
-    ]
+    rows = []
+    for one in fields(Settings):
+        default = f"`{one.default}`" if one.default != "" else ""  # noqa: PLC1901  # 0 and False are shown
+        rows.append(f"| `{variable(one.name)}` | `{one.name}` | {default} | {one.metadata['help']} |")
     head = (
-        "# Settings\n\nMade by `dip settings --markdown`. The environment wins over the TOML file that `DIP_CONFIG` names.\n\n"
+        "# Settings\n\nMade by `dip settings --markdown`."
+        " The environment wins over the TOML file that `DIP_CONFIG` names.\n\n"
         "| variable | in the file | default | |\n|---|---|---|---|\n"
     )
     return head + "\n".join(rows) + "\n"
