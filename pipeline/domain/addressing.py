@@ -16,10 +16,10 @@ from pipeline.domain.appointments import (
     ABSENCE,
     History,
     Row,
-    Says,
-    absent,
-    absent_before,
+    absences,
+    covers,
     known,
+    reaches,
     timeline,
 )
 from pipeline.domain.envelope import Addressee, Kind, Message, Reason
@@ -281,24 +281,21 @@ def _spans(
     Both sides of a boundary count where the rule says so, and where this very message took the MPAN out of the
     market at that instant: those who held it until then are the ones to be told.
     """
-    rows = timeline(history, rule.slot)
+    rows, away = timeline(history, rule.slot), absences(history)
+    left = (
+        {one.at for one in history.statements if one.source == made_by and one.slot is ABSENCE}
+        if away
+        else ()
+    )
     found: list[tuple[Row, datetime]] = []
-    for instant in instants:
-        before = rule.holders is Holders.BOTH_SIDES or _left_by(history, instant, made_by)
-        there, was_there = not absent(history, instant), before and not absent_before(history, instant)
+    for at in instants:
+        there = not any(covers(span, at) for span in away)
+        both = rule.holders is Holders.BOTH_SIDES or at in left
+        was_there = both and not any(reaches(span, at) for span in away)
         found += [
-            (row, instant)
-            for row in rows
-            if (there and row.covers(instant)) or (was_there and row.reaches(instant))
+            (row, at) for row in rows if (there and covers(row, at)) or (was_there and reaches(row, at))
         ]
     return found
-
-
-def _left_by(history: History, instant: datetime, source: str) -> bool:
-    return any(
-        one.slot is ABSENCE and one.says is Says.ENDS and one.at == instant and one.source == source
-        for one in history.statements
-    )
 
 
 def _roles(participant: Participant, instants: tuple[datetime, ...]) -> frozenset[Role]:

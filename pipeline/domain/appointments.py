@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
-from typing import Final
+from typing import Final, Protocol
 
 from pipeline.domain.routing import Slot
 
@@ -59,6 +59,25 @@ class Statement:
         return self.recorded_at <= moment and (self.superseded_at is None or moment < self.superseded_at)
 
 
+class Span(Protocol):
+    """A time from an instant until another or, without one, for good: half-open, `[from, to)`."""
+
+    @property
+    def valid_from(self) -> datetime: ...
+    @property
+    def valid_to(self) -> datetime | None: ...
+
+
+def covers(span: Span, at: datetime) -> bool:
+    """Tell whether a span holds at an instant."""
+    return span.valid_from <= at and (span.valid_to is None or at < span.valid_to)
+
+
+def reaches(span: Span, at: datetime) -> bool:
+    """Tell whether a span holds just before an instant."""
+    return span.valid_from < at and (span.valid_to is None or at <= span.valid_to)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """A holder's span of a slot: computed, with the source and the time of the statement that started it.
@@ -73,13 +92,13 @@ class Row:
     recorded_at: datetime
     source: str
 
-    def covers(self, at: datetime) -> bool:
-        """Tell whether the span holds at an instant."""
-        return self.valid_from <= at and (self.valid_to is None or at < self.valid_to)
 
-    def reaches(self, at: datetime) -> bool:
-        """Tell whether the span holds just before an instant."""
-        return self.valid_from < at and (self.valid_to is None or at <= self.valid_to)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absence:
+    """A span in which the MPAN is out of the market."""
+
+    valid_from: datetime
+    valid_to: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,40 +156,21 @@ def _row(start: Statement, valid_to: datetime | None) -> Row:
     )
 
 
-def absences(
-    history: History, *, as_known_at: datetime | None = None
-) -> tuple[tuple[datetime, datetime | None], ...]:
-    """Return the spans in which the MPAN is out of the market."""
+def absences(history: History, *, as_known_at: datetime | None = None) -> tuple[Absence, ...]:
+    """Return the spans in which the MPAN is out of the market, in order of time."""
     told = [one for one in history.statements if one.slot is ABSENCE and one.known_at(as_known_at)]
     told.sort(key=_moment)
-    spans: list[tuple[datetime, datetime | None]] = []
+    spans: list[Absence] = []
     since: datetime | None = None
     for one in told:
         if one.says is Says.ENDS:
             since = since or one.at
         elif one.says is Says.STARTS and since is not None:
-            if since < one.at:
-                spans.append((since, one.at))
+            spans.append(Absence(valid_from=since, valid_to=one.at))
             since = None
     if since is not None:
-        spans.append((since, None))
+        spans.append(Absence(valid_from=since, valid_to=None))
     return tuple(spans)
-
-
-def absent(history: History, at: datetime, *, as_known_at: datetime | None = None) -> bool:
-    """Tell whether the MPAN is out of the market at an instant."""
-    return any(
-        since <= at and (until is None or at < until)
-        for since, until in absences(history, as_known_at=as_known_at)
-    )
-
-
-def absent_before(history: History, at: datetime, *, as_known_at: datetime | None = None) -> bool:
-    """Tell whether the MPAN is out of the market just before an instant."""
-    return any(
-        since < at and (until is None or at <= until)
-        for since, until in absences(history, as_known_at=as_known_at)
-    )
 
 
 def holders(history: History, slot: Slot, at: datetime, *, as_known_at: datetime | None = None) -> Row | None:
@@ -179,9 +179,10 @@ def holders(history: History, slot: Slot, at: datetime, *, as_known_at: datetime
     `as_known_at` asks what was believed then. Nobody holds a participant's slot while the MPAN is absent; its
     GSP group stays, it names a place.
     """
-    if slot is not Slot.GSP_GROUP and absent(history, at, as_known_at=as_known_at):
+    away = () if slot is Slot.GSP_GROUP else absences(history, as_known_at=as_known_at)
+    if any(covers(span, at) for span in away):
         return None
-    return next((row for row in timeline(history, slot, as_known_at=as_known_at) if row.covers(at)), None)
+    return next((row for row in timeline(history, slot, as_known_at=as_known_at) if covers(row, at)), None)
 
 
 def rows(history: History, *, as_known_at: datetime | None = None) -> tuple[Row, ...]:

@@ -15,6 +15,7 @@ from pipeline.domain.appointments import (
     History,
     Says,
     Statement,
+    covers,
     timeline,
 )
 from pipeline.domain.routing import Slot
@@ -264,7 +265,7 @@ class _Ledger:
 
     def _holder(self, slot: Slot, at: datetime) -> str | None:
         spans = timeline(History(statements=tuple(self._statements)), slot)
-        return next((row.holder for row in spans if row.covers(at)), None)
+        return next((row.holder for row in spans if covers(row, at)), None)
 
     def _supersede(self, wrong: Callable[[Statement], bool]) -> bool:
         found = [
