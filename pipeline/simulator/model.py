@@ -86,7 +86,9 @@ class Model:
             found |= holders
         for role in channel.welcome:
             found |= {who for who in self._holders(mpan, HELD[role], days) if self._roles[who] == role}
-        found |= {who for who, role in self._roles.items() if channel.everybody or role in channel.always}
+        found |= {who for who, role in self._roles.items() if role in channel.always}
+        if channel.everybody:  # a connection provider without a role is nobody's recipient
+            found |= {who for who, role in self._roles.items() if role is not None}
         if sender not in primary:
             found.discard(sender)
         return Reaches(recipients=frozenset(found))

@@ -61,9 +61,9 @@ def test_the_retriever_hears_of_consent(model):
     assert "mdr" in reached(model, "IF-026", AFTER, sender="regs", primary=("sup-new",))
 
 
-def test_a_message_for_everybody_spares_its_sender(model):
+def test_a_message_for_everybody_spares_its_sender_and_those_without_a_role(model):
     found = model.expect("IF-047", sender="isd", mpan=None, primary=(), days=(AFTER,))
-    assert found == Reaches(recipients=frozenset(ROLES) - {"isd"})
+    assert found == Reaches(recipients=frozenset(ROLES) - {"isd", "dcp"})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,234 @@
+"""`dip demo`: from nothing to a closed ledger. Starts everything, simulates a market day, stops everything."""
+
+import shutil
+import sys
+import urllib.request
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from pipeline.adapters.clock import SystemClock
+from pipeline.adapters.topics import ensure_topics
+from pipeline.catalogue import Catalogue, load_catalogue
+from pipeline.errors import RouterError
+from pipeline.localstack import (
+    BrokerProfile,
+    LocalStack,
+    ProcessGroup,
+    ProcessSpec,
+    StackOptions,
+    options_from,
+)
+from pipeline.localstack import Progress as Fetching
+from pipeline.localstack.ports import free_ports
+from pipeline.localstack.waiting import monotonic_s
+from pipeline.operate.market_day import conclude, day_options, profile_of, run_day
+from pipeline.settings import Settings, put
+from pipeline.simulator.cast import assemble
+from pipeline.simulator.channels import read_channels
+from pipeline.simulator.introduction import RunBroken, load_appointments, load_participants
+from pipeline.simulator.market import Market, open_market
+from pipeline.simulator.profile import Profile
+from pipeline.simulator.progress import Progress
+from pipeline.simulator.run import Outside, run_market
+from pipeline.simulator.sandbox import Sandbox, prepare_sandbox
+from pipeline.topics import topic_specs
+
+_PARTITIONS: Final = 4
+"""Of every topic: two cores gain nothing from more, and each costs a file and a fetch."""
+_STORES: Final = ("dip-router-*", "dip-delivery-*")
+_READY_S_MAX: Final = 1.0
+
+
+@click.command()
+@click.option(
+    "--bench-broker",
+    is_flag=True,
+    help="Give the broker 1 GB and the full compiler, for figures rather than a show.",
+)
+@day_options
+def demo(*, bench_broker: bool, **options: Any) -> None:
+    """Start a broker, a registry and the whole router, and let a simulated market have a day.
+
+    Ends with the ledger, STATE_DIR/demo-report.json, and exit code 0 only if every copy of every message is
+    accounted for. Logs are under STATE_DIR/demo/logs. Nothing keeps running.
+    """
+    settings = Settings.load()
+    state = Path(settings.state_dir).absolute()
+    profile = profile_of(options)
+    broker = BrokerProfile.BENCH if bench_broker else BrokerProfile.SMALL
+    with Progress(now_s=monotonic_s, quiet=options["as_json"]) as progress:
+        scene = _Scene(settings=settings, state=state, profile=profile, progress=progress)
+        try:
+            content = scene.play(options_from(scene.local_settings(), profile=broker))
+        except RunBroken as error:
+            raise RouterError(f"{error}\nThe logs are in {scene.logs}") from None
+    conclude(content, options["report_path"] or state / "demo-report.json", as_json=options["as_json"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scene:
+    """One demo, from the empty machine to the settled account."""
+
+    settings: Settings
+    state: Path
+    profile: Profile
+    progress: Progress
+
+    @property
+    def folder(self) -> Path:
+        return self.state / "demo"
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    def local_settings(self) -> Settings:
+        """Return the settings of a stack of the demo's own; a given broker or registry stays given."""
+        return Settings.load(state_dir=str(self.folder))
+
+    def play(self, options: StackOptions) -> dict[str, Any]:
+        """Start everything, run the day, stop everything; return the report."""
+        self._forget()
+        with ExitStack() as running, ThreadPoolExecutor(1, thread_name_prefix="market") as pool:
+            planned = pool.submit(self._plan)  # keys and plan are made while the stack starts
+            stack = LocalStack(options, fresh=True, notify=self._tell_fetching)
+            self.progress.show("starting Kafka and the schema registry")
+            running.enter_context(stack)
+            self.progress.say("; ".join(f"{name}: {rung}" for name, rung in stack.rungs.items()))
+            sandbox, catalogue, market = planned.result()
+            ports = _Ports.take()
+            self._configure(stack, sandbox, ports)
+            settings = Settings.load()
+            specs = topic_specs(
+                partitions=settings.topic_partitions,
+                replication=settings.topic_replication,
+                min_isr=settings.topic_min_isr,
+            )
+            ensure_topics(settings.kafka(), specs)
+            group = ProcessGroup(_processes(settings, ports, self.logs))
+            running.callback(group.stop)
+            outside = Outside(
+                bridge_url=f"https://127.0.0.1:{ports.bridge}",
+                kafka=settings.kafka(),
+                now=SystemClock().now,
+                introduce=lambda urls: self._introduce(market, sandbox, group, urls),
+                stopped=_watch(stack, group),
+            )
+            day = run_market(
+                market,
+                self.profile,
+                sandbox=sandbox,
+                catalogue=catalogue,
+                outside=outside,
+                progress=self.progress,
+            )
+            content = run_day(day)
+            self.progress.show("stopping")
+            return content
+
+    def _forget(self) -> None:
+        """Remove the table stores of earlier demos: their topics are gone too."""
+        for pattern in _STORES:
+            for store in self.folder.glob(pattern):
+                shutil.rmtree(store, ignore_errors=True)
+
+    def _plan(self) -> tuple[Sandbox, Catalogue, Market]:
+        sandbox = prepare_sandbox(self.state / "sandbox", assemble(read_channels()))
+        catalogue = load_catalogue()
+        market = open_market(self.profile, sandbox=sandbox, catalogue=catalogue, now=SystemClock().now())
+        return sandbox, catalogue, market
+
+    def _tell_fetching(self, fetching: Fetching) -> None:
+        if fetching.total > 1:
+            self.progress.show(f"fetching {fetching.what}: {fetching.done} of {fetching.total} (once)")
+
+    def _configure(self, stack: LocalStack, sandbox: Sandbox, ports: "_Ports") -> None:
+        """Put the settings of the demo's processes into the environment they inherit."""
+        put(
+            kafka_bootstrap=stack.bootstrap,
+            schema_registry_url=stack.registry_url,
+            state_dir=self.folder,
+            topic_partitions=_PARTITIONS,
+            bridge_port=ports.bridge,
+            bridge_health_port=ports.health,
+            **sandbox.router_settings(),
+        )
+
+    def _introduce(
+        self, market: Market, sandbox: Sandbox, group: ProcessGroup, urls: Mapping[str, tuple[str, str]]
+    ) -> None:
+        """Load who exists, then start the router while the appointments are loaded."""
+        self.progress.show(f"loading {len(market.cast)} participants")
+        load_participants(sandbox.write_participants(market.cast, urls))
+        self.progress.show(
+            f"starting the router; loading appointments of {self.profile.meters:,} supply points"
+        )
+        with ThreadPoolExecutor(1, thread_name_prefix="appointments") as pool:
+            loaded = pool.submit(load_appointments, market.appointments)
+            group.start()
+            loaded.result()
+        self.progress.say(f"running: {', '.join(f'{name} ({pid})' for name, pid in group.pids().items())}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ports:
+    """Where the demo's processes listen."""
+
+    bridge: int
+    health: int
+    router: int
+    delivery: int
+
+    @classmethod
+    def take(cls) -> "_Ports":
+        bridge, health, router, delivery = free_ports(4)
+        return cls(bridge=bridge, health=health, router=router, delivery=delivery)
+
+
+def _processes(settings: Settings, ports: _Ports, logs: Path) -> tuple[ProcessSpec, ...]:
+    """Return the product's processes as Helm would run them, on this machine."""
+    commands = {
+        "bridge": (("bridge",), ports.health),
+        "router": (("worker", "router", "--port", str(ports.router)), ports.router),
+        "delivery": (("worker", "delivery", "--port", str(ports.delivery)), ports.delivery),
+    }
+    host = settings.worker_host
+    return tuple(
+        ProcessSpec(
+            name=name,
+            command=(sys.executable, "-m", "pipeline.operate.main", *arguments),
+            log=logs / f"{name}.log",
+            ready=_ready(f"http://{host}:{port}/health/ready"),
+        )
+        for name, (arguments, port) in commands.items()
+    )
+
+
+def _ready(url: str) -> Callable[[], bool]:
+    def ready() -> bool:
+        try:
+            with urllib.request.urlopen(url, timeout=_READY_S_MAX) as answer:  # noqa: S310  # our own loopback page
+                return bool(answer.status == 200)  # noqa: PLR2004  # HTTP's own number
+        except OSError:
+            return False
+
+    return ready
+
+
+def _watch(stack: LocalStack, group: ProcessGroup) -> Callable[[], str | None]:
+    """Return a look at everything that runs: what died, or None."""
+
+    def stopped() -> str | None:
+        failures = [
+            *stack.failures(),
+            *(f"the {one.name} ended with {one.how}.{one.last_words}" for one in group.check()),
+        ]
+        return failures[0] if failures else None
+
+    return stopped
