@@ -9,6 +9,20 @@ from pipeline.errors import BrokerUnavailable
 from pipeline.settings import Settings
 
 
+def _producer(settings: Settings) -> Producer:
+    return Producer(
+        {
+            **settings.kafka(),
+            "enable.idempotence": True,
+            "acks": "all",
+            "partitioner": "murmur2",  # the one partitioner of every producer: co-partitioned topics depend on it
+            "linger.ms": 50,
+            "compression.type": "lz4",
+            "message.timeout.ms": limits.BULK_DELIVERY_S_MAX * 1000,
+        }
+    )
+
+
 def send_all(
     settings: Settings,
     topic: str,
@@ -27,17 +41,7 @@ def send_all(
         if error is not None and not failed:
             failed.append(str(error))
 
-    producer = Producer(
-        {
-            **settings.kafka(),
-            "enable.idempotence": True,
-            "acks": "all",
-            "partitioner": "murmur2",  # the one partitioner of every producer: co-partitioned topics depend on it
-            "linger.ms": 50,
-            "compression.type": "lz4",
-            "message.timeout.ms": limits.BULK_DELIVERY_S_MAX * 1000,
-        }
-    )
+    producer = _producer(settings)
     count = 0
     for key, value in rows:
         while True:

@@ -32,7 +32,7 @@ def page() -> str:
     """Return the documentation page; a test holds the committed one against it."""
     rows = []
     for one in fields(Settings):
-        default = f"`{one.default}`" if one.default != "" else ""  # noqa: PLC1901  # 0 and False are shown
+        default = f"`{one.default}`" if one.default != "" else ""
         rows.append(f"| `{variable(one.name)}` | `{one.name}` | {default} | {one.metadata['help']} |")
     head = (
         "# Settings\n\nMade by `dip settings --markdown`."
