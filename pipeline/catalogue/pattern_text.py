@@ -1,7 +1,7 @@
 r"""Writes text that matches a pattern of items.tsv.
 
 Covers what the tables use: `^...$`, characters, `\.`, classes such as `[0-9a-fA-F]`, groups with
-alternatives, and the counts `?`, `+`, `{n}` and `{n,m}` with or without a stray lazy mark. All else is refused.
+alternatives, and the counts `?`, `+`, `{n}` and `{n,m}`, also with a stray lazy mark. All else is refused.
 """
 
 from random import Random

@@ -26,7 +26,7 @@ def validate(file: BinaryIO, *, every: bool) -> None:
 
     Each line of FILE (- is standard input) is {"interface", "event", "message": {"payload": ...}}. The event
     may have its brackets or not; both must agree with the message's S0. Each line is answered by one line of
-    JSON: {"valid", "code", "pointer", "message"}, with --all also "problems". Names may be in any letter case.
+    JSON: {"valid", "code", "pointer", "message"}, with --all also "problems". Names may have any letter case.
 
     Exit code 0: all valid; 1: some invalid; 2: wrong usage or no such file.
     """
