@@ -25,6 +25,20 @@ HASH_HINT_BYTES_MAX = (
     1_000_000  # a better error text is not worth hashing a huge refused body three more times
 )
 
+BODY_READ_S_MAX = 60.0  # the largest body over 14 Mbit/s; a client that drips holds its bytes no longer
+BODIES_BYTES_MAX = 400_000_000  # of all bodies in memory at a time; with their copies about 1 GB at worst
+BODIES_OF_ONE_BYTES_MAX = 200_000_000  # one participant cannot take all of it
+JUDGED_INLINE_BYTES_MAX = 262_144  # 60 messages, some 4 ms of the event loop; larger bodies go to a thread
+JUDGING_THREADS = 2  # two cores; what they do holds the interpreter's lock most of the time anyway
+SLICE_COMMAS_MAX = 20_000  # at most so many elements as a list: 1.5 MB of raw values
+HEAD_BYTES_MAX = 16_384  # of one header: a signing certificate with its chain is 6 kB in base64
+KEEP_ALIVE_S = 75.0  # longer than the pauses of a busy sender; also how long a head may take to arrive
+LINGER_S = 2.0  # how long a refused body is still swallowed, so that the client reads the refusal
+CONNECTIONS_MAX = 5_000  # a file handle and some 50 kB each
+REQUESTS_DRAIN_S_MAX = 15.0  # at shutdown: a request in work waits for Kafka 10 s at most
+BUSY_RETRY_AFTER_S = 1  # a place is free again in milliseconds
+UNAVAILABLE_RETRY_AFTER_S = 5  # a broker change of leader takes some seconds
+assert BODY_BYTES_MAX <= BODIES_OF_ONE_BYTES_MAX < BODIES_BYTES_MAX
 PUBLISH_S_MAX = 10.0  # a sender that waits longer for its 201 has given up; then 503, and it retries
 PUBLISH_GRACE_S = 5.0  # after which a missing delivery report counts as a failure
 PUBLISH_LINGER_MS = 10  # a produce request costs the broker more than a record: costs.md 5, paced
@@ -36,6 +50,7 @@ PARTICIPANTS_REBUILD_S = 0.25  # a load of thousands rebuilds the picture a few 
 PARTICIPANTS_RETRY_S = 1.0  # between tries while Kafka or the registry does not answer
 PARTICIPANTS_STOP_S_MAX = 15.0  # the thread may be inside a metadata call
 assert BODY_BYTES_MAX < PUBLISH_QUEUE_BYTES_MAX
+assert PUBLISH_S_MAX < REQUESTS_DRAIN_S_MAX
 
 # --- Keeping (design.md 5, protocol.md 13) --------------------------------------------------------------
 RETENTION_DAYS = 14  # online retention of the published targets; the window in which a duplicate is known

@@ -1,0 +1,1 @@
+"""The HTTP entrance: authenticates, validates all or nothing, publishes, and says 201 only when it is durable."""

@@ -1,0 +1,178 @@
+"""Composition root of the bridge: connects it to the outside, runs it, stops it in order."""
+
+import asyncio
+import logging
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import uvloop
+from cryptography import x509
+
+from pipeline import limits, topics
+from pipeline.adapters.clock import SystemClock
+from pipeline.adapters.participants import ParticipantFeed
+from pipeline.adapters.producer import KafkaPublisher
+from pipeline.adapters.registry import connect
+from pipeline.adapters.topics import require_topics
+from pipeline.catalogue import load_catalogue
+from pipeline.domain.signing import Policy
+from pipeline.errors import BrokerUnavailable, SettingsInvalid
+from pipeline.ingress.app import Bridge
+from pipeline.ingress.outside import Outside, Publisher
+from pipeline.ingress.server import Health, Listening, listen, tls_context
+from pipeline.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_WAIT_S: Final = 1.0
+_NEEDED: Final = (topics.INBOUND, topics.STATUS, topics.AUDIT, topics.PARTICIPANTS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A bridge that listens."""
+
+    bridge: Bridge
+    front: Listening
+    health: Listening
+
+    async def stop(self) -> None:
+        """Turn new requests away, let those in work end, and only then close the health pages."""
+        self.bridge.stopping = True
+        await self.front.stop()
+        self.bridge.close()
+        await self.health.stop()
+
+
+async def start(outside: Outside, readiness: "Readiness") -> Running:
+    """Listen on the ports that the settings name."""
+    settings = outside.settings
+    bridge = Bridge(outside)
+    tls = tls_context(settings)
+    health = await listen(
+        Health(readiness.missing).handle, host=settings.bridge_host, port=settings.bridge_health_port
+    )
+    try:
+        front = await listen(bridge.handle, host=settings.bridge_host, port=settings.bridge_port, tls=tls)
+    except SettingsInvalid:
+        await health.stop()
+        raise
+    readiness.bridge = bridge
+    return Running(bridge=bridge, front=front, health=health)
+
+
+class Readiness:
+    """What keeps the bridge from serving: asked by the health page, answered from a look at most seconds old."""
+
+    def __init__(self, feed: ParticipantFeed, publisher: Publisher) -> None:
+        self._feed = feed
+        self._publisher = publisher
+        self._asked_s = float("-inf")
+        self._broker_answers = False
+        self.bridge: Bridge | None = None
+
+    async def missing(self) -> list[str]:
+        """Name what is missing; nothing means ready."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._asked_s >= limits.BROKER_ASK_EVERY_S:
+            self._asked_s = loop.time()
+            self._broker_answers = await loop.run_in_executor(None, self._publisher.answers)
+        facts = {
+            "the broker does not answer": self._broker_answers,
+            "participants are not followed": self._feed.ready,
+            "shutting down": self.bridge is None or not self.bridge.stopping,
+        }
+        return [text for text, fine in facts.items() if not fine]
+
+
+def run(settings: Settings) -> None:
+    """Run the bridge until SIGTERM or Ctrl-C.
+
+    Raises RouterError with one clear line where the outside is not as it must be within the waiting time.
+    """
+    for name in ("kafka_bootstrap", "schema_registry_url"):
+        if not getattr(settings, name):
+            raise SettingsInvalid(f"{name.upper()} is not set; `dip up` prints the one of the local stack")
+    policy = Policy(skew_s=settings.clock_skew_s, trusted=_authorities(settings.signing_ca))
+    tls_context(settings)  # a wrong path is told before a minute of waiting for Kafka
+    versions = tuple(one.strip() for one in settings.schema_versions.split(",") if one.strip())
+    catalogue = load_catalogue(versions_accepted=versions)
+    publisher = KafkaPublisher(settings)
+    try:
+        _await_broker(settings, publisher)
+        codec = connect(settings.schema_registry_url, wait_s=settings.start_wait_s, say=log.warning)
+        feed = ParticipantFeed(settings, codec)
+        feed.start()
+        outside = Outside(
+            settings=settings,
+            clock=SystemClock(),
+            participants=feed,
+            publisher=publisher,
+            encoder=codec,
+            catalogue=catalogue,
+            policy=policy,
+        )
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_serve(outside, Readiness(feed, publisher)))
+        finally:
+            feed.stop()
+    finally:
+        publisher.close()
+    log.info("stopped")
+
+
+async def _serve(outside: Outside, readiness: Readiness) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    running = await start(outside, readiness)
+    scheme = "https" if outside.settings.tls_certificate else "http"
+    host = outside.settings.bridge_host
+    log.info("listening on %s://%s:%d", scheme, host, running.front.port)
+    log.info("health pages on http://%s:%d/health/ready", host, running.health.port)
+    await stop.wait()
+    log.info("stopping: no new requests; those in work end within %g s", limits.REQUESTS_DRAIN_S_MAX)
+    await running.stop()
+
+
+def _await_broker(settings: Settings, publisher: KafkaPublisher) -> None:
+    """Wait for a broker, with a line every few seconds, then for the topics to be as they must be."""
+    address = settings.kafka_bootstrap
+    deadline_s, said_s = time.monotonic() + settings.start_wait_s, float("-inf")
+    while not publisher.answers():
+        now_s = time.monotonic()
+        if now_s >= deadline_s:
+            raise BrokerUnavailable(
+                f"no Kafka broker answered at {address} within {settings.start_wait_s:.0f} s;"
+                " check KAFKA_BOOTSTRAP and that the broker runs"
+            )
+        if now_s - said_s >= limits.WAIT_MESSAGE_EVERY_S:
+            said_s = now_s
+            log.warning("waiting for a Kafka broker at %s", address)
+        time.sleep(_WAIT_S)
+    specs = topics.topic_specs(
+        partitions=settings.topic_partitions,
+        replication=settings.topic_replication,
+        min_isr=settings.topic_min_isr,
+    )
+    require_topics(settings.kafka(), [spec for spec in specs if spec.name in _NEEDED])
+
+
+def _authorities(path: str) -> tuple[x509.Certificate, ...]:
+    if not path:
+        return ()
+    try:
+        return tuple(x509.load_pem_x509_certificates(Path(path).read_bytes()))
+    except OSError as error:
+        raise SettingsInvalid(f"DIP_SIGNING_CA={path}: cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise SettingsInvalid(f"DIP_SIGNING_CA={path}: not a PEM bundle of certificates") from None
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    run(Settings.load())

@@ -1,0 +1,47 @@
+"""What the bridge is given: everything that is not its own rules, so that tests can give it fakes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pipeline.adapters.producer import Outgoing, Publication
+from pipeline.catalogue import Catalogue
+from pipeline.domain.envelope import AuditRecord, Copy, Message
+from pipeline.domain.signing import Policy
+from pipeline.ports import Clock, ParticipantSource
+from pipeline.settings import Settings
+
+
+class Publisher(Protocol):
+    """Makes records durable."""
+
+    async def publish(self, records: Sequence[Outgoing]) -> Publication:
+        """Return when all records are on the in-sync replicas, or when that cannot be said of one of them."""
+        ...
+
+    def answers(self) -> bool:
+        """Tell whether a broker answers now; may block for some seconds."""
+        ...
+
+
+class Encoder(Protocol):
+    """Writes what the bridge publishes (implemented by `pipeline.codec.Codec`)."""
+
+    def encode_message(self, message: Message) -> bytes: ...
+
+    def encode_copy(self, copy: Copy) -> bytes: ...
+
+    def encode_audit(self, record: AuditRecord) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """The bridge's surroundings."""
+
+    settings: Settings
+    clock: Clock
+    participants: ParticipantSource
+    publisher: Publisher
+    encoder: Encoder
+    catalogue: Catalogue = field(repr=False)
+    policy: Policy

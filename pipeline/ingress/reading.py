@@ -1,0 +1,110 @@
+"""Reads request bodies as raw bytes, never more than the cap, and never too many at a time."""
+
+import asyncio
+from http import HTTPStatus
+from typing import Final, Self
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from pipeline import limits
+from pipeline.ingress.refusals import Refusal
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class BodyBudget:
+    """How many bytes of bodies are in memory, in all and by participant.
+
+    Bytes count when they arrive: a large announced length takes nothing from others.
+    """
+
+    def __init__(self) -> None:
+        self._all = 0
+        self._by_owner: dict[str, int] = {}
+
+    def take(self, owner: str, count: int) -> bool:
+        """Add bytes of an owner; False, and nothing is added, where there is no room."""
+        own = self._by_owner.get(owner, 0) + count
+        if self._all + count > limits.BODIES_BYTES_MAX or own > limits.BODIES_OF_ONE_BYTES_MAX:
+            return False
+        self._all += count
+        self._by_owner[owner] = own
+        return True
+
+    def give_back(self, owner: str, count: int) -> None:
+        """Take the bytes of a finished request off again."""
+        self._all -= count
+        left = self._by_owner.get(owner, 0) - count
+        if left > 0:
+            self._by_owner[owner] = left
+        else:
+            self._by_owner.pop(owner, None)
+
+
+class Body:
+    """One body being read; `close` gives its room back. Use as a context manager."""
+
+    def __init__(self, request: web.BaseRequest, budget: BodyBudget, owner: str, *, bytes_max: int) -> None:
+        self._request = request
+        self._budget = budget
+        self._owner = owner
+        self._bytes_max = bytes_max
+        self._taken = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._budget.give_back(self._owner, self._taken)
+
+    async def read(self) -> bytes | Refusal:
+        """Return the body as sent, or why it is not read: too large, too slow, broken, or no room now.
+
+        A body that announces too much is refused before a byte of it is asked for; one that only turns out to
+        be too much is read no further than the cap.
+        """
+        announced = self._request.content_length
+        if announced is not None and announced > self._bytes_max:
+            return self._too_large(f"{announced} bytes are announced")
+        if "100-continue" in self._request.headers.get("Expect", "").lower():
+            await self._request.writer.write(_CONTINUE)
+            self._request.writer.output_size = 0  # what was written is no part of the answer
+        try:
+            async with asyncio.timeout(limits.BODY_READ_S_MAX):
+                return await self._chunks()
+        except TimeoutError:
+            return Refusal(
+                status=HTTPStatus.REQUEST_TIMEOUT,
+                slug="body-too-slow",
+                help=f"The body did not arrive within {limits.BODY_READ_S_MAX:g} s. Send smaller arrays.",
+            )
+        except (HttpProcessingError, web.RequestPayloadError) as error:
+            return Refusal(
+                status=HTTPStatus.BAD_REQUEST,
+                slug="body-broken",
+                help=f"The body is not what its Content-Length or Transfer-Encoding says: {error}",
+            )
+
+    async def _chunks(self) -> bytes | Refusal:
+        chunks = []
+        while chunk := await self._request.content.readany():
+            if self._taken + len(chunk) > self._bytes_max:
+                return self._too_large("more than that arrived")
+            if not self._budget.take(self._owner, len(chunk)):
+                return Refusal(
+                    status=HTTPStatus.SERVICE_UNAVAILABLE,
+                    slug="too-many-bytes",
+                    help="Too many large bodies are being worked on. Try again, with smaller arrays.",
+                    retry_after_s=limits.BUSY_RETRY_AFTER_S,
+                )
+            self._taken += len(chunk)
+            chunks.append(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _too_large(self, what: str) -> Refusal:
+        return Refusal(
+            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            slug="body-too-large",
+            help=f"A body has at most {self._bytes_max} bytes; {what}. Send several smaller arrays.",
+        )

@@ -1,0 +1,173 @@
+"""L1 of an array of messages, all or nothing: bytes in; records to publish and what to answer out."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pipeline import topics
+from pipeline.adapters.producer import Outgoing
+from pipeline.catalogue import Catalogue
+from pipeline.catalogue.json_text import Unreadable
+from pipeline.domain.envelope import Message
+from pipeline.domain.fanout import correlation_id, correlation_of
+from pipeline.domain.headers import S1
+from pipeline.domain.identifiers import InterfaceId, ParticipantId, SenderReference, reference_key
+from pipeline.domain.rejections import Code, Rejection
+from pipeline.domain.responses import Body, help_of, text_of
+from pipeline.ingress.identity import Identity, not_allowed
+from pipeline.ingress.outside import Encoder
+from pipeline.ingress.refusals import Refusal
+from pipeline.ingress.slicing import Sliced, read_message_text
+from pipeline.intake import Gate, take
+
+_NAMED_CODES = frozenset({
+    Code.REFERENCE_USED, Code.SENDER_TIMESTAMP, Code.SENDER_ID, Code.SENDER_ROLE, Code.CONNECTION_PROVIDER,
+})  # fmt: skip
+"""A refusal by these echoes the sender's reference. After a schema failure it is null, as published."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptable:
+    """Everything may be published; the answers are right as soon as it is."""
+
+    records: tuple[Outgoing, ...] = field(repr=False)
+    answers: tuple[Body, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invalid:
+    """The array is refused: one answer for each message with a problem."""
+
+    answers: tuple[Body, ...]
+
+
+Judgement = Acceptable | Invalid | Refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problematic:
+    """A message that is refused, with where in the array it is."""
+
+    index: int
+    rejections: tuple[Rejection, ...]
+    message: Message | None = None
+    parsed: object = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What a judgement depends on besides the messages."""
+
+    channel: InterfaceId
+    identity: Identity
+    gate: Gate
+    now: datetime
+
+
+def judge(sliced: Sliced, about: Circumstances, *, catalogue: Catalogue, encoder: Encoder) -> Judgement:
+    """Validate every message of an array, and only if all are good encode them for `dip.inbound`.
+
+    A sender that is not the caller's to speak for outweighs everything else: 403. Each message is checked
+    to its end, so that a sender can mend the whole array in one go.
+    """
+    messages: dict[int, Message] = {}
+    problems: list[Problematic] = []
+    for index, raw in enumerate(sliced.messages):
+        outcome = _judge_one(index, raw, about, catalogue)
+        if isinstance(outcome, Problematic):
+            problems.append(outcome)
+            continue
+        if not about.identity.speaks_for(outcome.sender_id, outcome.connection_provider):
+            return not_allowed(outcome.sender_id, f"/{index}{S1}/senderDIPID")
+        messages[index] = outcome
+    problems.extend(_repeats(messages))
+    if problems:
+        ordered = sorted(problems, key=lambda one: one.index)
+        return Invalid(answers=tuple(_refused(one, about.now) for one in ordered))
+    return Acceptable(
+        records=tuple(
+            Outgoing(
+                topic=topics.INBOUND,
+                key=reference_key(message.sender_id, message.sender_reference),
+                value=encoder.encode_message(message),
+            )
+            for message in messages.values()
+        ),
+        answers=tuple(_accepted(message, about.now) for message in messages.values()),
+    )
+
+
+def refused_whole(text: str, now: datetime) -> Invalid:
+    """Refuse a body that is no array of messages."""
+    return Invalid(answers=(Body(sent_at=now, message=text_of(Code.SCHEMA), help=text),))
+
+
+def _judge_one(index: int, raw: bytes, about: Circumstances, catalogue: Catalogue) -> Message | Problematic:
+    text = read_message_text(raw)
+    if isinstance(text, Unreadable):
+        return Problematic(
+            index=index, rejections=(Rejection(code=Code.SCHEMA, help=text.reason, pointer=""),)
+        )
+    outcome = take(
+        catalogue, text.value, body=raw, channel=about.channel, received_at=about.now, gate=about.gate
+    )
+    if isinstance(outcome, Message):
+        return outcome
+    return Problematic(index=index, rejections=outcome, parsed=text.value)
+
+
+def _repeats(messages: Mapping[int, Message]) -> Iterator[Problematic]:
+    """Find references that the array uses for two different bodies; the same body twice is a retry."""
+    first: dict[bytes, Message] = {}
+    for index, message in messages.items():
+        known = first.setdefault(reference_key(message.sender_id, message.sender_reference), message)
+        if known.fingerprint != message.fingerprint:
+            rejection = Rejection(
+                code=Code.REFERENCE_USED,
+                help="used earlier in this array with another body; choose a new reference",
+                pointer=f"{S1}/senderUniqueReference",
+            )
+            yield Problematic(index=index, rejections=(rejection,), message=message)
+
+
+def _accepted(message: Message, now: datetime) -> Body:
+    return Body(
+        sent_at=now,
+        message=text_of(Code.ACCEPTED),
+        recipient_id=message.sender_id,
+        transaction_id=message.transaction_id,
+        sender_reference=message.sender_reference,
+        correlation_id=correlation_id(message, correlation_of(message)),
+        connection_provider=message.connection_provider,
+    )
+
+
+def _refused(problem: Problematic, now: datetime) -> Body:
+    code = problem.rejections[0].code
+    return Body(
+        sent_at=now,
+        message=problem.rejections[0].text,
+        help=help_of(problem.rejections, pointers_under=f"/{problem.index}"),
+        **(_named(problem) if code in _NAMED_CODES else {}),
+    )
+
+
+def _named(problem: Problematic) -> dict[str, Any]:
+    """Return what names a message that is schema-valid, as far as its names are in their published case."""
+    if problem.message is not None:
+        message = problem.message
+        return {
+            "recipient_id": message.sender_id,
+            "sender_reference": message.sender_reference,
+            "connection_provider": message.connection_provider,
+        }
+    try:
+        s1: Mapping[str, Any] = problem.parsed["payload"]["CommonBlock"]["S1"]  # type: ignore[index]  # valid, or another letter case
+        return {
+            "recipient_id": ParticipantId(s1["senderDIPID"]),
+            "sender_reference": SenderReference(s1["senderUniqueReference"]),
+            "connection_provider": s1["DIPConnectionProviderID"],
+        }
+    except KeyError:
+        return {}
