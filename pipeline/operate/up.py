@@ -1,0 +1,117 @@
+"""`dip up`: the local stack and the product's processes, until Ctrl-C."""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import click
+
+from pipeline import limits
+from pipeline.adapters.topics import ensure_topics
+from pipeline.localstack import Crash, LocalStack, ProcessGroup, ProcessSpec, find_running, options_from
+from pipeline.localstack.errors import AlreadyRunning, StartFailed
+from pipeline.localstack.ports import LOOPBACK, free_ports
+from pipeline.localstack.registry import responds
+from pipeline.operate.stack import show, teller
+from pipeline.operate.topics import configured_specs
+from pipeline.settings import Settings, put
+
+_POLL_S: Final = 0.3
+
+
+def processes(settings: Settings) -> list[ProcessSpec]:
+    """Return the product's processes, in the order in which they start; the bridge last: then all can be worked on."""
+    router, delivery = free_ports(2)
+    health = settings.bridge_health_port
+    return [
+        _dip(settings, "router", "worker", "router", "--port", str(router), ready=_healthy(router)),
+        _dip(settings, "delivery", "worker", "delivery", "--port", str(delivery), ready=_healthy(delivery)),
+        _dip(settings, "bridge", "bridge", ready=_healthy(health)),
+    ]
+
+
+def _dip(settings: Settings, name: str, *arguments: str, ready: Callable[[], bool]) -> ProcessSpec:
+    return ProcessSpec(
+        name=name,
+        command=(sys.executable, "-m", "pipeline.operate.main", *arguments),
+        log=Path(settings.state_dir).absolute() / "logs" / f"{name}.log",
+        ready=ready,
+        restarts_max=limits.CHILD_RESTARTS_MAX,
+    )
+
+
+def _healthy(port: int) -> Callable[[], bool]:
+    return lambda: responds(f"http://{LOOPBACK}:{port}/health/ready")
+
+
+@click.command()
+@click.option("--fresh", is_flag=True, help="Forget all data of the last run; downloads are kept.")
+@click.option("--stack-only", is_flag=True, help="Only Kafka, the schema registry and the topics.")
+def up(*, fresh: bool, stack_only: bool) -> None:
+    """Start Kafka, a schema registry and the router, and leave them running until Ctrl-C."""
+    settings = Settings.load()
+    state_dir = Path(settings.state_dir)
+    running = find_running(state_dir)
+    if running is not None:
+        if fresh:
+            raise AlreadyRunning(
+                f"--fresh would delete what process {running.pid} works on: `dip stack down` first"
+            )
+        click.echo("already running:")
+        show(running, logs=state_dir / "logs", urls=running.urls)
+        return
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        _run(settings, fresh=fresh, stack_only=stack_only)
+    except KeyboardInterrupt:
+        click.echo("\nstopped", err=True)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """End as by Ctrl-C, so that every way out passes the same cleaning up."""
+    raise KeyboardInterrupt
+
+
+def _run(settings: Settings, *, fresh: bool, stack_only: bool) -> None:
+    with LocalStack(options_from(settings), fresh=fresh, notify=teller()) as stack:
+        put(kafka_bootstrap=stack.bootstrap, schema_registry_url=stack.registry_url)
+        settings = Settings.load()
+        ensure_topics(settings.kafka(), configured_specs(settings))
+        with ProcessGroup([] if stack_only else processes(settings)) as group:
+            scheme = "https" if settings.tls_certificate else "http"
+            urls = (
+                {} if stack_only else {"bridge": f"{scheme}://{settings.bridge_host}:{settings.bridge_port}"}
+            )
+            stack.publish(pids=group.pids(), urls=urls)
+            running = find_running(Path(settings.state_dir))
+            assert running is not None, "we hold the lock"
+            show(running, logs=stack.logs, urls=urls)
+            click.echo(
+                "Ctrl-C stops everything; `dip up` keeps the data for the next time, `dip up --fresh` does not."
+            )
+            _watch(stack, group)
+
+
+def _watch(stack: LocalStack, group: ProcessGroup) -> None:
+    """Stay until a signal; report each crash, and end with an error when something cannot be kept running."""
+    never = threading.Event()
+    while not never.wait(_POLL_S):
+        failures = stack.failures()
+        if failures:
+            raise StartFailed("\n".join(failures))
+        _report(group.check())
+
+
+def _report(crashes: Sequence[Crash]) -> None:
+    for crash in crashes:
+        text = f"{crash.name} ended with {crash.how}.{crash.last_words}"
+        if crash.restart_in_s is None:
+            raise StartFailed(
+                f"{text}\nIt was started again {limits.CHILD_RESTARTS_MAX} times; everything is stopped."
+            )
+        click.echo(f"{text}\nstarting it again in {crash.restart_in_s} s", err=True)
