@@ -1,8 +1,6 @@
 """`dip demo`: from nothing to a closed ledger. Starts everything, simulates a market day, stops everything."""
 
 import shutil
-import sys
-import urllib.request
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -20,7 +18,6 @@ from pipeline.localstack import (
     BrokerProfile,
     LocalStack,
     ProcessGroup,
-    ProcessSpec,
     StackOptions,
     options_from,
 )
@@ -28,6 +25,8 @@ from pipeline.localstack import Progress as Fetching
 from pipeline.localstack.ports import free_ports
 from pipeline.localstack.waiting import monotonic_s
 from pipeline.operate.market_day import conclude, day_options, profile_of, run_day
+from pipeline.operate.topics import configured_specs
+from pipeline.operate.up import processes
 from pipeline.settings import Settings, put
 from pipeline.simulator.cast import assemble
 from pipeline.simulator.channels import read_channels
@@ -37,12 +36,10 @@ from pipeline.simulator.profile import Profile
 from pipeline.simulator.progress import Progress
 from pipeline.simulator.run import Outside, run_market
 from pipeline.simulator.sandbox import Sandbox, prepare_sandbox
-from pipeline.topics import topic_specs
 
 _PARTITIONS: Final = 4
 """Of every topic: two cores gain nothing from more, and each costs a file and a fetch."""
 _STORES: Final = ("dip-router-*", "dip-delivery-*")
-_READY_S_MAX: Final = 1.0
 
 
 @click.command()
@@ -102,19 +99,13 @@ class _Scene:
             running.enter_context(stack)
             self.progress.say("; ".join(f"{name}: {rung}" for name, rung in stack.rungs.items()))
             sandbox, catalogue, market = planned.result()
-            ports = _Ports.take()
-            self._configure(stack, sandbox, ports)
+            self._configure(stack, sandbox)
             settings = Settings.load()
-            specs = topic_specs(
-                partitions=settings.topic_partitions,
-                replication=settings.topic_replication,
-                min_isr=settings.topic_min_isr,
-            )
-            ensure_topics(settings.kafka(), specs)
-            group = ProcessGroup(_processes(settings, ports, self.logs))
+            ensure_topics(settings.kafka(), configured_specs(settings))
+            group = ProcessGroup(processes(settings))
             running.callback(group.stop)
             outside = Outside(
-                bridge_url=f"https://127.0.0.1:{ports.bridge}",
+                bridge_url=f"https://{settings.bridge_host}:{settings.bridge_port}",
                 kafka=settings.kafka(),
                 now=SystemClock().now,
                 introduce=lambda urls: self._introduce(market, sandbox, group, urls),
@@ -148,15 +139,16 @@ class _Scene:
         if fetching.total > 1:
             self.progress.show(f"fetching {fetching.what}: {fetching.done} of {fetching.total} (once)")
 
-    def _configure(self, stack: LocalStack, sandbox: Sandbox, ports: "_Ports") -> None:
+    def _configure(self, stack: LocalStack, sandbox: Sandbox) -> None:
         """Put the settings of the demo's processes into the environment they inherit."""
+        bridge, health = free_ports(2)
         put(
             kafka_bootstrap=stack.bootstrap,
             schema_registry_url=stack.registry_url,
             state_dir=self.folder,
             topic_partitions=_PARTITIONS,
-            bridge_port=ports.bridge,
-            bridge_health_port=ports.health,
+            bridge_port=bridge,
+            bridge_health_port=health,
             **sandbox.router_settings(),
         )
 
@@ -174,51 +166,6 @@ class _Scene:
             group.start()
             loaded.result()
         self.progress.say(f"running: {', '.join(f'{name} ({pid})' for name, pid in group.pids().items())}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ports:
-    """Where the demo's processes listen."""
-
-    bridge: int
-    health: int
-    router: int
-    delivery: int
-
-    @classmethod
-    def take(cls) -> "_Ports":
-        bridge, health, router, delivery = free_ports(4)
-        return cls(bridge=bridge, health=health, router=router, delivery=delivery)
-
-
-def _processes(settings: Settings, ports: _Ports, logs: Path) -> tuple[ProcessSpec, ...]:
-    """Return the product's processes as Helm would run them, on this machine."""
-    commands = {
-        "bridge": (("bridge",), ports.health),
-        "router": (("worker", "router", "--port", str(ports.router)), ports.router),
-        "delivery": (("worker", "delivery", "--port", str(ports.delivery)), ports.delivery),
-    }
-    host = settings.worker_host
-    return tuple(
-        ProcessSpec(
-            name=name,
-            command=(sys.executable, "-m", "pipeline.operate.main", *arguments),
-            log=logs / f"{name}.log",
-            ready=_ready(f"http://{host}:{port}/health/ready"),
-        )
-        for name, (arguments, port) in commands.items()
-    )
-
-
-def _ready(url: str) -> Callable[[], bool]:
-    def ready() -> bool:
-        try:
-            with urllib.request.urlopen(url, timeout=_READY_S_MAX) as answer:  # noqa: S310  # our own loopback page
-                return bool(answer.status == 200)  # noqa: PLR2004  # HTTP's own number
-        except OSError:
-            return False
-
-    return ready
 
 
 def _watch(stack: LocalStack, group: ProcessGroup) -> Callable[[], str | None]:

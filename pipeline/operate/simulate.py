@@ -8,10 +8,12 @@ import click
 
 from pipeline.adapters.clock import SystemClock
 from pipeline.catalogue import load_catalogue
-from pipeline.errors import RouterError, SettingsInvalid
+from pipeline.errors import RouterError
+from pipeline.localstack import find_running
 from pipeline.localstack.waiting import monotonic_s
 from pipeline.operate.market_day import conclude, day_options, profile_of, run_day
-from pipeline.settings import Settings, variable
+from pipeline.operate.stack import located
+from pipeline.settings import Settings, put, variable
 from pipeline.simulator.cast import assemble
 from pipeline.simulator.channels import read_channels
 from pipeline.simulator.introduction import RunBroken, load_appointments, load_participants
@@ -24,7 +26,9 @@ from pipeline.simulator.sandbox import Sandbox, prepare_sandbox
 
 @click.command()
 @click.option(
-    "--bridge", "bridge_url", help="URL of the bridge; default: from DIP_BRIDGE_HOST and DIP_BRIDGE_PORT."
+    "--bridge",
+    "bridge_url",
+    help="URL of the bridge; default: that of `dip up`, else DIP_BRIDGE_HOST and DIP_BRIDGE_PORT.",
 )
 @click.option(
     "--sandbox",
@@ -52,9 +56,9 @@ def simulate(bridge_url: str | None, sandbox_dir: Path | None, *, prepare: bool,
         for name, value in sandbox.router_settings().items():
             click.echo(f"export {variable(name)}={value}")
         return
-    if not settings.kafka_bootstrap:
-        raise SettingsInvalid("KAFKA_BOOTSTRAP is not set; `dip up` prints the one of the local stack")
-    url = bridge_url or f"https://{settings.bridge_host}:{settings.bridge_port}"
+    settings = located(settings)
+    put(kafka_bootstrap=settings.kafka_bootstrap, schema_registry_url=settings.schema_registry_url)
+    url = bridge_url or _running_bridge(state) or f"https://{settings.bridge_host}:{settings.bridge_port}"
     content = _drive(
         profile_of(options),
         sandbox=sandbox,
@@ -63,6 +67,11 @@ def simulate(bridge_url: str | None, sandbox_dir: Path | None, *, prepare: bool,
         quiet=options["as_json"],
     )
     conclude(content, options["report_path"] or state / "simulate-report.json", as_json=options["as_json"])
+
+
+def _running_bridge(state: Path) -> str | None:
+    running = find_running(state)
+    return running.urls.get("bridge") if running else None
 
 
 def _drive(

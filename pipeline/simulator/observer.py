@@ -25,7 +25,8 @@ _FRAME_BYTES: Final = 5  # Confluent's: a zero byte and the schema's registry id
 _CALL_S_MAX: Final = 10
 _POLL_RECORDS: Final = 2_000
 STATUS_MARK: Final = "!"
-"""Delivery ids of status messages carry it; the ledger follows those at the webhook."""
+"""Delivery ids of reports carry it, those of forwarded status messages begin otherwise; the ledger follows both at
+the webhook."""
 
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "dip-router": (
@@ -153,4 +154,5 @@ def _datum(schema: str, value: bytes) -> dict[str, Any]:
 def _copy_key(delivery_id: str) -> CopyKey | None:
     """Return whose copy a delivery id names; None for a status message."""
     transaction_id, _, recipient = delivery_id.partition(">")
-    return None if not recipient or STATUS_MARK in recipient else CopyKey(transaction_id, recipient)
+    is_message = transaction_id.startswith("T-") and recipient and STATUS_MARK not in recipient
+    return CopyKey(transaction_id, recipient) if is_message else None

@@ -1,0 +1,70 @@
+"""A small market through the whole real product: broker, registry, bridge, router, delivery, over signed HTTPS."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.localstack.waiting import wait_until
+
+pytestmark = pytest.mark.kafka
+
+DEMO = (sys.executable, "-m", "pipeline.operate.main", "demo", "--mpans", "400", "--messages", "700")
+
+
+def environment(state: Path) -> dict[str, str]:
+    return {**os.environ, "DIP_STATE_DIR": str(state)}
+
+
+def processes_of(state: Path) -> list[str]:
+    """Return the command lines of everything alive that was told to work in this folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
+            if str(state).encode() in told and entry.name != str(os.getpid()):
+                found.append((entry / "cmdline").read_bytes().decode().replace("\0", " "))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.timeout(240)
+def test_a_small_day_closes_its_ledger_and_leaves_nothing_running(tmp_path):
+    done = subprocess.run(DEMO, env=environment(tmp_path), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    report = json.loads((tmp_path / "demo-report.json").read_text())
+    assert report["lost"] == report["phantom"] == 0
+    assert report["differences"] == []
+    assert report["submitted"] == report["accepted"] + report["rejected"] >= 600
+    assert report["copies"] == report["delivered"] + report["parked"] + report["dead_lettered"]
+    # A day in which nothing went wrong would show little.
+    assert min(report[name] for name in ("rejected", "parked", "dead_lettered", "repeated")) > 0
+    assert report["status_messages"]["delivered"] == report["status_messages"]["expected"] > 0
+    assert set(report["latency_s"]) == {"p50", "p90", "p99", "max"}
+    assert processes_of(tmp_path) == []
+
+
+@pytest.mark.timeout(240)
+def test_ctrl_c_stops_everything(tmp_path):
+    demo = subprocess.Popen(
+        DEMO,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert wait_until(lambda: len(processes_of(tmp_path)) >= 3, timeout_s_max=120)
+        demo.send_signal(signal.SIGINT)
+        output, _ = demo.communicate(timeout=90)
+    finally:
+        demo.kill()
+    assert demo.returncode not in {0, None}
+    assert "Traceback" not in output, output[-3000:]
+    assert wait_until(lambda: processes_of(tmp_path) == [], timeout_s_max=30), processes_of(tmp_path)
