@@ -46,6 +46,9 @@ PUBLISH_BATCH_BYTES = 262_144  # bulk figures of costs.md 5
 PUBLISH_QUEUE_BYTES_MAX = 256_000_000  # records handed over and not yet acknowledged; beyond it 503
 BROKER_ASK_S_MAX = 3.0  # metadata comes in milliseconds
 BROKER_ASK_EVERY_S = 5.0  # readiness asks at most so often, whoever looks at the page
+API_KEY_CHARS_MIN = 16  # of random text: too many to guess; shorter ones are passwords
+API_KEY_CHARS_MAX = 256  # it travels in a header
+URL_CHARS_MAX = 250  # published schema of URLs
 PARTICIPANTS_REBUILD_S = 0.25  # a load of thousands rebuilds the picture a few times, not thousands of times
 PARTICIPANTS_RETRY_S = 1.0  # between tries while Kafka or the registry does not answer
 PARTICIPANTS_STOP_S_MAX = 15.0  # the thread may be inside a metadata call
@@ -101,6 +104,7 @@ RECORDS_READ_S_MAX = 10.0  # reading a refill back; then it is tried again
 RECORDS_SKIP_OFFSETS = 200  # a gap up to this is read through; a larger one is jumped over
 WEBHOOK_CONNECT_S_MAX = 3.0  # of which the socket has 2: a black hole costs 2 s, not 10
 WEBHOOK_SOCKET_S_MAX = 2.0
+REVOKE_WAIT_S = 1.5  # the engine settles for 2 s after it announced that a partition goes
 STOP_GRACE_S = 2.0  # calls under way at a stop; what does not end is sent again by the next owner
 SIGNING_THREADS = 2  # RSA-2048 takes 371 us; two cores
 assert BATCH_MESSAGES_MAX <= LANE_COPIES_MAX <= WINDOW_COPIES_MAX

@@ -1,0 +1,229 @@
+"""`dip participants`: who exists, written to and read from the compacted topic `dip.participants`."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from pipeline import limits, topics
+from pipeline.adapters.participants import ParticipantFeed
+from pipeline.adapters.producer import KafkaPublisher, Outgoing, Unpublished
+from pipeline.adapters.registry import connect
+from pipeline.catalogue import load_catalogue
+from pipeline.codec import Codec
+from pipeline.domain.identifiers import ParticipantId
+from pipeline.domain.participants import Participant, Participants
+from pipeline.domain.times import format_instant
+from pipeline.errors import BrokerUnavailable, SettingsInvalid
+from pipeline.operate.participants_file import Reader
+from pipeline.settings import Settings
+
+TEMPLATE: Final = [
+    {
+        "id": "2300000001",
+        "name": "Example Supply Ltd",
+        "roles": [{"role": "SUP", "from": "2026-01-01", "to": None}],
+        "api_keys": ["replace-me-with-the-output-of-openssl-rand-hex-32"],
+        "certificates": ["signing/2300000001.pem"],
+        "connection_providers": ["9900000001"],
+        "webhooks": [
+            {"channel": "*", "callbackURL": "https://supply.example.com/dip"},
+            {
+                "channel": "status",
+                "callbackURL": "https://supply.example.com/dip/status",
+                "maxMessageCount": 50,
+            },
+        ],
+    },
+    {"id": "9900000001", "name": "Example Connections Ltd", "certificates": ["signing/9900000001.pem"]},
+]
+_SALT_BYTES: Final = 16
+
+
+@click.group()
+def participants() -> None:
+    """Load and show who exists: roles, keys, certificates and webhooks.
+
+    The file is a JSON array; `dip participants template` prints one to begin with, docs/PARTICIPANTS.md explains
+    every field.
+    """
+
+
+@participants.command()
+def template() -> None:
+    """Print an example file."""
+    click.echo(json.dumps(TEMPLATE, indent=2))
+
+
+@participants.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Check the file and compare it with the topic; write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def load(context: click.Context, file: Path, *, dry_run: bool, as_json: bool) -> None:
+    """Write the participants of FILE to the topic `dip.participants`.
+
+    The file is checked as a whole first: if anything is wrong, every mistake is printed and nothing is written
+    (exit code 1). Participants that are there already, just so, are not written again. Participants that the
+    file does not name stay as they are. Plain API keys are hashed with a new salt before they leave this process.
+    """
+    found = _read(context, file, as_json=as_json)
+    with _outside() as (settings, codec, current):
+        merged = [_with_known_keys(one, current.get(one.id)) for one in found]
+        changed = [one for one in merged if current.get(one.id) != one]
+        if not dry_run:
+            _write(settings, codec, changed)
+    outcome = {
+        "participants": len(found),
+        "written": 0 if dry_run else len(changed),
+        "unchanged": len(found) - len(changed),
+        "changed": [one.id for one in changed],
+        "dry_run": dry_run,
+    }
+    if as_json:
+        click.echo(json.dumps(outcome))
+    else:
+        verb = "would be written" if dry_run else "written"
+        click.echo(f"{len(changed)} {verb}, {outcome['unchanged']} there already")
+
+
+@participants.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+def list_all(*, as_json: bool) -> None:
+    """List everybody on the topic."""
+    with _outside() as (_, _, current):
+        everybody = [current[name] for name in sorted(current)]
+    if as_json:
+        click.echo(json.dumps([_plain(one) for one in everybody]))
+        return
+    for one in everybody:
+        roles = ", ".join(dict.fromkeys(grant.role for grant in one.roles)) or "(no role)"
+        click.echo(f"{one.id}  {roles:<12}  {len(one.webhooks):>2} webhooks  {one.name}")
+    click.echo(f"{len(everybody)} participants")
+
+
+@participants.command()
+@click.argument("participant")
+@click.option("--json", "as_json", is_flag=True, help="Print on one line.")
+@click.pass_context
+def show(context: click.Context, participant: str, *, as_json: bool) -> None:
+    """Show one participant; of its API keys only the digits that find them."""
+    with _outside() as (_, _, current):
+        found = current.get(ParticipantId(participant))
+    if found is None:
+        click.echo(f"dip: no participant {participant} on {topics.PARTICIPANTS}", err=True)
+        context.exit(1)
+    else:
+        click.echo(json.dumps(_plain(found), indent=None if as_json else 2))
+
+
+def _read(context: click.Context, file: Path, *, as_json: bool) -> tuple[Participant, ...]:
+    """Return the file's participants, or print its mistakes and end."""
+    catalogue = load_catalogue()
+    reader = Reader(
+        known_roles={
+            role
+            for channel in catalogue.channels.values()
+            for role in channel.sender_roles | channel.receiver_roles
+        },
+        channels=catalogue.channels.keys(),
+        salt=lambda: secrets.token_bytes(_SALT_BYTES),
+        folder=file.parent,
+    )
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SettingsInvalid(f"{file}: not UTF-8 at byte {error.start}") from None
+    found, mistakes = reader.read(text)
+    if not mistakes:
+        return found
+    if as_json:
+        rows = [{"line": one.line, "pointer": one.pointer, "message": one.text} for one in mistakes]
+        click.echo(json.dumps({"mistakes": rows, "written": 0}))
+    for one in mistakes:
+        click.echo(f"{file}: {one}", err=True)
+    click.echo(f"dip: {len(mistakes)} mistakes in {file}; nothing was written", err=True)
+    context.exit(1)
+    return ()
+
+
+@contextmanager
+def _outside() -> Iterator[tuple[Settings, Codec, Participants]]:
+    """Connect to the topic and the registry, and read who is there now."""
+    settings = Settings.load()
+    for name in ("kafka_bootstrap", "schema_registry_url"):
+        if not getattr(settings, name):
+            raise SettingsInvalid(f"{name.upper()} is not set; `dip up` prints the one of the local stack")
+    codec = connect(settings.schema_registry_url, wait_s=settings.start_wait_s, say=_say)
+    feed = ParticipantFeed(settings, codec)
+    feed.start()
+    try:
+        yield settings, codec, feed.current()
+    finally:
+        feed.stop()
+
+
+def _say(text: str) -> None:
+    click.echo(f"dip: {text}", err=True)
+
+
+def _with_known_keys(wanted: Participant, known: Participant | None) -> Participant:
+    """Keep the salt of keys that are there already: the same file twice changes nothing.
+
+    Keys are compared by their lookup digits. Two keys that share those 64 bits would have to be made for it.
+    """
+    if known is None:
+        return wanted
+    rows = {row.lookup: row for row in known.api_keys}
+    return replace(wanted, api_keys=tuple(rows.get(row.lookup, row) for row in wanted.api_keys))
+
+
+def _write(settings: Settings, codec: Codec, changed: list[Participant]) -> None:
+    records = [
+        Outgoing(topic=topics.PARTICIPANTS, key=one.id.encode(), value=codec.encode_participant(one))
+        for one in changed
+    ]
+    publisher = KafkaPublisher(settings)
+    try:
+        outcome = asyncio.run(publisher.publish(records))
+    finally:
+        publisher.close()
+    if isinstance(outcome, Unpublished):
+        raise BrokerUnavailable(
+            f"the participants could not all be written within {limits.PUBLISH_S_MAX:.0f} s ({outcome.reason});"
+            " run the same command again"
+        )
+
+
+def _plain(one: Participant) -> dict[str, Any]:
+    """Return a participant in the file's form, without what proves its keys."""
+    return {
+        "id": one.id,
+        "name": one.name,
+        "roles": [
+            {
+                "role": grant.role,
+                "from": format_instant(grant.valid_from),
+                "to": grant.valid_to and format_instant(grant.valid_to),
+            }
+            for grant in one.roles
+        ],
+        "api_keys": [{"lookup": key.lookup} for key in one.api_keys],
+        "certificates": sorted(one.certificates),
+        "connection_providers": sorted(one.connection_providers),
+        "webhooks": [
+            {
+                "channel": hook.channel,
+                "callbackURL": hook.url,
+                "maxMessageCount": hook.messages_max,
+                "maxPayloadSize": hook.payload_kb_max,
+            }
+            for hook in one.webhooks
+        ],
+    }
