@@ -109,17 +109,11 @@ def fits(value: object, item: Item) -> bool:
 
 def _text_fits(value: str, item: Item) -> bool:
     return (
-        _is_unicode(value)
-        and (item.length_min is None or len(value) >= item.length_min)
+        (item.length_min is None or len(value) >= item.length_min)
         and (item.length_max is None or len(value) <= item.length_max)
         and (item.enum is None or value in item.enum)
         and (item.pattern is None or _compiled(item.pattern).fullmatch(value) is not None)
     )
-
-
-def _is_unicode(value: str) -> bool:
-    # A lone surrogate can be written in JSON as an escape; no recipient could store it.
-    return not any("\ud800" <= char <= "\udfff" for char in value) if not value.isascii() else True
 
 
 def _number_fits(value: float, item: Item) -> bool:

@@ -26,7 +26,7 @@ TABLES: Final = (
 """Every table that verdicts or routing depend on; together they are the identity of a catalogue."""
 
 
-class FactsInvalid(RouterError):  # noqa: N818  # named like its kin in pipeline.errors
+class FactsInvalid(RouterError):
     """A fact table contradicts itself. The operator reinstalls, or corrects the row that the text names."""
 
 

@@ -44,7 +44,7 @@ def read_json(raw: bytes) -> Parsed | Unreadable:
     return Parsed(value)
 
 
-class _NamedTwice(Exception):  # noqa: N818  # never leaves this module
+class _NamedTwice(Exception):
     """An object names a field twice."""
 
 

@@ -12,7 +12,7 @@ _PLUS_COUNT_MAX: Final = 8  # `+` has no bound; samples stay short
 _SPECIAL: Final = frozenset(r".*|)}]^$")
 
 
-class PatternUnknown(ValueError):  # noqa: N818  # says what is wrong with a table, as FactsInvalid does
+class PatternUnknown(ValueError):
     """A pattern uses what this writer does not know: teach it, or correct the table."""
 
 

@@ -95,9 +95,9 @@ def test_routing_is_the_compiled_form_of_the_inferred_columns():
             if row["interface"] == "IF-021":
                 primary = {"SUP"}  # a published example names the supplier in A0.primaryRecipients
             assert routing.primary == primary, row["interface"]
-            assert {(str(role), rule.need) for rule in routing.secondary for role in rule.roles} == _secondary(
-                row, receivers, primary
-            ), row["interface"]
+            assert {
+                (str(role), rule.need) for rule in routing.secondary for role in rule.roles
+            } == _secondary(row, receivers, primary), row["interface"]
             always = _always(row, receivers)
             assert (routing.always, routing.everyone) == (always - {"ALL"}, "ALL" in always)
             assert routing.inferred
@@ -121,7 +121,12 @@ def test_every_appointment_path_of_the_channel_table_is_in_the_effects():
                 texts = {
                     str(part)
                     for effect in CATALOGUE.effects(row["interface"], event)
-                    for part in (effect.holder, effect.date, effect.start, effect.condition and effect.condition.path)
+                    for part in (
+                        effect.holder,
+                        effect.date,
+                        effect.start,
+                        effect.condition and effect.condition.path,
+                    )
                     if part
                 }
                 assert path in texts, (row["interface"], event, path)

@@ -113,7 +113,7 @@ def failing_pointers(interface, event, message):
         elif not scalar_fits(value, items()[row["item"]], enum):
             found.append(at)
 
-    members(message, "", {"payload": (True, rows[0])}, False, member_of_message)
+    members(message, "", {"payload": (True, rows[0])}, additional=False, judge=member_of_message)
     return found
 
 
