@@ -107,7 +107,11 @@ def compact(obj: object) -> bytes:
 
 
 def message(
-    *, received_at: datetime = NOW, applicable: Iterable[datetime] = (), body: bytes | None = None, **fields: Any
+    *,
+    received_at: datetime = NOW,
+    applicable: Iterable[datetime] = (),
+    body: bytes | None = None,
+    **fields: Any,
 ) -> Message:
     """Read a message made by `message_object(**fields)`."""
     obj = message_object(**fields)

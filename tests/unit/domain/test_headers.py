@@ -105,7 +105,9 @@ def test_without_a_tag_of_its_own_the_router_accepts_any() -> None:
 
 
 def test_every_problem_is_told_at_once() -> None:
-    found = problems(environmentTag="PRD", senderTimestamp="x" * 25, senderDIPID="0000000404", senderRoleID="SUP")
+    found = problems(
+        environmentTag="PRD", senderTimestamp="x" * 25, senderDIPID="0000000404", senderRoleID="SUP"
+    )
     assert {one.code for one in found} == {
         Code.SCHEMA,
         Code.SENDER_TIMESTAMP,
