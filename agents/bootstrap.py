@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 
 from agents.app import Outside, create_router
-from agents.delivery import create_delivery
+from agents.delivery_app import create_delivery
 from pipeline.adapters.clock import SystemClock, SystemDice
 from pipeline.adapters.participants import ParticipantFeed
 from pipeline.adapters.registry import connect

@@ -5,8 +5,11 @@ or loaded into its lane). Whatever moves it hands an account to the engine here 
 a claim keep their order; rows are counted as waiting once they are committed, so that a scan finds them.
 """
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,8 +22,9 @@ from pipeline.delivery.outside import Outside, Policy
 from pipeline.delivery.ports import Claim, Settling
 from pipeline.delivery.settling import Account, Note
 from pipeline.delivery.window import Window
-from pipeline.domain.delivery import Divide, ErrorClass, LaneFailure, MessageOutcome, Parked, Retry, Settled
+from pipeline.domain.delivery import Divide, ErrorClass, LaneFailure, MessageOutcome, Retry, Settled
 from pipeline.domain.envelope import Status
+from pipeline.domain.parked import Parked
 
 log = logging.getLogger(__name__)
 
@@ -42,23 +46,53 @@ class Books:
         self._pump = pump
         self.lanes = Lanes()
         self.windows: dict[Claim, Window] = {}
+        self._under_way: Counter[Claim] = Counter()
+        self._returned = asyncio.Event()
+        self._ending: set[Claim] = set()
 
     def open(self, claim: Claim) -> None:
         """Begin to hold a claim."""
         self.windows[claim] = Window()
 
+    def end(self, claim: Claim) -> None:
+        """Send nothing more of a claim; what is under way may still be settled until `close`."""
+        self._ending.add(claim)
+        self.lanes.drop(claim)
+
     def close(self, claim: Claim) -> None:
         """Forget everything under a claim: its next owner meets it again."""
         self.windows.pop(claim, None)
+        self._ending.discard(claim)
         self.lanes.drop(claim)
 
     def held(self, entry: Entry) -> bool:
-        """Tell whether the entry's claim is still ours."""
+        """Tell whether what became of the entry can still be settled by us."""
         return entry.claim in self.windows
+
+    def serves(self, claim: Claim) -> bool:
+        """Tell whether copies of the claim may be sent."""
+        return claim in self.windows and claim not in self._ending
 
     def account(self, lane: Lane) -> Account:
         """Open an account for a lane."""
         return Account(lane.key, codec=self._out.codec, topics=self._out.topics)
+
+    @contextmanager
+    def sending(self, batch: Sequence[Entry]) -> Iterator[None]:
+        """Note that a POST of these copies is under way."""
+        claims = Counter(entry.claim for entry in batch)
+        self._under_way += claims
+        try:
+            yield
+        finally:
+            self._under_way -= claims
+            self._returned.set()
+
+    async def quiet(self, claim: Claim) -> None:
+        """Wait until no POST with copies of the claim is under way."""
+        while self._under_way[claim]:
+            self._returned.clear()
+            await self._returned.wait()
 
     # --- what a POST decided ---
 
@@ -71,17 +105,23 @@ class Books:
         lane.succeeded()
         account = self.account(lane)
         unclear = book_settled(account, pairs, settled, common)
-        lane.divided.extend((entry,) for entry in unclear)
         again = frozenset(unclear)
         self._let_go(lane, [entry for entry, _ in pairs if entry not in again])
+        self._again(lane, [(entry,) for entry in unclear])
         self.commit(lane, account)
 
     def divided(self, lane: Lane, parts: Sequence[tuple[Entry, ...]], divide: Divide, common: Note) -> None:
         """Send a refused array in parts, before anything else of the lane."""
         account = self.account(lane)
         book_divided(account, [entry for part in parts for entry in part], divide, common)
-        lane.divided.extendleft(reversed(parts))
+        self._again(lane, parts)
         self.commit(lane, account)
+
+    def _again(self, lane: Lane, parts: Sequence[tuple[Entry, ...]]) -> None:
+        """Put arrays at the head of the lane, but for copies whose partition is being given up."""
+        lane.leave(entry for part in parts for entry in part if not self.serves(entry.claim))
+        ours = [tuple(entry for entry in part if self.serves(entry.claim)) for part in parts]
+        lane.divided.extendleft(part for part in reversed(ours) if part)
 
     def failed(
         self, lane: Lane, failure: LaneFailure, tried: Sequence[Entry] = (), common: Note | None = None

@@ -8,31 +8,30 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Coroutine, Sequence
-from datetime import datetime, timedelta
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
 from typing import Any, assert_never
 
 from pipeline.delivery.batching import BatchLimits, halves
 from pipeline.delivery.books import Books
+from pipeline.delivery.census import census
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.lane import Lane
 from pipeline.delivery.outcomes import common_note
-from pipeline.delivery.outside import Arrival, Figures, Outside, Policy
+from pipeline.delivery.outside import Arrival, Figures, Outside, Policy, fresh
 from pipeline.delivery.ports import Claim, Post
 from pipeline.delivery.refill import Refill
-from pipeline.domain.delivery import (
-    Divide,
-    ErrorClass,
-    LaneKey,
-    Parked,
-    ParkLane,
-    Result,
-    Retry,
-    Settled,
-    judge,
-    lane_of,
-)
+from pipeline.domain.delivery import Divide, ErrorClass, ParkLane, Result, Retry, Settled, judge
+from pipeline.domain.parked import LaneKey, Parked
 from pipeline.domain.participants import Participants, Webhook
-from pipeline.limits import CLAIM_SCAN_ROWS, DUE_S_MAX, GATHER_S, LANE_TICK_S, STOP_GRACE_S
+from pipeline.limits import (
+    DUE_S_MAX,
+    GATHER_S,
+    LANE_TICK_S,
+    REVOKE_WAIT_S,
+    STOP_GRACE_S,
+)
 
 log = logging.getLogger(__name__)
 
@@ -56,27 +55,16 @@ class Dispatcher:
     # --- partitions come and go ---
 
     async def claimed(self, claim: Claim) -> None:
-        """Take a partition over: its lanes stand where the parked rows say.
-
-        The whole partition is read, in slices: rows written meanwhile are counted as they are committed.
-        """
+        """Take a partition over: its lanes stand where the parked rows say."""
         self._books.open(claim)
-        waiting: dict[LaneKey, int] = {}
-        heads: dict[LaneKey, Parked] = {}
-        for number, (row_key, row) in enumerate(self._out.rows.scan(b"", claim.partition), start=1):
-            key = lane_of(row_key)
-            heads.setdefault(key, row)
-            waiting[key] = waiting.get(key, 0) + 1
-            if number % CLAIM_SCAN_ROWS == 0:
-                await asyncio.sleep(0)
-                if claim not in self._books.windows:
-                    return
-        for key, rows in waiting.items():
+        wanted = partial(self._books.serves, claim)
+        standings = await census(self._out.rows, claim.partition, wanted=wanted)
+        for key, standing in standings.items():
             lane = self._books.lanes[key]
-            lane.backlog(claim).waiting += rows
+            lane.backlog(claim).waiting += standing.rows
             if self._webhook(key) is None:
                 lane.url = None
-            self._restore(lane, heads[key])
+            self._restore(lane, standing.head)
 
     def _restore(self, lane: Lane, head: Parked) -> None:
         """Set a lane as its oldest row says, unless it has newer experience from another partition."""
@@ -89,7 +77,10 @@ class Dispatcher:
         self._pump(lane)
 
     async def revoked(self, claim: Claim) -> None:
-        """Give a partition up at once; POSTs under way end, but nothing of theirs is settled any more."""
+        """Give a partition up: nothing more is sent; calls under way have a moment to end and be settled."""
+        self._books.end(claim)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._books.quiet(claim), REVOKE_WAIT_S)
         self._books.close(claim)
 
     # --- copies arrive ---
@@ -101,10 +92,10 @@ class Dispatcher:
         touched: dict[Lane, None] = {}
         for arrival in arrivals:
             window = self._books.windows.get(arrival.ticket.claim)
-            if window is None:
+            if window is None or not self._books.serves(arrival.ticket.claim):
                 log.warning("records of a partition that was given up are left to its next owner")
                 continue
-            entry = _fresh(arrival, now)
+            entry = fresh(arrival, now)
             window.add(entry)
             lane = self._books.lanes[entry.lane]
             if lane not in parked and lane.direct(entry.size_bytes):
@@ -183,11 +174,10 @@ class Dispatcher:
             delivery_ids=tuple(entry.copy.delivery_id for entry in batch),
             attempt=max(entry.attempts for entry in batch) + 1,
         )
-        try:
+        with self._books.sending(batch):
             result = await self._out.webhooks.post(post)
-        finally:
-            self._posts -= 1
-            lane.returned(batch)
+        self._posts -= 1
+        lane.returned(batch)
         self._returned(lane, batch, result)
         self._pump(lane)
         while self._starved and self._posts < self._policy.in_flight_max:
@@ -310,13 +300,3 @@ class Dispatcher:
         known = key.recipient in self._out.participants.current()
         text = f"no webhook registered for {key.channel}" if known else "not among the participants"
         return ParkLane(error=ErrorClass.NO_WEBHOOK, text=text)
-
-
-def _fresh(arrival: Arrival, now: datetime) -> Entry:
-    return Entry(
-        copy=arrival.copy,
-        pointer=arrival.pointer,
-        claim=arrival.ticket.claim,
-        arrived_at=now,
-        ticket=arrival.ticket,
-    )

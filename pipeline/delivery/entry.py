@@ -5,8 +5,8 @@ from datetime import datetime
 
 from pipeline.delivery.ports import Claim, Ticket
 from pipeline.domain.answers import Identity
-from pipeline.domain.delivery import LaneKey, Parked, Pointer, parked_key
 from pipeline.domain.envelope import Copy
+from pipeline.domain.parked import LaneKey, Parked, Pointer, parked_key
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -13,7 +13,7 @@ from datetime import datetime
 from pipeline.delivery.batching import BatchLimits, take
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.ports import Claim
-from pipeline.domain.delivery import LaneKey
+from pipeline.domain.parked import LaneKey
 from pipeline.limits import (
     BATCH_MESSAGES_MAX,
     LANE_BYTES_MAX,

@@ -7,7 +7,7 @@ from itertools import count
 
 from pipeline.delivery.lane import Lane, Memory
 from pipeline.delivery.ports import Claim
-from pipeline.domain.delivery import LaneKey
+from pipeline.domain.parked import LaneKey
 
 
 class Lanes:

@@ -1,11 +1,14 @@
 """What a dispatcher is made with, what it is given, and what it shows."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
+from pipeline.delivery.entry import Entry
 from pipeline.delivery.ports import Codec, Engine, ParkedRows, Payloads, Ticket, Webhooks
 from pipeline.delivery.settling import Topics
-from pipeline.domain.delivery import Pointer, Schedule
+from pipeline.domain.delivery import Schedule
 from pipeline.domain.envelope import Copy
+from pipeline.domain.parked import Pointer
 from pipeline.ports import Clock, Dice, ParticipantSource
 
 
@@ -52,3 +55,14 @@ class Figures:
     posts: int
     unsettled: int
     parked: int
+
+
+def fresh(arrival: Arrival, now: datetime) -> Entry:
+    """Return the entry of a copy that just arrived."""
+    return Entry(
+        copy=arrival.copy,
+        pointer=arrival.pointer,
+        claim=arrival.ticket.claim,
+        arrived_at=now,
+        ticket=arrival.ticket,
+    )

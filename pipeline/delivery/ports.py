@@ -1,13 +1,13 @@
 """What delivery asks of the outside, and the values it hands over."""
 
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
-from pipeline.domain.delivery import Parked, Pointer, Result
+from pipeline.domain.delivery import Result
 from pipeline.domain.envelope import AuditRecord, Copy
 from pipeline.domain.identifiers import DeliveryId, ParticipantId
+from pipeline.domain.parked import Parked, Pointer, Reading
 
 
 class Claim(Protocol):
@@ -78,25 +78,11 @@ class ParkedRows(Protocol):
         ...
 
 
-class Missing(StrEnum):
-    """Why a pointer no longer leads to its record."""
-
-    GONE = "the record is no longer on its topic"
-    ALTERED = "the record's checksum differs: its topic was made anew"
-
-
-class PayloadsUnavailableError(Exception):
-    """The topic cannot be read now; the pointers stay good and are tried again."""
-
-
 class Payloads(Protocol):
     """Reads records again by their pointers."""
 
-    async def read(self, pointers: Sequence[Pointer]) -> Mapping[Pointer, bytes | Missing]:
-        """Return a value or the reason of its absence for every pointer.
-
-        Raises PayloadsUnavailableError when Kafka does not answer in time.
-        """
+    async def read(self, pointers: Sequence[Pointer]) -> Reading:
+        """Return a value or the reason of its absence for every pointer, or that nothing can be read now."""
         ...
 
 

@@ -10,9 +10,9 @@ from pipeline.delivery.books import Books
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.lane import Lane
 from pipeline.delivery.outside import Outside, Policy
-from pipeline.delivery.ports import Claim, Missing, ParkedRows, PayloadsUnavailableError
+from pipeline.delivery.ports import Claim, ParkedRows
 from pipeline.delivery.settling import Account
-from pipeline.domain.delivery import Parked, Pointer
+from pipeline.domain.parked import Missing, Parked, Pointer, Unreadable
 from pipeline.errors import UndecodableRecord
 from pipeline.limits import REFILL_MISSES_MAX, REREAD_S
 
@@ -67,20 +67,19 @@ class Refill:
         """Load up to `wanted` rows; the caller has marked the lane as refilling."""
         picked = pick(lane, self._out.rows, wanted)
         try:
-            found = await self._out.payloads.read([one.row.pointer for one in picked]) if picked else {}
-        except PayloadsUnavailableError as error:
-            log.warning("parked copies of %s cannot be read now: %s", lane.key.recipient, error)
-            for one in picked:
-                self._books.unload(lane, one.claim, one.key)
-            picked, found = (), {}
+            found = await self._out.payloads.read([one.row.pointer for one in picked])
         finally:
             lane.refilling = False
-        if not picked:
+        if isinstance(found, Unreadable):
+            log.warning("parked copies of %s cannot be read now: %s", lane.key.recipient, found.text)
+            for one in picked:
+                self._books.unload(lane, one.claim, one.key)
+        if isinstance(found, Unreadable) or not picked:
             self._later(lane)
             return
         account = self._books.account(lane)
         for one in picked:
-            if one.claim in self._books.windows:
+            if self._books.serves(one.claim):
                 self._load(lane, account, one, found)
         self._books.commit(lane, account)
 

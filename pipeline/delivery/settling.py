@@ -10,17 +10,10 @@ from datetime import datetime
 
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.ports import Claim, Codec, Output, RowWrite, Settling, Ticket
-from pipeline.domain.delivery import (
-    ErrorClass,
-    LaneKey,
-    Parked,
-    Pointer,
-    journal_status,
-    parked_key,
-    stage_of,
-)
+from pipeline.domain.delivery import ErrorClass, journal_status, stage_of
 from pipeline.domain.envelope import AuditCopy, AuditRecord, Status
 from pipeline.domain.identifiers import DIP, DeliveryId, TransactionId
+from pipeline.domain.parked import LaneKey, Parked, Pointer, parked_key
 from pipeline.domain.rejections import Code
 
 

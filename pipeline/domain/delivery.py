@@ -14,7 +14,7 @@ from typing import Final, assert_never
 
 from pipeline.domain.answers import SIGNATURE_REFUSED, Identity, Remark, cleaned, first_remark, remarks
 from pipeline.domain.envelope import Copy, Stage, Status
-from pipeline.domain.identifiers import STATUS_CHANNEL, DeliveryId, InterfaceId, ParticipantId
+from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId
 from pipeline.limits import (
     FULL_JITTER_S_MAX,
     LATE_JITTER_SHARE,
@@ -48,11 +48,11 @@ class ErrorClass(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """The recipient answered. `complete` is False where the body was cut at the cap or could not be read."""
+    """The recipient answered. `cut` says why its body could not be read to the end: then the status decides."""
 
     status: int
     body: bytes = b""
-    complete: bool = True
+    cut: ErrorClass | None = None
     retry_after: str | None = None
     duration_ms: int = 0
 
@@ -198,13 +198,12 @@ def _judge_answer(result: Answered, messages: Sequence[Identity], now: datetime)
 
 
 def _judge_success(result: Answered, messages: Sequence[Identity]) -> Settled:
-    said = remarks(result.body, messages) if result.complete else (None,) * len(messages)
-    error = None if result.complete else ErrorClass.BODY_TOO_LARGE
+    said = (None,) * len(messages) if result.cut else remarks(result.body, messages)
     if result.status == _PARTLY:
         outcomes = tuple(_partly(one, alone=len(messages) == 1) for one in said)
     else:
         outcomes = tuple(Delivered(remark=one) for one in said)
-    return Settled(status=result.status, outcomes=outcomes, error=error)
+    return Settled(status=result.status, outcomes=outcomes, error=result.cut)
 
 
 def _partly(remark: Remark | None, *, alone: bool) -> MessageOutcome:
@@ -221,7 +220,7 @@ def _partly(remark: Remark | None, *, alone: bool) -> MessageOutcome:
 
 
 def _judge_refusal(result: Answered, messages: Sequence[Identity]) -> Judgement:
-    remark = first_remark(result.body) if result.complete else None
+    remark = None if result.cut else first_remark(result.body)
     text = remark.text if remark else f"HTTP {result.status}"
     if remark is not None and remark.code == SIGNATURE_REFUSED:
         return ParkLane(error=ErrorClass.STATUS, text=text, status=result.status)
@@ -287,59 +286,6 @@ def _jittered(nominal_s: float, fraction: float) -> float:
     if nominal_s <= FULL_JITTER_S_MAX:
         return nominal_s * fraction
     return nominal_s * (1 + LATE_JITTER_SHARE * (2 * fraction - 1))
-
-
-# --- What is remembered of a copy that waits --------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pointer:
-    """Where a copy's record is. `checksum` is the CRC-32 of its value."""
-
-    topic: str
-    partition: int
-    offset: int
-    checksum: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parked:
-    """A copy that waits for its recipient (table `parked`). `attempts` are its own POSTs that count."""
-
-    pointer: Pointer
-    delivery_id: DeliveryId
-    attempts: int
-    parked_at: datetime
-    next_due_at: datetime
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaneKey:
-    """One recipient on one channel: what shares an endpoint, its limits and its fate."""
-
-    recipient: ParticipantId
-    channel: InterfaceId
-
-    @classmethod
-    def of(cls, copy: Copy) -> "LaneKey":
-        """Return the lane of a copy."""
-        return cls(recipient=copy.recipient, channel=copy.channel)
-
-    def prefix(self) -> bytes:
-        """Return what the keys of the lane's parked rows start with."""
-        return f"{self.recipient}|{self.channel}|".encode()
-
-
-def parked_key(lane: LaneKey, pointer: Pointer) -> bytes:
-    """Return a row's key: the lane, then the arrival order inside one partition of one topic."""
-    return lane.prefix() + f"{pointer.partition:05d}|{pointer.topic}|{pointer.offset:020d}".encode()
-
-
-def lane_of(key: bytes) -> LaneKey:
-    """Return the lane that a row's key belongs to."""
-    recipient, channel, _ = key.decode().split("|", 2)
-    return LaneKey(recipient=ParticipantId(recipient), channel=InterfaceId(channel))
 
 
 # --- What the journal says --------------------------------------------------------------------------------

@@ -14,10 +14,10 @@ from random import Random
 
 from pipeline.delivery.dispatch import Dispatcher
 from pipeline.delivery.outside import Arrival, Outside, Policy
-from pipeline.delivery.ports import Missing, Output, PayloadsUnavailableError, Post, Settling
+from pipeline.delivery.ports import Output, Post, Settling
 from pipeline.delivery.settling import Topics
 from pipeline.domain.answers import Identity
-from pipeline.domain.delivery import Answered, Parked, Pointer, Result, Schedule
+from pipeline.domain.delivery import Answered, Result, Schedule
 from pipeline.domain.envelope import AuditRecord, Copy
 from pipeline.domain.identifiers import (
     DeliveryId,
@@ -28,6 +28,7 @@ from pipeline.domain.identifiers import (
     SenderReference,
     TransactionId,
 )
+from pipeline.domain.parked import Missing, Parked, Pointer, Reading, Unreadable
 from pipeline.domain.participants import ANY_CHANNEL, Participant, Participants, Webhook
 from pipeline.errors import UndecodableRecord
 
@@ -79,7 +80,7 @@ class PlainCodec:
     def decode_copy(self, value: bytes) -> Copy:
         try:
             copy = pickle.loads(value)
-        except Exception as error:
+        except (pickle.UnpicklingError, EOFError, IndexError) as error:
             raise UndecodableRecord(str(error)) from None
         assert isinstance(copy, Copy)
         return copy
@@ -206,10 +207,10 @@ class FakeEngine:
         rows = self.table.get(partition, {})
         return iter([(key, rows[key]) for key in sorted(rows) if key.startswith(prefix)])
 
-    async def read_records(self, pointers: Sequence[Pointer]) -> dict[Pointer, bytes | Missing]:
+    async def read_records(self, pointers: Sequence[Pointer]) -> Reading:
         await asyncio.sleep(0)
         if self.unavailable:
-            raise PayloadsUnavailableError("no broker answers")
+            return Unreadable(text="no broker answers")
         self.read.extend(pointers)
         return {one: self._value(one) for one in pointers}
 
@@ -237,7 +238,7 @@ class FakePayloads:
     def __init__(self, engine: FakeEngine) -> None:
         self._engine = engine
 
-    async def read(self, pointers: Sequence[Pointer]) -> dict[Pointer, bytes | Missing]:
+    async def read(self, pointers: Sequence[Pointer]) -> Reading:
         return await self._engine.read_records(pointers)
 
 
@@ -351,7 +352,9 @@ class World:
     webhooks: ScriptedWebhooks = field(default_factory=ScriptedWebhooks)
     clock: FakeClock = field(default_factory=FakeClock)
     dice: FakeDice = field(default_factory=FakeDice)
-    people: FakeParticipants = field(default_factory=lambda: FakeParticipants(make_participants("2300000001")))
+    people: FakeParticipants = field(
+        default_factory=lambda: FakeParticipants(make_participants("2300000001"))
+    )
     schedule: Schedule = QUICK
     lane_in_flight_max: int = 4
     in_flight_max: int = 100

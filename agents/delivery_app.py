@@ -1,0 +1,59 @@
+"""Composition of the delivery worker: lanes, webhooks and the table `parked` on an app of the engine."""
+
+from functools import partial, update_wrapper
+
+from agents.app import DELIVERY, Outside, create_app
+from agents.delivery import Engine, beside_the_rounds, take_in
+from pipeline import topics
+from pipeline.adapters.records import RecordReader
+from pipeline.adapters.webhook import WebhookClient, signer_of, tls_of
+from pipeline.delivery.dispatch import Dispatcher
+from pipeline.delivery.outside import Outside as DeliveryOutside
+from pipeline.delivery.outside import Policy
+from pipeline.delivery.settling import Topics
+from pipeline.domain.delivery import Schedule
+from pipeline.engine import App
+from pipeline.ports import Dice
+from tables import parked as parked_table
+
+
+def create_delivery(outside: Outside, *, dice: Dice) -> App:
+    """Make the delivery worker: `dip.outbound` and `dip.status` to webhooks, the table `parked` beside them."""
+    settings = outside.settings
+    app = create_app(DELIVERY, outside)
+    sources = tuple(app.topic(name) for name in (topics.OUTBOUND, topics.STATUS))
+    rows = parked_table.declare(app, *sources)
+    webhooks = WebhookClient(
+        signer=signer_of(settings),
+        clock=outside.clock,
+        timeout_s=settings.webhook_timeout_s,
+        tls=tls_of(settings),
+    )
+    records = RecordReader(settings)
+    dispatcher = Dispatcher(
+        DeliveryOutside(
+            engine=Engine(app),
+            rows=rows,
+            payloads=records,
+            webhooks=webhooks,
+            codec=outside.codec,
+            participants=outside.participants,
+            clock=outside.clock,
+            dice=dice,
+            topics=Topics(audit=topics.AUDIT, dead_letters=topics.DEAD_LETTER_DELIVERY),
+        ),
+        Policy(
+            schedule=Schedule(delays_s=settings.retry_delays(), hold_s=settings.hold_s),
+            lane_in_flight_max=settings.lane_in_flight_max,
+            in_flight_max=settings.delivery_in_flight_max,
+        ),
+    )
+    for topic in sources:
+        agent = partial(take_in, dispatcher=dispatcher, codec=outside.codec)
+        app.agent(topic, name=f"delivery-{topic.get_topic_name().rsplit('.', 1)[-1]}")(
+            update_wrapper(agent, take_in)
+        )
+    app.on_claimed(dispatcher.claimed)
+    app.on_revoked(dispatcher.revoked)
+    app.task(beside_the_rounds(app, dispatcher, closing=(webhooks.close, records.close)))
+    return app

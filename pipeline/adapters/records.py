@@ -1,0 +1,183 @@
+"""Reads single records of topics again, by the pointers that parked rows hold.
+
+A consumer of its own, without group or commits, runs in one thread. Pointers are read in waves: in each, every
+partition is at the start of its next run of near offsets, and all partitions are read together.
+"""
+
+import asyncio
+import logging
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from pipeline.domain.parked import Missing, Pointer, Reading, Unreadable
+from pipeline.limits import RECORD_BYTES_MAX, RECORDS_READ_S_MAX, RECORDS_SKIP_OFFSETS
+from pipeline.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Place = tuple[str, int]
+_BATCH: Final = 100
+_POLL_S: Final = 0.5
+
+
+class RecordReader:
+    """Implements `pipeline.delivery.ports.Payloads`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._options: dict[str, str | int | bool] = {
+            **settings.kafka(),
+            "group.id": "unused: no group is joined and nothing is committed",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "error",  # a pointer below the log's start must not become another record
+            "enable.partition.eof": True,
+            # A refill wants some records, not a stream: little is fetched ahead.
+            "queued.min.messages": _BATCH,
+            "queued.max.messages.kbytes": 4 * RECORD_BYTES_MAX // 1000,
+            "fetch.message.max.bytes": 1_000_000,
+        }
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="records")
+        self._consumer: Any = None
+
+    async def read(self, pointers: Sequence[Pointer]) -> Reading:
+        """Return the value, or why there is none, for every pointer.
+
+        Unreadable when that takes too long or Kafka reports an error that may pass: nothing is known then.
+        """
+        if not pointers:
+            return {}
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, tuple(pointers))
+
+    async def close(self) -> None:
+        """Close the consumer once its current read has ended."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._drop)
+        self._thread.shutdown(wait=False)
+
+    def _read(self, pointers: tuple[Pointer, ...]) -> Reading:
+        deadline = time.monotonic() + RECORDS_READ_S_MAX
+        try:
+            if self._consumer is None:
+                self._consumer = Consumer(self._options)
+            found: dict[Pointer, bytes | Missing] = {}
+            waves = {place: runs(some) for place, some in by_place(pointers).items()}
+            while any(waves.values()):
+                wave = {place: left.pop(0) for place, left in waves.items() if left}
+                found.update(_Wave(self._consumer, wave).read(deadline))
+            self._consumer.unassign()
+        except (KafkaException, _LaterError) as error:
+            # A consumer that failed once is not asked again: librdkafka's state is not worth understanding.
+            self._drop()
+            return Unreadable(text=str(error))
+        return found
+
+    def _drop(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close()
+
+
+class _LaterError(Exception):
+    """Ends a read that may succeed later; it does not leave this module."""
+
+
+class _Wave:
+    """One run of near offsets in each of some partitions, read together."""
+
+    def __init__(self, consumer: Any, runs_by_place: Mapping[Place, tuple[Pointer, ...]]) -> None:
+        self._consumer = consumer
+        self._open = {place: {one.offset: one for one in run} for place, run in runs_by_place.items()}
+        self._found: dict[Pointer, bytes | Missing] = {}
+
+    def read(self, deadline: float) -> dict[Pointer, bytes | Missing]:
+        self._consumer.assign(
+            [TopicPartition(topic, part, min(wanted)) for (topic, part), wanted in self._open.items()]
+        )
+        while self._open:
+            if time.monotonic() > deadline:
+                left = sum(map(len, self._open.values()))
+                raise _LaterError(f"{left} records were not read in {RECORDS_READ_S_MAX:.0f} s")
+            first = self._consumer.poll(_POLL_S)
+            # consume() waits for a full batch: so only for what is there already.
+            for message in () if first is None else (first, *self._consumer.consume(_BATCH, 0)):
+                self._take(message)
+        return self._found
+
+    def _take(self, message: Any) -> None:
+        place = (message.topic(), message.partition())
+        error = message.error()
+        if error is not None:
+            self._trouble(place, error)
+            return
+        wanted = self._open.get(place)
+        if wanted is None:
+            return
+        offset = message.offset()
+        # Offsets that were passed over are not there any more, or never were records.
+        for gone in [one for one in wanted if one < offset]:
+            self._found[wanted.pop(gone)] = Missing.GONE
+        pointer = wanted.pop(offset, None)
+        if pointer is not None:
+            self._found[pointer] = checked(message.value() or b"", pointer)
+        self._close_if_done(place)
+
+    def _trouble(self, place: Place, error: KafkaError) -> None:
+        """Sort an error event: the end of a partition and a lost offset are answers, others may pass."""
+        code = error.code()
+        if place not in self._open:
+            if not error.retriable() and code not in _PASSING:
+                log.info("reading records again: %s", error)
+            return
+        if code == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's name for it
+            self._give_up(place, lambda _: True)
+        elif code in _OUT_OF_RANGE:
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=_POLL_S * 10)
+            self._give_up(place, lambda offset: offset < low or offset >= high)
+            if place in self._open:
+                raise _LaterError(f"{place[0]}[{place[1]}]: {error}")
+        elif code == KafkaError.UNKNOWN_TOPIC_OR_PART or error.fatal():
+            raise _LaterError(str(error))
+
+    def _give_up(self, place: Place, gone: Callable[[int], bool]) -> None:
+        wanted = self._open[place]
+        for offset in [one for one in wanted if gone(one)]:
+            self._found[wanted.pop(offset)] = Missing.GONE
+        self._close_if_done(place)
+
+    def _close_if_done(self, place: Place) -> None:
+        if not self._open[place]:
+            del self._open[place]
+            self._consumer.pause([TopicPartition(*place)])
+
+
+_PASSING: Final = frozenset({KafkaError._PARTITION_EOF, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN})  # noqa: SLF001  # the client's names
+_OUT_OF_RANGE: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001  # the client's names
+
+
+def checked(value: bytes, pointer: Pointer) -> bytes | Missing:
+    """Return the value if it is the one that was parked."""
+    return value if zlib.crc32(value) == pointer.checksum else Missing.ALTERED
+
+
+def by_place(pointers: Sequence[Pointer]) -> dict[Place, list[Pointer]]:
+    """Group pointers by partition, in offset order."""
+    found: dict[Place, list[Pointer]] = {}
+    for pointer in sorted(pointers, key=lambda one: one.offset):
+        found.setdefault((pointer.topic, pointer.partition), []).append(pointer)
+    return found
+
+
+def runs(pointers: Sequence[Pointer]) -> list[tuple[Pointer, ...]]:
+    """Divide ordered pointers where reading on would cost more than a new fetch."""
+    found: list[list[Pointer]] = []
+    for pointer in pointers:
+        if found and pointer.offset - found[-1][-1].offset <= RECORDS_SKIP_OFFSETS:
+            found[-1].append(pointer)
+        else:
+            found.append([pointer])
+    return [tuple(one) for one in found]
