@@ -36,7 +36,6 @@ def worker(kind: str, instance: str | None, port: int | None, log_level: str) ->
             module,
             "--loop",
             "uvloop",
-            "--no-color",
             "worker",
             "--loglevel",
             log_level,
