@@ -155,7 +155,8 @@ def test_a_sender_reference_may_be_of_either_published_version(interface):
 @pytest.mark.parametrize(
     "reference",
     ["S-IF-21-2300000001-SUP-20260105-a1", "S-IF-002C-2300000001-SUP-20260105-a1",
-     "S-IF-021-2300000001-SUP-20260105-a1\n", "S-IF-021-2300000001-SUP-20260105-", "S-IF-\u0660\u0662\u0661-2300000001-SUP-20260105-a"],
+     "S-IF-021-2300000001-SUP-20260105-a1\n", "S-IF-021-2300000001-SUP-20260105-",
+     "S-IF-\u0660\u0662\u0661-2300000001-SUP-20260105-a"],
 )  # fmt: skip
 def test_a_sender_reference_of_neither_version_is_refused(reference):
     verdict = CATALOGUE.check(consumption(**{"CommonBlock.S1.senderUniqueReference": reference}))
