@@ -84,6 +84,7 @@ class Bridge:
             response = refusal_response(outcome, accept=request.headers.get(hdrs.ACCEPT, ""))
         else:
             response = outcome
+        response.headers[hdrs.SERVER] = "Open DIP"  # not the versions beneath
         unread = not request.content.is_eof()
         if unread:
             request.protocol.close()  # the rest of the body is swallowed for a moment, not parsed
