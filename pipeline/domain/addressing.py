@@ -29,6 +29,7 @@ from pipeline.domain.participants import Participant, Participants
 from pipeline.domain.rejections import Code, Rejection
 from pipeline.domain.routing import SLOT_OF_ROLE, Holders, Need, Routing, SecondaryRule
 from pipeline.domain.times import format_instant
+from pipeline.limits import PROBLEMS_PER_MESSAGE_MAX
 
 _PRIMARY: Final = f"{COMMON}/A0/primaryRecipients"
 _MPAN: Final = f"{COMMON}/M0"
@@ -244,7 +245,8 @@ class _Search:
     def result(self) -> Addressed | Unaddressable:
         """Return the outcome: any rejection outweighs all recipients."""
         if self.rejections:
-            return Unaddressable(rejections=tuple(dict.fromkeys(self.rejections)))
+            distinct = dict.fromkeys(self.rejections)  # a bad holder is met again on each of up to 200 days
+            return Unaddressable(rejections=tuple(distinct)[:PROBLEMS_PER_MESSAGE_MAX])
         ordered = tuple(
             Addressee(recipient=one, reasons=tuple(self.found[one])) for one in sorted(self.found)
         )

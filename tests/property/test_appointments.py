@@ -1,6 +1,7 @@
 """The laws of appointment histories, over stories nobody thought of."""
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -92,7 +93,7 @@ def test_the_spans_of_a_slot_are_ordered_and_never_overlap(story: Story) -> None
     for slot in HELD:
         line = timeline(told, slot)
         assert all(row.valid_to is None or row.valid_from < row.valid_to for row in line)
-        for earlier, later in zip(line, line[1:], strict=False):
+        for earlier, later in pairwise(line):
             assert earlier.valid_to is not None
             assert earlier.valid_to <= later.valid_from
 

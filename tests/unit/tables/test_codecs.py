@@ -1,0 +1,81 @@
+"""Rows of the tables as bytes."""
+
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import fastavro
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import schemas
+from pipeline.domain.appointments import History, Says
+from pipeline.domain.headers import Seen
+from pipeline.domain.identifiers import TransactionId
+from pipeline.domain.routing import Slot
+from pipeline.errors import UndecodableRecord
+from tables import appointments, seen
+from tests.support.builders import history, holds, ordinary_history
+
+ROW_BYTES_TARGET = 300
+SEEN = Seen(
+    fingerprint=b"\x07" * 32,
+    transaction_id=TransactionId("T-IF-021-1400000001-SDS-20260105-7f"),
+    received_at=datetime(2026, 1, 5, 12, 30, 15, 123456, tzinfo=UTC),
+)
+
+
+def test_an_ordinary_loaded_mpan_is_well_below_the_target_size() -> None:
+    """There are 30 million of them."""
+    assert len(appointments.encode(ordinary_history())) <= ROW_BYTES_TARGET / 2
+
+
+def test_a_source_of_many_statements_is_stored_once() -> None:
+    row = appointments.encode(history(*(holds(slot, "2300000001") for slot in Slot), source="load of a file"))
+    assert row.count(b"load of a file") == 1
+
+
+def test_an_empty_history_survives() -> None:
+    assert appointments.decode(appointments.encode(History())) == History()
+
+
+def test_the_schema_knows_every_slot_and_everything_that_can_be_said() -> None:
+    """A symbol that the schema lacks could not be written, one that the code lacks not be read."""
+    statement = schemas.parsed("table/appointments")["fields"][1]["type"]["items"]
+    symbols = {field["name"]: field["type"].get("symbols") for field in statement["fields"][:2]}
+    assert symbols == {"slot": [one.value for one in Slot], "says": [one.name for one in Says]}
+    assert fastavro.schema.fullname(statement) == "opendip.table.Statement"
+
+
+@settings(deadline=None)
+@given(
+    st.binary(min_size=32, max_size=32),
+    st.text(max_size=65),
+    st.datetimes(timezones=st.just(UTC)),
+)
+def test_a_seen_reference_survives_the_table(fingerprint: bytes, transaction: str, at: datetime) -> None:
+    one = Seen(fingerprint=fingerprint, transaction_id=TransactionId(transaction), received_at=at)
+    assert seen.decode(seen.encode(one)) == one
+
+
+@pytest.mark.parametrize("decode", [appointments.decode, seen.decode])
+@pytest.mark.parametrize(
+    "data", [b"", b"\x00", b"\x01", b"\x02\x00\x00", b"\x01\x02\x7e", b"\x01\x02\x02x\x02\xff\xff"]
+)
+def test_what_is_no_row_is_told_apart(decode: object, data: bytes) -> None:
+    with pytest.raises(UndecodableRecord):
+        decode(data)  # type: ignore[operator] # parametrized
+
+
+@settings(deadline=None)
+@given(st.integers(0, 200), st.integers(0, 255))
+def test_a_damaged_row_is_another_row_or_none_but_never_another_error(place: int, value: int) -> None:
+    """Whatever the bytes, the engine meets one kind of error."""
+    for encoded, decode in (
+        (appointments.encode(ordinary_history()), appointments.decode),
+        (seen.encode(SEEN), seen.decode),
+    ):
+        damaged = bytearray(encoded)
+        damaged[place % len(damaged)] = value
+        with suppress(UndecodableRecord):
+            decode(bytes(damaged))  # type: ignore[operator] # one of two functions
