@@ -4,6 +4,7 @@ Covers what the tables use: `^...$`, characters, `\.`, classes such as `[0-9a-fA
 alternatives, and the counts `?`, `+`, `{n}` and `{n,m}`, also with a stray lazy mark. All else is refused.
 """
 
+from functools import cache
 from random import Random
 from string import printable
 from typing import Final
@@ -25,6 +26,11 @@ def matching_text(pattern: str, rng: Random) -> str:
     if writer.rest():
         raise PatternUnknown(f"{pattern}: cannot write {writer.rest()}")
     return text
+
+
+@cache
+def _between(low: str, high: str) -> str:
+    return "".join(char for char in sorted(printable) if low <= char <= high)
 
 
 class _Writer:
@@ -84,7 +90,7 @@ class _Writer:
         while not self._take("]"):
             low = self._next()
             high = self._next() if self._take("-") else low
-            chars += "".join(char for char in sorted(printable) if low <= char <= high)
+            chars += _between(low, high)
         return chars
 
     def _count(self) -> tuple[int, int]:

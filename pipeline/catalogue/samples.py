@@ -74,6 +74,7 @@ def _defaults(
 ) -> Mapping[Steps, object]:
     values: dict[str, object] = {
         "CommonBlock.S0.eventCode": f"[{event}]",
+        "CommonBlock.S1.senderUniqueReference": "",  # follows from the others, when they are known
         "CommonBlock.S1.environmentTag": "UIT",
         "CommonBlock.S1.subText": None,
         "CommonBlock.S1.senderTimestamp": instant_text(sent_at),
