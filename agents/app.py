@@ -70,10 +70,12 @@ def create_app(name: str, outside: Outside) -> App:
         static_membership=settings.static_membership,
         hook=outside.hook,
     )
+    state_dir = Path(settings.state_dir).resolve()
+    state_dir.mkdir(parents=True, exist_ok=True)  # Faust makes its own folder, not the one above it
     app = App(
         name,
         engine=engine,
-        datadir=str(Path(settings.state_dir).resolve() / f"{name}-{settings.instance}"),
+        datadir=str(state_dir / f"{name}-{settings.instance}"),
         web_host=settings.worker_host,
         web_bind=settings.worker_host,
         web_port=outside.web_port,
