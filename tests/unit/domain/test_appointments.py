@@ -84,6 +84,18 @@ def test_a_holder_with_a_known_end_may_come_back() -> None:
     assert picture(told, MS) == [("A", day(1), day(10)), ("A", day(20), None)]
 
 
+def test_a_holder_appointed_anew_at_the_moment_of_its_end_goes_on() -> None:
+    told = history(holds(MS, "A", day(1), day(10)), holds(MS, "A", day(10)))
+    assert picture(told, MS) == [("A", day(1), day(10)), ("A", day(10), None)]
+
+
+def test_a_correction_is_believed_from_the_moment_it_was_recorded() -> None:
+    told = history(holds(SUP, "A", day(1)), recorded_at=day(1))
+    told = history(holds(SUP, "B", day(1)), since=told, recorded_at=day(3), source="correction")
+    assert holder(told, SUP, day(2), as_known_at=day(3) - timedelta(microseconds=1)) == "A"
+    assert holder(told, SUP, day(2), as_known_at=day(3)) == "B"
+
+
 def test_an_end_of_whoever_it_is_ends_anybody() -> None:
     told = history(holds(MS, "A", day(1)), Ends(slot=MS, holder=None, at=day(10)))
     assert picture(told, MS) == [("A", day(1), day(10))]
