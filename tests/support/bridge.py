@@ -45,6 +45,12 @@ def certificate_of(participant: str) -> Issued:
     return authority().issue(participant, usage="signing", days=3_000, now=NOW)
 
 
+@cache
+def signer_of(participant: str) -> Signer:
+    issued = certificate_of(participant)
+    return Signer.from_pem(key_pem=issued.key_pem, certificate_pem=issued.certificate_pem)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Party:
     """A participant's own side: its key and its signer."""
@@ -59,8 +65,7 @@ class Party:
 
     @property
     def signer(self) -> Signer:
-        issued = certificate_of(self.id)
-        return Signer.from_pem(key_pem=issued.key_pem, certificate_pem=issued.certificate_pem)
+        return signer_of(self.id)
 
     @property
     def row(self) -> Participant:
@@ -238,6 +243,4 @@ async def open_world(
         )
     )
     listening = await listen(bridge.handle, host="127.0.0.1", port=0)
-    return World(
-        bridge=bridge, listening=listening, publisher=publisher, client=aiohttp.ClientSession()
-    )
+    return World(bridge=bridge, listening=listening, publisher=publisher, client=aiohttp.ClientSession())
