@@ -1,0 +1,215 @@
+"""The delivery worker as a real process on a real broker, and the ledger of what became of every copy."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+
+from pipeline import topics
+from pipeline.adapters.certificates import CertificateAuthority
+from pipeline.adapters.registry import connect
+from pipeline.adapters.topics import ensure_topics
+from pipeline.domain.envelope import AuditRecord, Copy
+from pipeline.domain.identifiers import DeliveryId, EventCode, InterfaceId, ParticipantId, TransactionId
+from pipeline.domain.participants import ANY_CHANNEL, Participant, Webhook
+from tables import parked
+from tests.support.webhooks import WebhookServer
+
+PARTITIONS = 4
+DIP = Path(sys.executable).with_name("dip")
+
+
+class Rig:
+    """Topics, participants, copies, worker processes, and the truth afterwards."""
+
+    def __init__(self, folder: Path, bootstrap: str, registry_url: str, server: WebhookServer) -> None:
+        self.folder, self.bootstrap, self.registry_url, self.server = folder, bootstrap, registry_url, server
+        self.codec = connect(registry_url, wait_s=30)
+        self.client = {"bootstrap.servers": bootstrap}
+        self.sent: list[Copy] = []
+        self.workers: list[subprocess.Popen] = []
+        self._producer = Producer({**self.client, "partitioner": "murmur2_random", "linger.ms": 5})
+        signing = CertificateAuthority.create("signers of a test").issue("router", usage="signing")
+        (folder / "signing.pem").write_bytes(signing.certificate_pem)
+        (folder / "signing.key").write_bytes(signing.key_pem)
+        ensure_topics(self.client, topics.topic_specs(partitions=PARTITIONS))
+
+    def register(self, *names: str, **limits: object) -> None:
+        for name in names:
+            one = Participant(
+                id=ParticipantId(name),
+                name=name,
+                webhooks=(Webhook(channel=ANY_CHANNEL, url=self.server.url(name), **limits),),
+            )
+            self._producer.produce(topics.PARTICIPANTS, self.codec.encode_participant(one), name.encode())
+        self._producer.flush(30)
+
+    def send(self, recipients: Iterable[str], count: int) -> list[Copy]:
+        made = []
+        for number in range(count):
+            for recipient in recipients:
+                copy = self._copy(len(self.sent), recipient)
+                self.sent.append(copy)
+                made.append(copy)
+                # Several partitions per recipient, as the fan-out keys them.
+                key = f"{recipient}|{number % 8}".encode()
+                self._producer.produce(topics.OUTBOUND, self.codec.encode_copy(copy), key)
+                self._producer.poll(0)
+        self._producer.flush(30)
+        return made
+
+    def _copy(self, number: int, recipient: str) -> Copy:
+        now = datetime.now(UTC)
+        transaction = TransactionId(f"T-{number:06d}")
+        return Copy(
+            delivery_id=DeliveryId(f"{transaction}>{recipient}"),
+            recipient=ParticipantId(recipient),
+            channel=InterfaceId("IF-021"),
+            transaction_id=transaction,
+            sender_id=ParticipantId("2200000001"),
+            sender_reference=None,
+            interface=InterfaceId("IF-021"),
+            event=EventCode("ActivePower"),
+            mpan=None,
+            received_at=now,
+            routed_at=now,
+            body=b'{"transactionID":"%s","filler":"%s"}' % (transaction.encode(), b"x" * 400),
+        )
+
+    def start(self, **settings: str) -> subprocess.Popen:
+        log = (self.folder / f"worker-{len(self.workers)}.log").open("wb")
+        environ = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP": self.bootstrap,
+            "SCHEMA_REGISTRY_URL": self.registry_url,
+            "DIP_TOPIC_PARTITIONS": str(PARTITIONS),
+            "DIP_STATE_DIR": str(self.folder / "state"),
+            "DIP_SIGNING_CERTIFICATE": str(self.folder / "signing.pem"),
+            "DIP_SIGNING_KEY": str(self.folder / "signing.key"),
+            "DIP_WEBHOOK_CA": self.server.ca_file,
+            "DIP_WEBHOOK_TIMEOUT_S": "3",
+            "DIP_RETRY_DELAYS_S": "0,0.3,0.5,1",
+            **{f"DIP_{name.upper()}": value for name, value in settings.items()},
+        }
+        worker = subprocess.Popen([DIP, "worker", "delivery"], env=environ, stdout=log, stderr=log)
+        self.workers.append(worker)
+        return worker
+
+    def wait_for(
+        self, condition: Callable[[], bool], what: str, *, within_s: float = 90, dying: bool = False
+    ) -> None:
+        """Wait for a condition; fail at once, with its last words, where the newest worker is gone."""
+        end = time.monotonic() + within_s
+        while not condition():
+            assert time.monotonic() < end, f"not within {within_s:.0f} s: {what}\n{self.log()}"
+            code = self.workers[-1].poll()
+            assert code is None or dying, f"the worker exited with {code}:\n{self.log()}"
+            time.sleep(0.1)
+
+    def kill(self, worker: subprocess.Popen) -> None:
+        worker.send_signal(signal.SIGKILL)
+        worker.wait(30)
+
+    def stop(self) -> None:
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.terminate()
+        for worker in self.workers:
+            try:
+                worker.wait(30)
+            except subprocess.TimeoutExpired:
+                self.kill(worker)
+
+    def log(self) -> str:
+        return "\n".join(
+            one.read_text(errors="replace")[-4_000:] for one in sorted(self.folder.glob("worker-*.log"))
+        )
+
+    # --- the truth ---
+
+    def read(self, topic: str, partitions: int = PARTITIONS) -> list:
+        """Read what is committed on a topic, to its present end."""
+        consumer = Consumer(
+            {
+                **self.client,
+                "group.id": "ledger",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "earliest",
+            }
+        )
+        try:
+            consumer.assign([TopicPartition(topic, one, 0) for one in range(partitions)])
+            found, ended, limit = [], set(), time.monotonic() + 60
+            while len(ended) < partitions:
+                assert time.monotonic() < limit, f"{topic} could not be read to its end"
+                for message in consumer.consume(1_000, 0.3):
+                    if message.error() is None:
+                        found.append(message)
+                    elif message.error().code() == KafkaError._PARTITION_EOF:
+                        ended.add(message.partition())
+            return found
+        finally:
+            consumer.close()
+
+    def parked(self) -> dict[bytes, DeliveryId]:
+        rows: dict[bytes, DeliveryId] = {}
+        for message in self.read(topics.PARKED_CHANGELOG):
+            if message.value() is None:
+                rows.pop(message.key(), None)
+            else:
+                rows[message.key()] = parked.decode(message.value()).delivery_id
+        return rows
+
+    def dead(self) -> Counter[DeliveryId]:
+        letters = self.read(topics.DEAD_LETTER_DELIVERY)
+        return Counter(self.codec.decode_copy(one.value()).delivery_id for one in letters)
+
+    def audits(self) -> list[AuditRecord]:
+        return [self.codec.decode_audit(one.value()) for one in self.read(topics.AUDIT)]
+
+    def delivered(self) -> Counter[DeliveryId]:
+        return Counter(
+            one.delivery_id
+            for record in self.audits()
+            if record.status == "Delivered"
+            for one in record.copies
+        )
+
+    def unsettled(self) -> int:
+        """Return how many copies lie above the group's committed offsets."""
+        consumer = Consumer({**self.client, "group.id": "dip-delivery", "enable.auto.commit": False})
+        try:
+            places = [TopicPartition(topics.OUTBOUND, one) for one in range(PARTITIONS)]
+            committed = consumer.committed(places, timeout=30)
+            ends = [consumer.get_watermark_offsets(one, timeout=30)[1] for one in places]
+            return sum(end - max(one.offset, 0) for one, end in zip(committed, ends, strict=True))
+        finally:
+            consumer.close()
+
+    def check_ledger(self) -> None:
+        """Every copy is exactly one of delivered, parked, dead-lettered; repeats have the same delivery id."""
+        delivered, waiting, dead = self.delivered(), Counter(self.parked().values()), self.dead()
+        for copy in self.sent:
+            one = copy.delivery_id
+            places = (min(delivered[one], 1), waiting[one], dead[one])
+            assert sum(places) == 1, (
+                f"{one}: delivered {delivered[one]}, parked {waiting[one]}, dead {dead[one]}"
+            )
+            if delivered[one]:
+                assert self.server.taken(copy.recipient)[copy.transaction_id] >= 1, (
+                    f"{one} was never received"
+                )
+                assert self.server.ids(copy.recipient, copy.transaction_id) <= {one}
+        everything = {copy.delivery_id for copy in self.sent}
+        assert set(delivered) | set(waiting) | set(dead) <= everything, "something nobody sent"
+        # Exactly once inside: a copy is settled as delivered once, however often it was posted.
+        assert max(delivered.values(), default=1) == 1
