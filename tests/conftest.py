@@ -17,7 +17,7 @@ from pipeline.localstack import (
     kafka_home,
     options_from,
 )
-from pipeline.localstack.ports import free_ports
+from pipeline.localstack.ports import Ports, free_ports
 from pipeline.settings import Settings
 
 IN_CI = os.environ.get("CI", "").lower() == "true"
@@ -103,12 +103,16 @@ def private_broker(tmp_path: Path) -> Iterator[Callable[..., Broker]]:
     """Make started brokers that a test may freeze, kill and restart, one for each call."""
     made: list[Broker] = []
 
-    def make(name: str = "broker", *, profile: BrokerProfile = BrokerProfile.SMALL) -> Broker:
+    def make(
+        name: str = "broker", *, profile: BrokerProfile = BrokerProfile.SMALL, ports: Ports | None = None
+    ) -> Broker:
         try:
             home = kafka_home(default_cache(Settings.load()))
         except RouterError as error:
             _give_up(str(error))
-        broker = Broker(home, directory=tmp_path / name, log=tmp_path / f"{name}.log", profile=profile)
+        broker = Broker(
+            home, directory=tmp_path / name, log=tmp_path / f"{name}.log", profile=profile, ports=ports
+        )
         made.append(broker)
         broker.start()
         return broker
