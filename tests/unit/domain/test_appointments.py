@@ -84,6 +84,12 @@ def test_a_holder_with_a_known_end_may_come_back() -> None:
     assert picture(told, MS) == [("A", day(1), day(10)), ("A", day(20), None)]
 
 
+def test_the_end_of_a_later_appointment_leaves_the_end_of_an_earlier_one_alone() -> None:
+    told = history(holds(MS, "A", day(1), day(5)), holds(MS, "A", day(10)), source="load")
+    told = history(Ends(slot=MS, holder="A", at=day(20)), since=told, source="end")
+    assert picture(told, MS) == [("A", day(1), day(5)), ("A", day(10), day(20))]
+
+
 def test_a_holder_appointed_anew_at_the_moment_of_its_end_goes_on() -> None:
     told = history(holds(MS, "A", day(1), day(10)), holds(MS, "A", day(10)))
     assert picture(told, MS) == [("A", day(1), day(10)), ("A", day(10), None)]
