@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -88,8 +89,8 @@ class Readiness:
         return [text for text, fine in facts.items() if not fine]
 
 
-def run(settings: Settings) -> None:
-    """Run the bridge until SIGTERM or Ctrl-C.
+def run(settings: Settings, *, make_publisher: Callable[[Settings], KafkaPublisher] = KafkaPublisher) -> None:
+    """Run the bridge until SIGTERM or Ctrl-C. Fault tests give it a publisher that dies at a chosen point.
 
     Raises RouterError with one clear line where the outside is not as it must be within the waiting time.
     """
@@ -100,7 +101,7 @@ def run(settings: Settings) -> None:
     tls_context(settings)  # a wrong path is told before a minute of waiting for Kafka
     versions = tuple(one.strip() for one in settings.schema_versions.split(",") if one.strip())
     catalogue = load_catalogue(versions_accepted=versions)
-    publisher = KafkaPublisher(settings)
+    publisher = make_publisher(settings)
     try:
         _await_broker(settings, publisher)
         codec = connect(settings.schema_registry_url, wait_s=settings.start_wait_s, say=log.warning)
@@ -145,14 +146,14 @@ def _await_broker(settings: Settings, publisher: KafkaPublisher) -> None:
     deadline_s, said_s = time.monotonic() + settings.start_wait_s, float("-inf")
     while not publisher.answers():
         now_s = time.monotonic()
+        if now_s - said_s >= limits.WAIT_MESSAGE_EVERY_S:
+            said_s = now_s
+            log.warning("waiting for a Kafka broker at %s", address)
         if now_s >= deadline_s:
             raise BrokerUnavailable(
                 f"no Kafka broker answered at {address} within {settings.start_wait_s:.0f} s;"
                 " check KAFKA_BOOTSTRAP and that the broker runs"
             )
-        if now_s - said_s >= limits.WAIT_MESSAGE_EVERY_S:
-            said_s = now_s
-            log.warning("waiting for a Kafka broker at %s", address)
         time.sleep(_WAIT_S)
     specs = topics.topic_specs(
         partitions=settings.topic_partitions,
