@@ -1,0 +1,242 @@
+"""The toy as a System under faults: its topics, its worker processes, its feed, and the check of its ledger."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from pipeline.engine import changelog_topic
+from pipeline.engine.store import Shard
+from tests.support.engine_toy import TABLES, ToyConfig
+
+TOY = Path(__file__).with_name("engine_toy.py")
+ROOT = Path(__file__).parents[2]
+COPIES = ("1", "2", "3")
+
+
+def create_topics(bootstrap: str, names: dict[str, int], *, compacted: set[str] = frozenset()) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    topics = [
+        NewTopic(name, count, 1, config={"cleanup.policy": "compact"} if name in compacted else {})
+        for name, count in names.items()
+    ]
+    for future in admin.create_topics(topics).values():
+        future.result(30)
+
+
+def drain(bootstrap: str, topic: str, partitions: int, *, isolation: str = "read_committed", within_s: float = 60) -> list:
+    """Read a topic to its present end."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "drain",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": isolation,
+            "auto.offset.reset": "earliest",
+            "log_level": 2,
+        }
+    )
+    found, reached = [], set()
+    try:
+        ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=15)[1] for p in range(partitions)}
+        consumer.assign([TopicPartition(topic, p, 0) for p in range(partitions)])
+        limit = time.monotonic() + within_s
+        while len(reached) < partitions:
+            assert time.monotonic() < limit, f"{topic}: only {sorted(reached)} read to the end within {within_s} s"
+            for message in consumer.consume(5000, 0.3):
+                if message.error() is None:
+                    found.append(message)
+                elif message.error().code() == KafkaError._PARTITION_EOF and message.offset() >= ends[message.partition()]:
+                    reached.add(message.partition())
+    finally:
+        consumer.close()
+    return found
+
+
+def fold(bootstrap: str, changelog: str, partitions: int) -> dict[int, dict[bytes, bytes]]:
+    """Return what a table must hold: the last committed value of each key, by partition."""
+    rows: dict[int, dict[bytes, bytes]] = {number: {} for number in range(partitions)}
+    for message in drain(bootstrap, changelog, partitions):
+        if message.value() is None:
+            rows[message.partition()].pop(message.key(), None)
+        else:
+            rows[message.partition()][message.key()] = message.value()
+    return rows
+
+
+class Rig:
+    """One toy application with its topics, workers and feed."""
+
+    def __init__(self, bootstrap: str, tag: str, directory: Path, **config: object) -> None:
+        self.config = ToyConfig(bootstrap=bootstrap, tag=tag, directory=str(directory / "toy"), **config)
+        self.directory = directory
+        directory.mkdir(parents=True)
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.sent: dict[int, bytes] = {}
+        self._feeding: threading.Thread | None = None
+        names = {self.config.topic(x): self.config.partitions for x in ("in", "mid", "out", "dlq", "held", "again", "done")}
+        changelogs = {changelog_topic(self.config.app_id, table) for table in TABLES.values()}
+        create_topics(
+            bootstrap, names | dict.fromkeys(changelogs, self.config.partitions), compacted=changelogs
+        )
+
+    @property
+    def source(self) -> str:
+        return "held" if "held" in self.config.stages else "in"
+
+    def log(self, instance: str = "0") -> str:
+        return (self.directory / f"worker-{instance}.log").read_text(errors="replace")
+
+    # --- System ---
+
+    def start_worker(self, instance: str = "0", *, crash_at: str = "", crash_on: int = 1, **change: object) -> subprocess.Popen[bytes]:
+        config = replace(
+            self.config, instance=instance, crash_at=crash_at, crash_on=crash_on,
+            directory=f"{self.config.directory}-{instance}", **change,
+        )  # fmt: skip
+        with (self.directory / f"worker-{instance}.log").open("ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, str(TOY), "worker", "-l", "info", "--without-web"],
+                env={**os.environ, **config.environment(), "PYTHONPATH": str(ROOT)},
+                stdout=log, stderr=subprocess.STDOUT, cwd=self.directory,
+            )  # fmt: skip
+        self.workers.append(worker)
+        return worker
+
+    def feed(self, count: int, *, per_s: float = 0, extra: dict[int, dict] | None = None) -> None:
+        """Send ids 0..count-1, about 50 records a key, in the background."""
+        self._feeding = threading.Thread(target=self._send, args=(count, per_s, extra or {}), daemon=True)
+        self._feeding.start()
+
+    def _send(self, count: int, per_s: float, extra: dict[int, dict]) -> None:
+        producer = Producer(
+            {
+                "bootstrap.servers": self.config.bootstrap,
+                "enable.idempotence": True,
+                "partitioner": "murmur2",
+                "linger.ms": 2,
+                "message.timeout.ms": 300_000,
+                "log_level": 2,
+            }
+        )
+        started, topic = time.monotonic(), self.config.topic(self.source)
+        begin = len(self.sent)
+        for at in range(count):
+            number = begin + at
+            if per_s and (wait := started + at / per_s - time.monotonic()) > 0:
+                producer.poll(0)
+                time.sleep(wait)
+            value = json.dumps({"id": number, **extra.get(number, {})}).encode()
+            self.sent[number] = value
+            producer.produce(topic, value, b"%013d" % (number % max(count // 50, 10)), headers=[("h", b"%d" % number)])
+            producer.poll(0)
+        assert producer.flush(300) == 0, "the feed could not be written"
+
+    def fed(self) -> bool:
+        return self._feeding is None or not self._feeding.is_alive()
+
+    def outputs(self) -> int:
+        return self._high_watermarks("done" if self.source == "held" else "out")
+
+    def _high_watermarks(self, name: str) -> int:
+        places = [TopicPartition(self.config.topic(name), p) for p in range(self.config.partitions)]
+        end = time.monotonic() + 60
+        while True:
+            consumer = Consumer({"bootstrap.servers": self.config.bootstrap, "group.id": "look", "log_level": 2})
+            try:
+                return sum(consumer.get_watermark_offsets(place, timeout=15)[1] for place in places)
+            except KafkaException:
+                if time.monotonic() > end:  # leaders are elected in less
+                    raise
+                time.sleep(0.2)
+            finally:
+                consumer.close()
+
+    def settle(self, *, within_s: float, dead: int = 0) -> None:
+        """Wait until every input has come out, then stop the workers in order."""
+        end = time.monotonic() + within_s
+        while not self.fed() or self._unique_outputs() < len(self.sent) - dead:
+            if time.monotonic() > end:
+                self.stop()
+                raise AssertionError(
+                    f"{self._unique_outputs()} of {len(self.sent)} came out within {within_s:.0f} s\n" + self.log()[-3000:]
+                )
+            assert any(worker.poll() is None for worker in self.workers), "no worker runs:\n" + self.log()[-3000:]
+            time.sleep(0.5)
+        self.stop()
+
+    def _unique_outputs(self) -> int:
+        name = "done" if self.source == "held" else "out"
+        return len({message.value() for message in drain(self.config.bootstrap, self.config.topic(name), self.config.partitions)})
+
+    def stop(self) -> list[int]:
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.terminate()
+        codes = []
+        for worker in self.workers:
+            try:
+                codes.append(worker.wait(40))
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                codes.append(worker.wait())
+        return codes
+
+    def close(self) -> None:
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.kill()
+                worker.wait()
+
+    def verify(self, *, dead: frozenset[int] = frozenset()) -> None:
+        """Assert that outputs = inputs and that tables = changelogs."""
+        if self.source == "held":
+            self._verify_held()
+            self.verify_table("parked", sum(self.sent[n] is not None for n in self.sent))
+        else:
+            self._verify_copies(dead)
+            if self.config.table:
+                self.verify_table("seen", len(self.sent) - len(dead))
+
+    def _verify_copies(self, dead: frozenset[int]) -> None:
+        found = Counter(
+            (json.loads(m.value())["id"], dict(m.headers())["copy"].decode())
+            for m in drain(self.config.bootstrap, self.config.topic("out"), self.config.partitions)
+        )
+        wanted = {(number, copy) for number in self.sent if number not in dead for copy in COPIES}
+        assert not wanted - found.keys(), f"missing: {sorted(wanted - found.keys())[:10]}"
+        assert not found.keys() - wanted, f"unexpected: {sorted(found.keys() - wanted)[:10]}"
+        doubled = {key: count for key, count in found.items() if count > 1}
+        assert not doubled, f"doubled: {sorted(doubled.items())[:10]}"
+
+    def _verify_held(self) -> None:
+        """Inside Kafka each record is settled exactly once, however often its outside work was tried."""
+        found = Counter(m.value() for m in drain(self.config.bootstrap, self.config.topic("done"), self.config.partitions))
+        missing = set(self.sent.values()) - found.keys()
+        assert not missing, f"missing: {sorted(missing)[:10]}"
+        doubled = {key: count for key, count in found.items() if count > 1}
+        assert not doubled, f"doubled: {sorted(doubled.items())[:10]}"
+
+    def verify_table(self, table: str, total: int) -> None:
+        """The changelog's counters add up to what was processed, and the freshest store of each shard equals it."""
+        changelog = changelog_topic(self.config.app_id, table)
+        rows = fold(self.config.bootstrap, changelog, self.config.partitions)
+        counted = sum(int(value) for shard in rows.values() for value in shard.values())
+        assert counted == total, f"{table}: counters add up to {counted}, processed {total}"
+        for number, expected in rows.items():
+            best: tuple[int, dict[bytes, bytes]] = (0, {})
+            for path in self.directory.glob(f"toy-*/v1/tables/{table}-{number}"):
+                shard = Shard(table=table, changelog=changelog, partition=number, path=path)
+                if shard.mark.offset >= best[0]:
+                    best = (shard.mark.offset, dict(shard.scan(b"")))
+                shard.close()
+            assert best[1] == expected, f"{table}[{number}]: store and changelog differ"
