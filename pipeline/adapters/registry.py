@@ -1,5 +1,6 @@
 """The schema registry: registers our schemas at start, finds other writers' schemas by id."""
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -63,6 +64,7 @@ def connect(url: str, *, wait_s: float, say: Callable[[str], None] = lambda _: N
     `say` gets a line every few seconds while the registry does not answer. Raises RegistryUnavailable after
     `wait_s`.
     """
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # the client's HTTP library tells of every request
     registry = Registry(url)
     deadline = time.monotonic() + wait_s
     said = 0.0
