@@ -13,7 +13,6 @@ import click
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.topics import ensure_topics
 from pipeline.catalogue import Catalogue, load_catalogue
-from pipeline.errors import RouterError
 from pipeline.localstack import (
     BrokerProfile,
     LocalStack,
@@ -30,7 +29,8 @@ from pipeline.operate.up import processes
 from pipeline.settings import Settings, put
 from pipeline.simulator.cast import assemble
 from pipeline.simulator.channels import read_channels
-from pipeline.simulator.introduction import RunBroken, load_appointments, load_participants
+from pipeline.simulator.errors import RunBroken
+from pipeline.simulator.introduction import load_appointments, load_participants
 from pipeline.simulator.market import Market, open_market
 from pipeline.simulator.profile import Profile
 from pipeline.simulator.progress import Progress
@@ -64,7 +64,7 @@ def demo(*, bench_broker: bool, **options: Any) -> None:
         try:
             content = scene.play(options_from(scene.local_settings(), profile=broker))
         except RunBroken as error:
-            raise RouterError(f"{error}\nThe logs are in {scene.logs}") from None
+            raise RunBroken(f"{error}\nThe logs are in {scene.logs}") from None
     conclude(content, options["report_path"] or state / "demo-report.json", as_json=options["as_json"])
 
 

@@ -8,7 +8,6 @@ import click
 
 from pipeline.adapters.clock import SystemClock
 from pipeline.catalogue import load_catalogue
-from pipeline.errors import RouterError
 from pipeline.localstack import find_running
 from pipeline.localstack.waiting import monotonic_s
 from pipeline.operate.market_day import conclude, day_options, profile_of, run_day
@@ -16,7 +15,7 @@ from pipeline.operate.stack import located
 from pipeline.settings import Settings, put, variable
 from pipeline.simulator.cast import assemble
 from pipeline.simulator.channels import read_channels
-from pipeline.simulator.introduction import RunBroken, load_appointments, load_participants
+from pipeline.simulator.introduction import load_appointments, load_participants
 from pipeline.simulator.market import Market, open_market
 from pipeline.simulator.profile import Profile
 from pipeline.simulator.progress import Progress
@@ -90,10 +89,7 @@ def _drive(
         day = run_market(
             market, profile, sandbox=sandbox, catalogue=catalogue, outside=outside, progress=progress
         )
-        try:
-            return run_day(day)
-        except RunBroken as error:
-            raise RouterError(str(error)) from None
+        return run_day(day)
 
 
 def introduce(market: Market, sandbox: Sandbox, urls: Mapping[str, tuple[str, str]]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline import limits
+from pipeline.simulator.errors import RunBroken
 from pipeline.simulator.observer import Observer
 from pipeline.simulator.plan import Draft
 from pipeline.simulator.posting import Postman
@@ -20,10 +21,6 @@ from pipeline.simulator.writing import Writer
 _ACCEPTED: Final = 201
 _TRY_S_MAX: Final = 1.0
 _DIP: Final = (sys.executable, "-m", "pipeline.operate.main")
-
-
-class RunBroken(Exception):  # an outcome of the environment, named as people speak of it
-    """The router under test cannot be used, or is gone; the text says how."""
 
 
 def dip(*arguments: str) -> dict[str, object]:

@@ -19,11 +19,15 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from pipeline import schemas, topics
+from pipeline.simulator.errors import RunBroken
 from pipeline.simulator.ledger import CopyKey, Elsewhere
 
-_FRAME_BYTES: Final = 5  # Confluent's: a zero byte and the schema's registry id
+_COPY, _PARKED = ("envelope/copy", 5), ("table/parked", 1)
+"""Schema, and the bytes before the datum: Confluent's frame (a zero, the registry id), or the table's form byte."""
 _CALL_S_MAX: Final = 10
+_CRITICAL: Final = 2  # syslog's number
 _POLL_RECORDS: Final = 2_000
+_FOLLOWED: Final = (topics.PARKED_CHANGELOG, topics.DEAD_LETTER_DELIVERY)
 STATUS_MARK: Final = "!"
 """Delivery ids of reports carry it, those of forwarded status messages begin otherwise; the ledger follows both at
 the webhook."""
@@ -46,25 +50,27 @@ class Observer:
     """Follows the parked table's changelog and the dead letters; blocking calls, for a thread of their own."""
 
     def __init__(self, kafka: Mapping[str, str]) -> None:
-        self._kafka = dict(kafka)
+        # A broker that goes away at the end of a demo is no news; what matters shows as a failed call.
+        self._kafka = {**kafka, "log_level": _CRITICAL}
         self._admin = AdminClient(self._kafka)
         self._parked: dict[bytes, CopyKey | None] = {}
         self._dead: set[CopyKey] = set()
-        self._consumer = self._open((topics.PARKED_CHANGELOG, topics.DEAD_LETTER_DELIVERY))
-        self._tail: Consumer | None = None
+        self._follower, self._tail = Consumer(self._options()), Consumer(self._options())
+        self._followed = {
+            (name, partition): OFFSET_BEGINNING for name in _FOLLOWED for partition in self._partitions(name)
+        }
 
     def close(self) -> None:
         """Leave."""
-        self._consumer.close()
+        self._follower.close()
+        self._tail.close()
 
     def elsewhere(self) -> Elsewhere:
         """Return the copies that are parked or dead-lettered now, by everything committed so far."""
-        for message in self._to_the_end(self._consumer):
+        for message in self._news():
             if message.topic() == topics.PARKED_CHANGELOG:
                 self._fold(message)
-            elif (
-                copy := _copy_key(_datum("envelope/copy", message.value() or b"")["delivery_id"])
-            ) is not None:
+            elif (copy := _copy_key(_datum(_COPY, message.value() or b"")["delivery_id"])) is not None:
                 self._dead.add(copy)
         parked = frozenset(key for key in self._parked.values() if key is not None)
         return Elsewhere(parked=parked, dead_lettered=frozenset(self._dead))
@@ -74,7 +80,7 @@ class Observer:
         if value is None:
             self._parked.pop(key, None)
         else:
-            self._parked[key] = _copy_key(_datum("table/parked", value)["delivery_id"])
+            self._parked[key] = _copy_key(_datum(_PARKED, value)["delivery_id"])
 
     def unread(self) -> int:
         """Return how many records the router's groups have not finished yet (markers of transactions not counted)."""
@@ -87,7 +93,7 @@ class Observer:
         behind = []
         for name in names:
             for partition in self._partitions(name):
-                low, high = self._consumer.get_watermark_offsets(
+                low, high = self._tail.get_watermark_offsets(
                     TopicPartition(name, partition), timeout=_CALL_S_MAX
                 )
                 position = max(committed.get((name, partition), low), low)
@@ -99,13 +105,11 @@ class Observer:
         """Count real records after these positions: what looks like lag is mostly transaction markers."""
         if not behind:
             return 0
-        if self._tail is None:
-            self._tail = Consumer(self._options())
         self._tail.assign(behind)
-        return sum(1 for _ in self._to_the_end(self._tail))
+        return sum(1 for _ in _to_the_end(self._tail))
 
     def _partitions(self, name: str) -> list[int]:
-        metadata = self._consumer.list_topics(name, timeout=_CALL_S_MAX).topics[name]
+        metadata = self._tail.list_topics(name, timeout=_CALL_S_MAX).topics[name]
         return sorted(metadata.partitions)
 
     def _options(self) -> dict[str, Any]:
@@ -119,34 +123,39 @@ class Observer:
             "fetch.wait.max.ms": 50,
         }
 
-    def _open(self, names: Iterable[str]) -> Consumer:
-        consumer = Consumer(self._options())
-        self._consumer = consumer
-        consumer.assign(
-            [
-                TopicPartition(name, partition, OFFSET_BEGINNING)
-                for name in names
-                for partition in self._partitions(name)
-            ]
-        )
-        return consumer
-
-    def _to_the_end(self, consumer: Consumer) -> Iterator[Message]:
-        """Yield what there is until every assigned partition reported its end."""
-        open_partitions = {(one.topic, one.partition) for one in consumer.assignment()}
-        while open_partitions:
-            for message in consumer.consume(_POLL_RECORDS, timeout=_CALL_S_MAX):
-                error = message.error()
-                if error is None:
-                    yield message
-                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's public name for it
-                    open_partitions.discard((message.topic(), message.partition()))
+    def _news(self) -> Iterator[Message]:
+        """Yield what followed topics hold beyond the last call, and remember where it ended."""
+        self._follower.assign([TopicPartition(*place, offset) for place, offset in self._followed.items()])
+        for message in _to_the_end(self._follower):
+            self._followed[_place(message)] = message.offset() + 1
+            yield message
 
 
-def _datum(schema: str, value: bytes) -> dict[str, Any]:
-    """Return a record as a row, whether or not it has a registry frame."""
-    start = _FRAME_BYTES if value[:1] == b"\x00" else 0
-    row = fastavro.schemaless_reader(io.BytesIO(value[start:]), schemas.parsed(schema), None)
+def _place(message: Message) -> tuple[str, int]:
+    return str(message.topic()), int(message.partition())
+
+
+def _to_the_end(consumer: Consumer) -> Iterator[Message]:
+    """Yield what there is until every partition reported its end; it does so once for each assignment."""
+    unfinished = {(one.topic, one.partition) for one in consumer.assignment()}
+    while unfinished:
+        for message in consumer.consume(_POLL_RECORDS, timeout=_CALL_S_MAX):
+            error = message.error()
+            if error is None:
+                yield message
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's public name for it
+                unfinished.discard(_place(message))
+            elif error.fatal():
+                raise RunBroken(f"the topics cannot be read: {error.str()}")
+
+
+def _datum(form: tuple[str, int], value: bytes) -> dict[str, Any]:
+    """Return a record as a row; RunBroken for one that is not what its topic holds."""
+    schema, start = form
+    try:
+        row = fastavro.schemaless_reader(io.BytesIO(value[start:]), schemas.parsed(schema), None)
+    except (EOFError, ValueError, IndexError, TypeError) as error:
+        raise RunBroken(f"a record of schema {schema} cannot be read from outside: {error}") from error
     assert isinstance(row, dict)
     return row
 

@@ -12,8 +12,9 @@ from pipeline.catalogue import Catalogue
 from pipeline.domain.identifiers import InterfaceId
 from pipeline.simulator.cast import Cast, Conduct
 from pipeline.simulator.conductor import Conductor
+from pipeline.simulator.errors import RunBroken
 from pipeline.simulator.inspection import Inspector, SchemaCheck
-from pipeline.simulator.introduction import RunBroken, await_understanding
+from pipeline.simulator.introduction import await_understanding
 from pipeline.simulator.ledger import Account, Elsewhere, Ledger, Place
 from pipeline.simulator.market import Market
 from pipeline.simulator.observer import Observer
