@@ -139,7 +139,7 @@ class RouterRig:
         return self._taken(body, "IF-021"), (supplier, DISTRIBUTOR, *CENTRAL)
 
     def _change(self, rng: Random, number: int, mpan: Mpan) -> Message:
-        """An IF-036 appoints the data service anew, far ahead: the table moves, the recipients stay."""
+        """Appoint the data service anew, far ahead: the table moves, the recipients stay."""
         at = (RECEIVED + timedelta(days=30 + number)).date().isoformat()
         body = self._sample(
             rng,
