@@ -50,5 +50,5 @@ def decode(data: bytes) -> Seen:
             transaction_id=TransactionId(row["transaction_id"]),
             received_at=row["received_at"],
         )
-    except (EOFError, ValueError, OverflowError, TypeError) as error:
+    except (EOFError, IndexError, ValueError, OverflowError, TypeError) as error:
         raise UndecodableRecord(f"seen: {error}") from error

@@ -67,7 +67,7 @@ def test_what_is_no_row_is_told_apart(decode: object, data: bytes) -> None:
         decode(data)  # type: ignore[operator] # parametrized
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=400)
 @given(st.integers(0, 200), st.integers(0, 255))
 def test_a_damaged_row_is_another_row_or_none_but_never_another_error(place: int, value: int) -> None:
     """Whatever the bytes, the engine meets one kind of error."""
