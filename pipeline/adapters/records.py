@@ -41,6 +41,9 @@ class RecordReader:
             "queued.min.messages": _BATCH,
             "queued.max.messages.kbytes": 4 * RECORD_BYTES_MAX // 1000,
             "fetch.message.max.bytes": 1_000_000,
+            # A fetch that waits at the end of one partition holds up the next read on its connection.
+            "fetch.wait.max.ms": 20,
+            "fetch.queue.backoff.ms": 5,  # 1 s by default, each time the little that is queued is too much
         }
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="records")
         self._consumer: Any = None
@@ -95,9 +98,10 @@ class _Wave:
         self._found: dict[Pointer, bytes | Missing] = {}
 
     def read(self, deadline: float) -> dict[Pointer, bytes | Missing]:
-        self._consumer.assign(
-            [TopicPartition(topic, part, min(wanted)) for (topic, part), wanted in self._open.items()]
-        )
+        starts = [TopicPartition(topic, part, min(wanted)) for (topic, part), wanted in self._open.items()]
+        self._consumer.assign(starts)
+        # A pause outlives its assignment: what the last wave closed would stay silent for ever.
+        self._consumer.resume(starts)
         while self._open:
             if time.monotonic() > deadline:
                 left = sum(map(len, self._open.values()))
@@ -112,7 +116,7 @@ class _Wave:
         place = (message.topic(), message.partition())
         error = message.error()
         if error is not None:
-            self._trouble(place, error)
+            self._trouble(place, error, message.offset())
             return
         wanted = self._open.get(place)
         if wanted is None:
@@ -126,18 +130,20 @@ class _Wave:
             self._found[pointer] = checked(message.value() or b"", pointer)
         self._close_if_done(place)
 
-    def _trouble(self, place: Place, error: KafkaError) -> None:
-        """Sort an error event: the end of a partition and a lost offset are answers, others may pass."""
+    def _trouble(self, place: Place, error: KafkaError, offset: int) -> None:
+        """Sort an error event: a lost offset is an answer, everything else may pass."""
         code = error.code()
         if place not in self._open:
             if not error.retriable() and code not in _PASSING:
                 log.info("reading records again: %s", error)
             return
         if code == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's name for it
-            self._give_up(place, lambda _: True)
+            self._give_up(place, lambda one: one < offset)
+            if place in self._open:
+                raise _LaterError(f"{place[0]}[{place[1]}] ends at {offset} for now")
         elif code in _OUT_OF_RANGE:
             low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=_POLL_S * 10)
-            self._give_up(place, lambda offset: offset < low or offset >= high)
+            self._give_up(place, lambda one: one < low or one >= high)
             if place in self._open:
                 raise _LaterError(f"{place[0]}[{place[1]}]: {error}")
         elif code == KafkaError.UNKNOWN_TOPIC_OR_PART or error.fatal():

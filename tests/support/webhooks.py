@@ -42,14 +42,14 @@ def answer(status: int, messages: list[dict], text: str = "RCP0000 - Taken") -> 
     )
 
 
-async def healthy(
-    server: "WebhookServer", request: web.Request, who: str, messages: list[dict]
-) -> web.Response:
+async def well(server: "WebhookServer", request: web.Request, who: str, messages: list[dict]) -> web.Response:
     server.took(who, request, messages)
     return answer(201, messages)
 
 
-async def slow(server: "WebhookServer", request: web.Request, who: str, messages: list[dict]) -> web.Response:
+async def slowly(
+    server: "WebhookServer", request: web.Request, who: str, messages: list[dict]
+) -> web.Response:
     await asyncio.sleep(server.slow_s)
     server.took(who, request, messages)
     return answer(201, messages)
@@ -72,7 +72,7 @@ def refusing(bad: str) -> Handler:
     ) -> web.Response:
         if any(transaction_of(one) == bad for one in messages):
             return answer(400, messages, "RCP1021 - Mandatory item absent")
-        return await healthy(server, request, who, messages)
+        return await well(server, request, who, messages)
 
     return handler
 
@@ -147,7 +147,7 @@ class WebhookServer:
 
     def __init__(self, folder: Path, *, client_certificate: bool = False) -> None:
         self.authority = CertificateAuthority.create("webhooks of a test")
-        self.behaviour: dict[str, Handler] = defaultdict(lambda: healthy)
+        self.behaviour: dict[str, Handler] = defaultdict(lambda: well)
         self.slow_s = 0.5
         self.endless_bytes = 0
         self.arrays: list[tuple[str, list[str]]] = []
@@ -176,7 +176,7 @@ class WebhookServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop)
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(30)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from tables import parked
 from tests.support.webhooks import WebhookServer
 
 PARTITIONS = 4
+RECIPIENTS = 3
 DIP = Path(sys.executable).with_name("dip")
 
 
@@ -35,11 +37,16 @@ class Rig:
         self.client = {"bootstrap.servers": bootstrap}
         self.sent: list[Copy] = []
         self.workers: list[subprocess.Popen] = []
+        self._first = uuid.uuid4().int % 10**9
         self._producer = Producer({**self.client, "partitioner": "murmur2_random", "linger.ms": 5})
         signing = CertificateAuthority.create("signers of a test").issue("router", usage="signing")
         (folder / "signing.pem").write_bytes(signing.certificate_pem)
         (folder / "signing.key").write_bytes(signing.key_pem)
         ensure_topics(self.client, topics.topic_specs(partitions=PARTITIONS))
+
+    def names(self, count: int = RECIPIENTS) -> tuple[str, ...]:
+        """Return recipients that no other test has."""
+        return tuple(f"23{(self._first + one) % 10**8:08d}" for one in range(count))
 
     def register(self, *names: str, **limits: object) -> None:
         for name in names:
@@ -55,7 +62,7 @@ class Rig:
         made = []
         for number in range(count):
             for recipient in recipients:
-                copy = self._copy(len(self.sent), recipient)
+                copy = self._copy(self._first + len(self.sent), recipient)
                 self.sent.append(copy)
                 made.append(copy)
                 # Several partitions per recipient, as the fan-out keys them.
@@ -67,7 +74,7 @@ class Rig:
 
     def _copy(self, number: int, recipient: str) -> Copy:
         now = datetime.now(UTC)
-        transaction = TransactionId(f"T-{number:06d}")
+        transaction = TransactionId(f"T-{number:010d}")
         return Copy(
             delivery_id=DeliveryId(f"{transaction}>{recipient}"),
             recipient=ParticipantId(recipient),
@@ -161,6 +168,7 @@ class Rig:
             consumer.close()
 
     def parked(self) -> dict[bytes, DeliveryId]:
+        """Return the table, as the fold of its changelog."""
         rows: dict[bytes, DeliveryId] = {}
         for message in self.read(topics.PARKED_CHANGELOG):
             if message.value() is None:
@@ -171,10 +179,17 @@ class Rig:
 
     def dead(self) -> Counter[DeliveryId]:
         letters = self.read(topics.DEAD_LETTER_DELIVERY)
-        return Counter(self.codec.decode_copy(one.value()).delivery_id for one in letters)
+        ids = Counter(self.codec.decode_copy(one.value()).delivery_id for one in letters)
+        return Counter({one: ids[one] for one in self._mine() if ids[one]})
 
     def audits(self) -> list[AuditRecord]:
-        return [self.codec.decode_audit(one.value()) for one in self.read(topics.AUDIT)]
+        """Return the audit of this rig's recipients."""
+        records = [self.codec.decode_audit(one.value()) for one in self.read(topics.AUDIT)]
+        mine = {copy.recipient for copy in self.sent}
+        return [one for one in records if one.recipient in mine]
+
+    def _mine(self) -> list[DeliveryId]:
+        return [copy.delivery_id for copy in self.sent]
 
     def delivered(self) -> Counter[DeliveryId]:
         return Counter(
@@ -209,7 +224,7 @@ class Rig:
                     f"{one} was never received"
                 )
                 assert self.server.ids(copy.recipient, copy.transaction_id) <= {one}
-        everything = {copy.delivery_id for copy in self.sent}
+        everything = set(self._mine())
         assert set(delivered) | set(waiting) | set(dead) <= everything, "something nobody sent"
         # Exactly once inside: a copy is settled as delivered once, however often it was posted.
         assert max(delivered.values(), default=1) == 1
