@@ -18,7 +18,7 @@ from pipeline.catalogue.paths import Path, values
 from pipeline.domain.changes import Change, Confirms, Corrects, Ends, Holds, Leaves, Returns
 from pipeline.domain.envelope import Message, Registration
 from pipeline.domain.headers import check_sender, read_message
-from pipeline.domain.identifiers import InterfaceId
+from pipeline.domain.identifiers import EventCode, InterfaceId
 from pipeline.domain.participants import Participants
 from pipeline.domain.rejections import Code, Rejection
 from pipeline.domain.routing import Slot
@@ -53,7 +53,7 @@ def take(
             for problem in verdict.problems
         )
     named: Any = parsed if verdict.rewritten is None else verdict.rewritten
-    refusals = check_sender(
+    refusals = _date_problems(catalogue, named, verdict.interface, verdict.event) + check_sender(
         named["payload"]["CommonBlock"]["S1"],
         participants=gate.participants,
         channel_sender_roles=catalogue.channels[verdict.interface].sender_roles,
@@ -145,6 +145,30 @@ def canonical_body(catalogue: Catalogue, message: Message) -> object:
     return catalogue.canonical(parsed, message.interface, message.event).message
 
 
+def _date_problems(
+    catalogue: Catalogue, message: object, interface: InterfaceId, event: EventCode
+) -> tuple[Rejection, ...]:
+    """Refuse dates that decide who gets a message, or from when somebody is appointed, and are no dates.
+
+    The published schema checks their length only. Routing such a message by another date would misaddress it.
+    """
+    dates = catalogue.date_paths(interface, event)
+    deciding = {path.text: path for date in dates for path in (date.start, date.end) if path}
+    effects = (effect.date for effect in catalogue.effects(interface, event))
+    deciding |= {path.text: path for path in effects if path}
+    return tuple(
+        Rejection(
+            code=Code.ADDRESSING,
+            pointer=None if "[" in path.text else f"/payload/{path.text.replace('.', '/')}",
+            help=f"{path.text}: {value!r} is no date: write 2026-01-05 or 2026-01-05T00:00:00+00:00,"
+            " as the field's form asks.",
+        )
+        for path in deciding.values()
+        for value in values(message, path)
+        if isinstance(value, str) and applicable_instant(value) is None
+    )
+
+
 def _applicable(
     catalogue: Catalogue, message: object, verdict: Verdict, received_at: datetime
 ) -> tuple[datetime, ...]:
@@ -167,10 +191,8 @@ def _instants(message: object, path: DatePath, received_at: datetime) -> Iterato
 
 
 def _instant(value: object, received_at: datetime) -> datetime:
-    # Text that passes the schema's length check and is no date counts as absent: the router has no business
-    # rule to refuse it with, and the time of receipt is what stands in for an absent date.
-    found = applicable_instant(value) if isinstance(value, str) else None
-    return found or received_at
+    """Return the instant a date stands for; a null, or an absent one, stands for the time of receipt."""
+    return (applicable_instant(value) if isinstance(value, str) else None) or received_at
 
 
 def _days(start: datetime, end: datetime) -> Iterator[datetime]:

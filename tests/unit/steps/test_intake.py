@@ -146,3 +146,19 @@ def test_bytes_that_are_not_json_are_refused_with_their_place(catalogue: Catalog
     assert isinstance(got, tuple)
     assert got[0].code is Code.SCHEMA
     assert "line 1" in got[0].help
+
+
+def test_a_deciding_date_that_is_no_date_is_refused_and_not_replaced(catalogue: Catalogue) -> None:
+    """The schema checks its length only; routed by the time of receipt it would reach the wrong party."""
+    body = message(
+        catalogue,
+        "IF-001",
+        "InitialRegistration",
+        "REGS",
+        CustomBlock__B002__supplierEffectiveFromDate="2026-02-30T00:00:00+00:00",
+    )
+    got = taken(catalogue, body, "REGS")
+    assert isinstance(got, tuple)
+    assert {(one.code, one.pointer) for one in got} == {
+        (Code.ADDRESSING, "/payload/CustomBlock/B002/supplierEffectiveFromDate")
+    }
