@@ -14,11 +14,11 @@ class Rounds(Protocol):
     """Whoever delivers batches and wants to know how they ended (the consumer)."""
 
     @property
-    def closed(self) -> bool: ...  # noqa: D102
+    def closed(self) -> bool: ...
 
-    def ended(self, batch: Batch) -> None: ...  # noqa: D102
+    def ended(self, batch: Batch) -> None: ...
 
-    async def refuse(self, error: WorkerStopped) -> None: ...  # noqa: D102
+    async def refuse(self, error: WorkerStopped) -> None: ...
 
 
 class BatchStream:

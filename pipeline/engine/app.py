@@ -1,7 +1,7 @@
 """The application object: Faust's App with the engine under it."""
 
-import asyncio
 import inspect
+from asyncio import Future
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -25,7 +25,9 @@ class App(faust.App):  # type: ignore[misc]  # faust ships no types
 
     def __init__(self, app_id: str, *, engine: EngineSettings, **options: Any) -> None:
         self.engine = engine
-        self.claim_callbacks: list[ClaimCallback] = []  # here, since the consumer exists only inside of a running loop
+        self.claim_callbacks: list[
+            ClaimCallback
+        ] = []  # here, since the consumer exists only inside of a running loop
         self.revoke_callbacks: list[ClaimCallback] = []
         defaults = {
             "broker": "dip://engine",  # names the transport; addresses are in EngineSettings
@@ -53,7 +55,7 @@ class App(faust.App):  # type: ignore[misc]  # faust ships no types
             raise Unsupported("an agent needs a topic: @app.agent(app.topic(...))")
 
         def declare(function: Callable[[Any], Awaitable[None]]) -> Any:
-            title = name or getattr(function, "__name__", "agent")
+            title: str = name or str(getattr(function, "__name__", "agent"))
             refuse_options(title, options)
             if inspect.isasyncgenfunction(inspect.unwrap(function)) or inspect.isasyncgenfunction(function):
                 raise Unsupported(f"agent {title} yields; call batch.emit() for every result instead")
@@ -65,12 +67,16 @@ class App(faust.App):  # type: ignore[misc]  # faust ships no types
     def stream(self, channel: Any, *arguments: Any, **options: Any) -> Any:
         """Make the stream of an agent. Raises Unsupported for streams outside of agents."""
         if not options.get("prefix"):
-            raise Unsupported("app.stream() outside of an agent cannot be exactly-once: declare @app.agent(topic)")
+            raise Unsupported(
+                "app.stream() outside of an agent cannot be exactly-once: declare @app.agent(topic)"
+            )
         return super().stream(channel, *arguments, **options)
 
     def GlobalTable(self, *_: Any, **__: Any) -> Any:  # noqa: N802  # Faust's name
         """Refuse: every worker would have to see every write."""
-        raise Unsupported("no global tables: read a compacted topic outside of the engine, or key the topic so that a table fits")
+        raise Unsupported(
+            "no global tables: read a compacted topic outside of the engine, or key the topic for a table"
+        )
 
     def SetTable(self, *_: Any, **__: Any) -> Any:  # noqa: N802  # Faust's name
         """Refuse: a set is a table with keys."""
@@ -80,7 +86,7 @@ class App(faust.App):  # type: ignore[misc]  # faust ships no types
 
     # --- progress by windows ---
 
-    def settle(self, settlement: Settlement) -> "asyncio.Future[None]":
+    def settle(self, settlement: Settlement) -> Future[None]:
         """Write a settlement with the next round, together with its claim's offsets.
 
         The future resolves when Kafka has it and the store, too. It fails with Revoked when the claim is no longer
@@ -93,7 +99,9 @@ class App(faust.App):  # type: ignore[misc]  # faust ships no types
         writes: list[EncodedWrite] = []
         for write in settlement.writes:
             table = self.tables[write.table]
-            writes.append((write.table, write.key, None if write.value is None else table.encode(write.value)))
+            writes.append(
+                (write.table, write.key, None if write.value is None else table.encode(write.value))
+            )
         return self.rounds.membership.desk.take_in(settlement, writes)
 
     def unsettled(self, partition: int) -> WindowState:

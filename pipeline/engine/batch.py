@@ -8,7 +8,9 @@ from pipeline import limits
 from pipeline.engine.errors import EmitRefused, NotInBatch
 from pipeline.engine.values import Claim, Headers, Record, Ticket
 
-OutputRow = tuple[str, bytes | None, bytes | None, int, Headers | None]  # topic, value, key, partition, headers
+OutputRow = tuple[
+    str, bytes | None, bytes | None, int, Headers | None
+]  # topic, value, key, partition, headers
 
 _TOO_LARGE = limits.RECORD_BYTES_MAX
 

@@ -25,7 +25,6 @@ from pipeline.engine.membership import Membership
 from pipeline.engine.offsets import Place, Topics
 from pipeline.engine.session import Counters, Session
 from pipeline.engine.startup import Needs, release_warning, topic_problems
-from pipeline.engine.values import EngineSettings
 from pipeline.engine.watchdog import Watchdog
 from pipeline.engine.wire import supported_metadata_level
 
@@ -47,7 +46,7 @@ class Consumer(ConsumerFace):
     ) -> None:
         self.transport = transport
         self.app = transport.app
-        self.settings: EngineSettings = self.app.engine
+        self.settings = self.app.engine
         self.randomly_assigned_topics: set[str] = set()  # read by Faust
         self._unacked_messages: set[Any] = set()  # read by Faust's compiled stream iterator
         self.in_transaction = False
@@ -105,7 +104,9 @@ class Consumer(ConsumerFace):
             fruitless = 0 if progress else fruitless + 1
             log.warning("reset %d: %s", self.counters.resets, reason)
             if fruitless >= limits.RESETS_WITHOUT_PROGRESS_MAX:
-                raise NoProgress(f"{fruitless} resets in a row brought no committed round; the last: {reason}")
+                raise NoProgress(
+                    f"{fruitless} resets in a row brought no committed round; the last: {reason}"
+                )
             pause_s = limits.RESET_PAUSE_S[0] if progress else min(pause_s * 2, longest_pause_s)
             await asyncio.sleep(pause_s)
 
@@ -164,7 +165,9 @@ class Consumer(ConsumerFace):
                 step="ask for the release", limit_s=2 * limits.START_CALL_S_MAX,
             )  # fmt: skip
         except Exception as error:  # noqa: BLE001  # a warning that cannot be given must not stop the worker
-            log.info("the broker's release is not known (%s): see the operators' notes on Kafka 4.1 to 4.3", error)
+            log.info(
+                "the broker's release is not known (%s): see the operators' notes on Kafka 4.1 to 4.3", error
+            )
         else:
             warning = release_warning(level, self._needs_topics(), self._counts)
             if warning:
@@ -200,7 +203,12 @@ class Consumer(ConsumerFace):
 
     def _needs_topics(self) -> set[str]:
         changelogs = {table.changelog for table in self.app.tables.values()}
-        return {*self._subscribed, *self.settings.dead_letters.values(), *self.settings.partitions, *changelogs}
+        return {
+            *self._subscribed,
+            *self.settings.dead_letters.values(),
+            *self.settings.partitions,
+            *changelogs,
+        }
 
     # --- for agents ---
 
@@ -210,7 +218,7 @@ class Consumer(ConsumerFace):
         return self._over.is_set()
 
     def ended(self, batch: Batch) -> None:
-        """An agent is done with a batch."""
+        """Note that an agent is done with a batch."""
         self.delivery.ended(batch)
 
     # --- Faust's side ---
@@ -223,7 +231,9 @@ class Consumer(ConsumerFace):
         if unread:
             self._exit(Unsupported(f"topic {unread[0]} is read without an agent: declare @app.agent for it"))
         if self._subscribed and self._subscribed != frozenset(topics):
-            self._exit(Unsupported("topics were added after the start: declare all agents before the worker runs"))
+            self._exit(
+                Unsupported("topics were added after the start: declare all agents before the worker runs")
+            )
         self._subscribed = frozenset(topics)
         self._topics_known.set()
 

@@ -84,7 +84,7 @@ class Delivery:
         return batch
 
     def ended(self, batch: Batch) -> None:
-        """An agent asked for its next batch, or left its loop; a batch that is over already is passed over."""
+        """Note that an agent asked for its next batch, or left its loop; a batch that is over is passed over."""
         if batch is not self._current or self._done is None:
             return
         self._ends -= 1
@@ -104,7 +104,9 @@ class Delivery:
             "dead letter: %s[%d]@%d, agent %s: %r", batch.topic, batch.partition, record.offset(), agent, error,
             exc_info=error,
         )  # fmt: skip
-        headers = dead_letter_headers(record, batch=batch, agent=agent, error=error, at_s=self._settings.now_s())
+        headers = dead_letter_headers(
+            record, batch=batch, agent=agent, error=error, at_s=self._settings.now_s()
+        )
         return self._settings.dead_letters[batch.topic], record.value(), record.key(), -1, headers
 
 

@@ -46,7 +46,7 @@ class NoProgress(WorkerStopped):
     """
 
 
-class Reset(Exception):  # noqa: N818  # not a fault of its own: an instruction to start over
+class Reset(Exception):  # not a fault of its own: an instruction to start over
     """Throw the open round away and rebuild producer, consumer and tables: the path of a process start."""
 
 
@@ -54,7 +54,7 @@ class CallLate(Reset):
     """A call to Kafka did not come back before its hard deadline; its thread was left behind."""
 
 
-class NotSettled(Exception):  # noqa: N818  # an answer to whoever settles, not a fault
+class NotSettled(Exception):  # an answer to whoever settles, not a fault
     """A settlement did not take effect as asked. The copy will be met again by its next owner."""
 
 
@@ -81,7 +81,7 @@ class EmitRefused(ValueError):
     """An output cannot be written to Kafka: unknown topic, bad partition or too large. Counts as its record's failure."""
 
 
-class ShardClosed(Exception):  # noqa: N818  # ends a recovery whose partition went away
+class ShardClosed(Exception):  # ends a recovery whose partition went away
     """The shard was closed while someone still worked on it."""
 
 

@@ -1,5 +1,6 @@
 """What Faust's consumer interface asks for and the engine does in its own way, or not at all."""
 
+# ruff: noqa: ARG002  # the signatures are Faust's
 import logging
 from typing import Any
 
@@ -77,11 +78,15 @@ class ConsumerFace(Service, ConsumerT):  # type: ignore[misc]  # faust and mode 
 
     async def seek(self, partition: Any, offset: int) -> None:
         """Refuse: offsets are part of transactions."""
-        raise NotImplementedError("the engine owns the offsets; reset the group's offsets while no worker runs")
+        raise NotImplementedError(
+            "the engine owns the offsets; reset the group's offsets while no worker runs"
+        )
 
     async def seek_wait(self, partitions: Any) -> None:
         """Refuse: see seek."""
-        raise NotImplementedError("the engine owns the offsets; reset the group's offsets while no worker runs")
+        raise NotImplementedError(
+            "the engine owns the offsets; reset the group's offsets while no worker runs"
+        )
 
     async def position(self, tp: Any) -> int | None:
         """Return nothing of use: see `app.unsettled()`."""

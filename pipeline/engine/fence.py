@@ -61,10 +61,12 @@ class Fence:
                 if targets is None:
                     targets = self._topics.high_watermarks(wanted)
                 stable = self._topics.last_stable(wanted)
-                behind = {place: (stable[place], end) for place, end in targets.items() if stable[place] < end}
+                behind = {
+                    place: (stable[place], end) for place, end in targets.items() if stable[place] < end
+                }
             except KafkaException as error:  # leaders move after a freeze: ask again
                 log.warning("fence: cannot ask for offsets: %s", error)
-                behind = {place: (-1, -1) for place in wanted}
+                behind = dict.fromkeys(wanted, (-1, -1))
             waited = time.monotonic() - started
             if not behind:
                 break
@@ -73,7 +75,9 @@ class Fence:
                 said = waited
                 self._say(behind, waited)
             if waited > limits.FENCE_S_MAX or self._stopping():
-                raise Reset(f"fence: {len(behind)} partitions still hold an open transaction after {waited:.0f} s")
+                raise Reset(
+                    f"fence: {len(behind)} partitions still hold an open transaction after {waited:.0f} s"
+                )
             time.sleep(limits.FENCE_POLL_S)
         self.state.waiting, self.state.since_s = {}, None
         self.state.cleared.update(topics)
@@ -88,7 +92,9 @@ class Fence:
 
     def _say(self, behind: dict[Place, tuple[int, int]], waited: float) -> None:
         level = logging.ERROR if waited > self._normal_wait_s else logging.WARNING
-        names = ", ".join(f"{t}[{p}] stable {low} of {end}" for (t, p), (low, end) in sorted(behind.items())[:8])
+        names = ", ".join(
+            f"{t}[{p}] stable {low} of {end}" for (t, p), (low, end) in sorted(behind.items())[:8]
+        )
         log.log(
             level, "no write yet: %d partitions have had an open transaction for %.0f s: %s%s", len(behind), waited, names,
             "; run `dip doctor transactions`" if waited > self._normal_wait_s else "",

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -46,7 +47,7 @@ class Membership:
         self._live: dict[Place, Claim] = {}
         self._warned: set[Claim] = set()  # on_revoked was called, the partitions are still owned
         self.assignment = Assignment({})
-        self.desk = Desk(holds=lambda claim: self.assignment.holds(claim))
+        self.desk = Desk(holds=self._holds)
         self.orders = Orders()
         self.reader: Reader | None = None
         self.failed: Exception | None = None
@@ -62,6 +63,9 @@ class Membership:
         self.reader = reader
         self.failed = None
         self.joined = False
+
+    def _holds(self, claim: Claim) -> bool:
+        return self.assignment.holds(claim)
 
     def take_orders(self) -> Orders:
         """Return what the reader has to do before its next fetch."""
@@ -142,7 +146,7 @@ class Membership:
         shards = []
         for claim in claims:
             sources = [place.topic for place in self.assignment.places(claim)]
-            shards += self._tables.open(claim, sources, wanted=lambda claim=claim: self.assignment.opens(claim))  # type: ignore[misc]  # mypy cannot infer a lambda that binds its loop variable
+            shards += self._tables.open(claim, sources, wanted=partial(self.assignment.opens, claim))
         Recovery(
             shards,
             kafka=base_settings(self._settings),
@@ -205,7 +209,9 @@ class Membership:
 
     async def _call_revoked(self, claims: Iterable[Claim]) -> None:
         ending = list(claims)
-        await asyncio.gather(*(self._notify(callback, claim) for claim in ending for callback in self.on_revoked))
+        await asyncio.gather(
+            *(self._notify(callback, claim) for claim in ending for callback in self.on_revoked)
+        )
         self._warned.update(ending)
 
     async def _notify(self, callback: ClaimCallback, claim: Claim) -> None:

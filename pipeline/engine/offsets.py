@@ -38,7 +38,10 @@ class Topics:
         """Return, for every topic, its number of partitions and the smallest number of replicas."""
         metadata = self._admin().list_topics(timeout=timeout_s)
         return {
-            name: (len(topic.partitions), min((len(p.replicas) for p in topic.partitions.values()), default=0))
+            name: (
+                len(topic.partitions),
+                min((len(p.replicas) for p in topic.partitions.values()), default=0),
+            )
             for name, topic in metadata.topics.items()
         }
 
@@ -61,7 +64,8 @@ class Topics:
         ids = _topic_ids(admin, names)
         found = {}
         configs = admin.describe_configs(
-            [ConfigResource(ResourceType.TOPIC, name) for name in names], request_timeout=limits.ADMIN_CALL_S_MAX
+            [ConfigResource(ResourceType.TOPIC, name) for name in names],
+            request_timeout=limits.ADMIN_CALL_S_MAX,
         )
         for resource, future in configs.items():
             entry = future.result().get("delete.retention.ms")

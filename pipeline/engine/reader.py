@@ -18,9 +18,9 @@ log = logging.getLogger(__name__)
 class Listener(Protocol):
     """Whoever follows the assignment; called in the hand's thread, between rounds."""
 
-    def assigned(self, watch: Watch, places: set[Place]) -> None: ...  # noqa: D102
+    def assigned(self, watch: Watch, places: set[Place]) -> None: ...
 
-    def revoked(self, watch: Watch, places: set[Place], *, lost: bool) -> None: ...  # noqa: D102
+    def revoked(self, watch: Watch, places: set[Place], *, lost: bool) -> None: ...
 
 
 @dataclass(slots=True)
@@ -123,7 +123,11 @@ def _places(parts: Iterable[Any]) -> set[Place]:
 
 
 def starts(
-    *, committed: dict[Place, int], beginnings: dict[Place, int], ends: dict[Place, int], complain: Callable[[str], None]
+    *,
+    committed: dict[Place, int],
+    beginnings: dict[Place, int],
+    ends: dict[Place, int],
+    complain: Callable[[str], None],
 ) -> dict[Place, int]:
     """Decide where to begin reading: the committed offset, else the beginning.
 

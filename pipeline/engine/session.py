@@ -83,7 +83,7 @@ class Session:
         await self._membership.give_notice()
         await self._finish_settlements()
         await self._membership.end()
-        await self._hand.run(lambda watch: self._close_reader(watch), step="close consumer", limit_s=limit_s)
+        await self._hand.run(self._close_reader, step="close consumer", limit_s=limit_s)
 
     def _open_writer(self, watch: Watch) -> None:
         self._writer.open(watch)
@@ -211,9 +211,7 @@ class Session:
     async def _commit(self, work: RoundWork, touched: set[Claim], records: int) -> None:
         started = time.monotonic()
         self._complete(work, touched)
-        await self._hand.run(
-            self._write, work, step="begin", limit_s=self._settings.call_deadline_s
-        )
+        await self._hand.run(self._write, work, step="begin", limit_s=self._settings.call_deadline_s)
         self._account(records, started)
 
     def _write(self, watch: Watch, work: RoundWork) -> None:
@@ -233,7 +231,9 @@ class Session:
     def _last_round(self, watch: Watch) -> None:
         """Commit the settlements that wait, before partitions are given up. Runs in the reader's thread."""
         loop = self._delivery_loop()
-        work, touched = asyncio.run_coroutine_threadsafe(self._gather_last(), loop).result(limits.REVOKE_GRACE_S)
+        work, touched = asyncio.run_coroutine_threadsafe(self._gather_last(), loop).result(
+            limits.REVOKE_GRACE_S
+        )
         if touched:
             started = time.monotonic()
             self._write(watch, work)

@@ -114,7 +114,11 @@ class Desk:
                 _answer(pending, Revoked(f"{one.claim} is no longer held"))
                 continue
             self._carried.append(pending)
-            moved = [t for t in one.tickets if t.claim == one.claim and self._windows[t.topic, t.partition].settle(t.offset)]
+            moved = [
+                t
+                for t in one.tickets
+                if t.claim == one.claim and self._windows[t.topic, t.partition].settle(t.offset)
+            ]
             if one.tickets and not moved:
                 continue  # settled before: resolves with the round, writes nothing
             touched.add(one.claim)
@@ -127,13 +131,13 @@ class Desk:
         return outputs, touched
 
     def committed(self) -> None:
-        """The round is in Kafka and in the store: answer its settlements."""
+        """Answer the settlements of a round that is in Kafka and in the store."""
         carried, self._carried = self._carried, []
         for pending in carried:
             _answer(pending, None)
 
     def broken(self) -> None:
-        """The round broke off: its settlements may or may not be in Kafka; the waiting ones are not."""
+        """Answer the settlements of a round that broke off: they may or may not be in Kafka."""
         carried, self._carried = self._carried, []
         for pending in carried:
             _answer(pending, Uncertain("the round broke off while it was being committed"))
@@ -158,7 +162,9 @@ def check(settlement: Settlement, topics: Iterable[str]) -> None:
         if output.topic not in topics:
             raise EmitRefused(f"settle: there is no topic {output.topic}; create it, then restart the worker")
         if output.value is not None and len(output.value) > limits.RECORD_BYTES_MAX:
-            raise EmitRefused(f"settle: {len(output.value)} bytes for {output.topic}, at most {limits.RECORD_BYTES_MAX}")
+            raise EmitRefused(
+                f"settle: {len(output.value)} bytes for {output.topic}, at most {limits.RECORD_BYTES_MAX}"
+            )
 
 
 def _answer(pending: Pending, error: NotSettled | None) -> None:

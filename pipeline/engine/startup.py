@@ -85,6 +85,6 @@ def release_warning(level: int, topics: Iterable[str], counts: Counts) -> str | 
     known = "" if release != "4.4 or later" else " unless it has the fix of KAFKA-20734"
     return (
         f"THIS BROKER CAN LOSE TRANSACTION MARKERS{known}: Kafka {release} with replication factor 1 ({len(single)} topics, "
-        f"{single[0]} among them). A frozen or killed broker can leave transactions open for ever. Use Kafka 4.0.x, or three "
-        "brokers on separate power with replication factor 3 and min.insync.replicas 2"
+        f"{single[0]} among them). A frozen or killed broker can leave transactions open for ever. Use Kafka 4.0.x, or "
+        "three brokers on separate power with replication factor 3 and min.insync.replicas 2"
     )

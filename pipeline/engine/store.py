@@ -25,12 +25,12 @@ def _options() -> Any:
     if _cache is None:
         _cache = Cache(limits.BLOCK_CACHE_BYTES)
     options = Options(raw_mode=True)
-    options.create_if_missing(True)
+    options.create_if_missing(True)  # noqa: FBT003  # its signature
     options.set_write_buffer_size(limits.WRITE_BUFFER_BYTES)
     options.set_max_write_buffer_number(2)
     blocks = BlockBasedOptions()
     blocks.set_block_cache(_cache)
-    blocks.set_bloom_filter(10, False)
+    blocks.set_bloom_filter(10, False)  # noqa: FBT003  # its signature
     options.set_block_based_table_factory(blocks)
     return options
 
@@ -96,12 +96,12 @@ class Shard:
             yield key[1:], value
 
     def keep(self) -> None:
-        """The batch ended well: its writes join the round."""
+        """Let the writes of a batch that ended well join the round."""
         self.round.update(self.batch)
         self.batch.clear()
 
     def drop(self) -> None:
-        """The batch failed: forget its writes."""
+        """Forget the writes of a batch that failed."""
         self.batch.clear()
 
     def discard(self) -> None:

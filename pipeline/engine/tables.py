@@ -33,9 +33,13 @@ class Table(faust.Table):  # type: ignore[misc]  # faust ships no types
     of a batch it shows the committed state of the shards this worker has, and refuses writes.
     """
 
-    def __init__(self, app: Any, *, sources: Sequence[Any], encode: Encode, decode: Decode, **options: Any) -> None:
+    def __init__(
+        self, app: Any, *, sources: Sequence[Any], encode: Encode, decode: Decode, **options: Any
+    ) -> None:
         if options.get("window") is not None:
-            raise Unsupported("tables have no windows here: keep a time in the value, and remove old rows by a settlement")
+            raise Unsupported(
+                "tables have no windows here: keep a time in the value, and remove old rows by a settlement"
+            )
         super().__init__(app, **options)
         self.sources = frozenset(one if isinstance(one, str) else one.get_topic_name() for one in sources)
         if not self.sources:
@@ -183,7 +187,9 @@ class TableManager(FaustTableManager):  # type: ignore[misc]  # faust ships no t
                     break
                 if table.sources & set(topics):
                     path = Path(self.app.conf.tabledir) / f"{table.name}-{claim.partition}"
-                    shard = Shard(table=table.name, changelog=table.changelog, partition=claim.partition, path=path)
+                    shard = Shard(
+                        table=table.name, changelog=table.changelog, partition=claim.partition, path=path
+                    )
                     table.shards[claim.partition] = shard
                     opened.append(shard)
                     self._by_claim.setdefault(claim, []).append(shard)

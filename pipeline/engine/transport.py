@@ -1,4 +1,4 @@
-"""Faust's transport interface: which consumer and producer to make. (The entry point `faust.transports`.)"""
+"""Faust's transport interface: which consumer and producer to make (the entry point `faust.transports`)."""
 
 import asyncio
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from pipeline.engine.errors import NotInBatch
 class Producer(base.Producer):  # type: ignore[misc]  # faust ships no types
     """`topic.send()` inside of an agent is one more output of its batch; there is no other way to send."""
 
-    async def send(
+    async def send(  # noqa: PLR0917  # Faust's signature
         self,
         topic: str,
         key: bytes | None,
@@ -29,7 +29,9 @@ class Producer(base.Producer):  # type: ignore[misc]  # faust ships no types
         """Add an output to the running batch. Raises NotInBatch elsewhere."""
         batch = current_batch.get()
         if batch is None:
-            raise NotInBatch(f"send to {topic} outside of a batch would not be exactly-once: use app.settle()")
+            raise NotInBatch(
+                f"send to {topic} outside of a batch would not be exactly-once: use app.settle()"
+            )
         rows = list(headers.items()) if hasattr(headers, "items") else list(headers or [])
         number = -1 if partition is None else partition
         batch.emit(topic, value, key, rows or None, number)
@@ -48,7 +50,7 @@ class Producer(base.Producer):  # type: ignore[misc]  # faust ships no types
         """Create nothing: topics are code."""
 
     def supports_headers(self) -> bool:
-        """Records carry headers."""
+        """Tell that records carry headers."""
         return True
 
 

@@ -48,7 +48,9 @@ class Watchdog:
 
     async def _look(self) -> None:
         membership = self._watched.membership
-        places = [tuple(p) for p in membership.assignment.owned if membership.assignment.claim_of(p) is not None]
+        places = [
+            tuple(p) for p in membership.assignment.owned if membership.assignment.claim_of(p) is not None
+        ]
         if not places:
             self.lag, self._behind_since, self._open_since = {}, {}, {}
             return
@@ -74,7 +76,9 @@ class Watchdog:
         """Return how far a partition was read, markers at its end included; None if it is not claimed any more."""
         if self._watched.membership.claim_of(place) is None:
             return None
-        return max(self._watched.membership.desk.position(place), self._watched.counters.reached.get(place, 0))
+        return max(
+            self._watched.membership.desk.position(place), self._watched.counters.reached.get(place, 0)
+        )
 
     def _judge(self, now: float, reached: Mapping[Place, int | None]) -> None:
         """Reset when a partition has had records to read for STALL_S and did not move."""
@@ -85,7 +89,9 @@ class Watchdog:
                 before = self._behind_since.get(place)
                 behind[place] = before if before is not None and before[0] == at else (at, now)
         self._behind_since = behind
-        stuck = {place: now - since for place, (_, since) in behind.items() if now - since > limits.STALL_S_MAX}
+        stuck = {
+            place: now - since for place, (_, since) in behind.items() if now - since > limits.STALL_S_MAX
+        }
         if stuck and self._watched.delivery.started_s is None:  # an agent at work is not a stuck consumer
             place, waited = max(stuck.items(), key=lambda item: item[1])
             self._behind_since = {}

@@ -8,10 +8,11 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
+_MORE = 0x80  # the bit of a varint that says that more bytes follow
 _API_VERSIONS, _WRITE_TXN_MARKERS, _DESCRIBE_PRODUCERS, _LIST_TRANSACTIONS = 18, 27, 61, 66
 
 
@@ -40,7 +41,7 @@ class Reader:
             self._at += 1
             value |= (byte & 0x7F) << shift
             shift += 7
-            if byte < 0x80:
+            if byte < _MORE:
                 return value
 
     def text(self) -> str:
@@ -67,8 +68,8 @@ class Reader:
 def varint(value: int) -> bytes:
     """Write an unsigned varint."""
     out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
+    while value >= _MORE:
+        out.append(value & 0x7F | _MORE)
         value >>= 7
     out.append(value)
     return bytes(out)
@@ -88,7 +89,15 @@ def array(items: Sequence[bytes]) -> bytes:
 NO_TAGS = b"\0"
 
 
-def call(address: tuple[str, int], key: int, version: int, body: bytes, *, timeout_s: float, old_reply: bool = False) -> Reader:
+def call(
+    address: tuple[str, int],
+    key: int,
+    version: int,
+    body: bytes,
+    *,
+    timeout_s: float,
+    old_reply: bool = False,
+) -> Reader:
     """Send one request with a flexible header and return its response's body.
 
     `old_reply`: ApiVersions answers with the header of old, so that any client can read it.
@@ -103,7 +112,9 @@ def call(address: tuple[str, int], key: int, version: int, body: bytes, *, timeo
                 (length,) = struct.unpack(">i", stream.read(4))
                 data = stream.read(length)
     except struct.error:
-        raise WireError(f"{address[0]}:{address[1]} closed the connection: not a plaintext Kafka listener?") from None
+        raise WireError(
+            f"{address[0]}:{address[1]} closed the connection: not a plaintext Kafka listener?"
+        ) from None
     except OSError as error:
         raise WireError(f"{address[0]}:{address[1]}: {error}") from None
     reader = Reader(data)
@@ -115,7 +126,7 @@ def call(address: tuple[str, int], key: int, version: int, body: bytes, *, timeo
 
 def first_address(bootstrap: str) -> tuple[str, int]:
     """Return the first of the bootstrap addresses."""
-    host, _, port = bootstrap.split(",")[0].strip().rpartition(":")
+    host, _, port = bootstrap.split(",", 1)[0].strip().rpartition(":")
     return host.strip("[]"), int(port)
 
 
@@ -213,8 +224,8 @@ def write_marker(address: tuple[str, int], one: OpenTransaction, *, commit: bool
         errors.append(r.number("h"))
         r.tags()
 
-    reader.items(lambda r: (r.number("q"), r.items(lambda t: (t.text(), t.items(partition), t.tags())), r.tags()))
+    reader.items(
+        lambda r: (r.number("q"), r.items(lambda t: (t.text(), t.items(partition), t.tags())), r.tags())
+    )
     if any(errors):
         raise WireError(f"WriteTxnMarkers {one.topic}[{one.partition}]: error {max(errors)}")
-
-

@@ -60,6 +60,8 @@ class Writer:
         settings = {**producer_settings(self._settings, self._id), "error_cb": self._trouble.on_error}
         self._producer = Producer(settings)
         self._step(watch, "init_transactions", self._producer.init_transactions)
+        self._producer.poll(0)  # what was reported before the initialisation is covered by it
+        self._trouble.reason = None
         watch.enter("look at topics", limits.ADMIN_CALL_S_MAX + 1)
         self._counts = self._topics.partition_counts(timeout_s=limits.ADMIN_CALL_S_MAX)
         self._fence.reset()
@@ -84,7 +86,7 @@ class Writer:
             detach("destroy-producer", held.clear)
 
     def _renew(self, watch: Watch) -> None:
-        """A broker went away and came back: initialise again and pass the fence before the next write."""
+        """Initialise the id again and pass the fence before the next write: a broker went away and came back."""
         log.warning("producer: %s; initialising transactional id %s again", self._trouble.reason, self._id)
         self.close()
         self.open(watch)
@@ -123,8 +125,8 @@ class Writer:
         producer, hook, limit_s = self._producer, self._settings.hook, self._settings.call_deadline_s
         watch.enter("produce", limit_s + 1)
         producer.begin_transaction()
-        for topic, value, key, partition, headers in work.outputs:
-            self._produce(topic, value, key, partition, headers)
+        for row in work.outputs:
+            self._produce(row)
         for shard in work.shards:
             self._produce_changes(shard)
         hook("before-flush")
@@ -154,13 +156,12 @@ class Writer:
         shard.delivered_offset = None
         rows = list(shard.round.items())
         for key, value in rows[:-1]:
-            self._produce(shard.changelog, value, key, shard.partition, None)
+            self._produce((shard.changelog, value, key, shard.partition, None))
         key, value = rows[-1]
-        self._produce(shard.changelog, value, key, shard.partition, None, shard.delivered)
+        self._produce((shard.changelog, value, key, shard.partition, None), shard.delivered)
 
-    def _produce(
-        self, topic: str, value: bytes | None, key: bytes | None, partition: int, headers: Any, report: Any = None
-    ) -> None:
+    def _produce(self, row: OutputRow, report: Any = None) -> None:
+        topic, value, key, partition, headers = row
         options: dict[str, Any] = {}
         if headers:
             options["headers"] = headers

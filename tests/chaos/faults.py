@@ -18,7 +18,9 @@ POINTS = ("before-flush", "flushed", "offsets", "committed", "store")
 class System(Protocol):
     """What a fault needs of the thing it hurts."""
 
-    def start_worker(self, instance: str = "0", *, crash_at: str = "", crash_on: int = 1) -> subprocess.Popen[bytes]:
+    def start_worker(
+        self, instance: str = "0", *, crash_at: str = "", crash_on: int = 1
+    ) -> subprocess.Popen[bytes]:
         """Start a worker process; with `crash_at` it kills itself (SIGKILL) at the n-th such point of a round."""
         ...
 
@@ -60,7 +62,9 @@ def kill_at_point(system: System, point: str, *, times: int, records: int = 1500
         if not fed:
             system.feed(records, per_s=per_s)
             fed = True
-        until(lambda worker=worker: worker.poll() is not None, within_s=60, what=f"the worker dies at {point}")
+        until(
+            lambda worker=worker: worker.poll() is not None, within_s=60, what=f"the worker dies at {point}"
+        )
         assert worker.returncode == -9, f"expected SIGKILL at {point}, got {worker.returncode}"
     system.start_worker()
     system.settle(within_s=90)
@@ -74,8 +78,12 @@ def kill_at_random(system: System, *, times: int, records: int, per_s: float, se
     system.feed(records, per_s=per_s)
     for _ in range(times):
         before = system.outputs()
-        until(lambda before=before: system.outputs() > before or system.fed(), within_s=60, what="outputs flow")
-        time.sleep(chance.random() * 2)  # where in a round the kill falls is the point; nothing is decided by it
+        until(
+            lambda before=before: system.outputs() > before or system.fed(), within_s=60, what="outputs flow"
+        )
+        time.sleep(
+            chance.random() * 2
+        )  # where in a round the kill falls is the point; nothing is decided by it
         worker.kill()
         worker.wait()
         worker = system.start_worker()
@@ -83,7 +91,9 @@ def kill_at_random(system: System, *, times: int, records: int, per_s: float, se
     system.verify()
 
 
-def freeze_broker(system: System, broker: Broker, *, seconds: float, records: int = 3000, per_s: float = 250) -> None:
+def freeze_broker(
+    system: System, broker: Broker, *, seconds: float, records: int = 3000, per_s: float = 250
+) -> None:
     """The broker is frozen (SIGSTOP) under load and goes on."""
     system.start_worker()
     system.feed(records, per_s=per_s)
@@ -95,7 +105,9 @@ def freeze_broker(system: System, broker: Broker, *, seconds: float, records: in
     system.verify()
 
 
-def kill_broker(system: System, broker: Broker, *, down_s: float, records: int = 3000, per_s: float = 250) -> None:
+def kill_broker(
+    system: System, broker: Broker, *, down_s: float, records: int = 3000, per_s: float = 250
+) -> None:
     """The broker is killed (SIGKILL) under load and started again on its data."""
     system.start_worker()
     system.feed(records, per_s=per_s)

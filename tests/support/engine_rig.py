@@ -32,7 +32,9 @@ def create_topics(bootstrap: str, names: dict[str, int], *, compacted: set[str] 
         future.result(30)
 
 
-def drain(bootstrap: str, topic: str, partitions: int, *, isolation: str = "read_committed", within_s: float = 60) -> list:
+def drain(
+    bootstrap: str, topic: str, partitions: int, *, isolation: str = "read_committed", within_s: float = 60
+) -> list:
     """Read a topic to its present end."""
     consumer = Consumer(
         {
@@ -47,15 +49,23 @@ def drain(bootstrap: str, topic: str, partitions: int, *, isolation: str = "read
     )
     found, reached = [], set()
     try:
-        ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=15)[1] for p in range(partitions)}
+        ends = {
+            p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=15)[1]
+            for p in range(partitions)
+        }
         consumer.assign([TopicPartition(topic, p, 0) for p in range(partitions)])
         limit = time.monotonic() + within_s
         while len(reached) < partitions:
-            assert time.monotonic() < limit, f"{topic}: only {sorted(reached)} read to the end within {within_s} s"
+            assert time.monotonic() < limit, (
+                f"{topic}: only {sorted(reached)} read to the end within {within_s} s"
+            )
             for message in consumer.consume(5000, 0.3):
                 if message.error() is None:
                     found.append(message)
-                elif message.error().code() == KafkaError._PARTITION_EOF and message.offset() >= ends[message.partition()]:
+                elif (
+                    message.error().code() == KafkaError._PARTITION_EOF
+                    and message.offset() >= ends[message.partition()]
+                ):
                     reached.add(message.partition())
     finally:
         consumer.close()
@@ -83,7 +93,10 @@ class Rig:
         self.workers: list[subprocess.Popen[bytes]] = []
         self.sent: dict[int, bytes] = {}
         self._feeding: threading.Thread | None = None
-        names = {self.config.topic(x): self.config.partitions for x in ("in", "mid", "out", "dlq", "held", "again", "done")}
+        names = {
+            self.config.topic(x): self.config.partitions
+            for x in ("in", "mid", "out", "dlq", "held", "again", "done")
+        }
         changelogs = {changelog_topic(self.config.app_id, table) for table in TABLES.values()}
         create_topics(
             bootstrap, names | dict.fromkeys(changelogs, self.config.partitions), compacted=changelogs
@@ -98,7 +111,9 @@ class Rig:
 
     # --- System ---
 
-    def start_worker(self, instance: str = "0", *, crash_at: str = "", crash_on: int = 1, **change: object) -> subprocess.Popen[bytes]:
+    def start_worker(
+        self, instance: str = "0", *, crash_at: str = "", crash_on: int = 1, **change: object
+    ) -> subprocess.Popen[bytes]:
         config = replace(
             self.config, instance=instance, crash_at=crash_at, crash_on=crash_on,
             directory=f"{self.config.directory}-{instance}", **change,
@@ -137,7 +152,9 @@ class Rig:
                 time.sleep(wait)
             value = json.dumps({"id": number, **extra.get(number, {})}).encode()
             self.sent[number] = value
-            producer.produce(topic, value, b"%013d" % (number % max(count // 50, 10)), headers=[("h", b"%d" % number)])
+            producer.produce(
+                topic, value, b"%013d" % (number % max(count // 50, 10)), headers=[("h", b"%d" % number)]
+            )
             producer.poll(0)
         assert producer.flush(300) == 0, "the feed could not be written"
 
@@ -151,7 +168,9 @@ class Rig:
         places = [TopicPartition(self.config.topic(name), p) for p in range(self.config.partitions)]
         end = time.monotonic() + 60
         while True:
-            consumer = Consumer({"bootstrap.servers": self.config.bootstrap, "group.id": "look", "log_level": 2})
+            consumer = Consumer(
+                {"bootstrap.servers": self.config.bootstrap, "group.id": "look", "log_level": 2}
+            )
             try:
                 return sum(consumer.get_watermark_offsets(place, timeout=15)[1] for place in places)
             except KafkaException:
@@ -168,15 +187,23 @@ class Rig:
             if time.monotonic() > end:
                 self.stop()
                 raise AssertionError(
-                    f"{self._unique_outputs()} of {len(self.sent)} came out within {within_s:.0f} s\n" + self.log()[-3000:]
+                    f"{self._unique_outputs()} of {len(self.sent)} came out within {within_s:.0f} s\n"
+                    + self.log()[-3000:]
                 )
-            assert any(worker.poll() is None for worker in self.workers), "no worker runs:\n" + self.log()[-3000:]
+            assert any(worker.poll() is None for worker in self.workers), (
+                "no worker runs:\n" + self.log()[-3000:]
+            )
             time.sleep(0.5)
         self.stop()
 
     def _unique_outputs(self) -> int:
         name = "done" if self.source == "held" else "out"
-        return len({message.value() for message in drain(self.config.bootstrap, self.config.topic(name), self.config.partitions)})
+        return len(
+            {
+                message.value()
+                for message in drain(self.config.bootstrap, self.config.topic(name), self.config.partitions)
+            }
+        )
 
     def stop(self) -> list[int]:
         for worker in self.workers:
@@ -220,7 +247,9 @@ class Rig:
 
     def _verify_held(self) -> None:
         """Inside Kafka each record is settled exactly once, however often its outside work was tried."""
-        found = Counter(m.value() for m in drain(self.config.bootstrap, self.config.topic("done"), self.config.partitions))
+        found = Counter(
+            m.value() for m in drain(self.config.bootstrap, self.config.topic("done"), self.config.partitions)
+        )
         missing = set(self.sent.values()) - found.keys()
         assert not missing, f"missing: {sorted(missing)[:10]}"
         doubled = {key: count for key, count in found.items() if count > 1}

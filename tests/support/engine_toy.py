@@ -17,7 +17,18 @@ from pathlib import Path
 
 import orjson
 
-from pipeline.engine import App, Claim, EngineSettings, Output, Record, Revoked, Settlement, Ticket, Uncertain, Write
+from pipeline.engine import (
+    App,
+    Claim,
+    EngineSettings,
+    Output,
+    Record,
+    Revoked,
+    Settlement,
+    Ticket,
+    Uncertain,
+    Write,
+)
 
 STAGES = ("first", "second", "held")
 
@@ -98,7 +109,11 @@ def toy_app(config: ToyConfig) -> App:
 def _first(app: App, config: ToyConfig) -> None:
     topic = app.topic(config.topic("in"))
     mid = config.topic("mid")
-    seen = app.Table("seen", sources=(topic,), encode=encode_count, decode=int, partitions=config.partitions) if config.table else None
+    seen = (
+        app.Table("seen", sources=(topic,), encode=encode_count, decode=int, partitions=config.partitions)
+        if config.table
+        else None
+    )
 
     @app.agent(topic)
     async def first(stream):
@@ -135,7 +150,9 @@ def _second(app: App, config: ToyConfig) -> None:
 def _held(app: App, config: ToyConfig) -> None:
     """Completions come out of order; each settles its own record, with a result and a table row."""
     held, again = app.topic(config.topic("held")), app.topic(config.topic("again"))
-    parked = app.Table("parked", sources=(held, again), encode=encode_count, decode=int, partitions=config.partitions)
+    parked = app.Table(
+        "parked", sources=(held, again), encode=encode_count, decode=int, partitions=config.partitions
+    )
     done = config.topic("done")
     chance = random.Random()
     running: set[asyncio.Task[None]] = set()
