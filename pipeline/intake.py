@@ -14,6 +14,7 @@ import orjson
 from pipeline import limits
 from pipeline.catalogue import Catalogue, Verdict
 from pipeline.catalogue.appointments import Action, DatePath, Effect
+from pipeline.catalogue.json_text import Unreadable, read_json
 from pipeline.catalogue.paths import Path, values
 from pipeline.domain.changes import Change, Confirms, Corrects, Ends, Holds, Leaves, Returns
 from pipeline.domain.envelope import Message, Registration
@@ -76,11 +77,10 @@ def take_bytes(
     catalogue: Catalogue, body: bytes, *, channel: InterfaceId | None, received_at: datetime, gate: Gate
 ) -> Message | tuple[Rejection, ...]:
     """Do the same for bytes that nobody has parsed yet (messages that did not come through the bridge)."""
-    try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        return (Rejection(code=Code.SCHEMA, help=f"not JSON: {error}", pointer=""),)
-    return take(catalogue, parsed, body=body, channel=channel, received_at=received_at, gate=gate)
+    text = read_json(body)
+    if isinstance(text, Unreadable):
+        return (Rejection(code=Code.SCHEMA, help=text.reason, pointer=""),)
+    return take(catalogue, text.value, body=body, channel=channel, received_at=received_at, gate=gate)
 
 
 def changes_of(catalogue: Catalogue, message: Message) -> tuple[Change, ...]:

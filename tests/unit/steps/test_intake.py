@@ -148,6 +148,15 @@ def test_bytes_that_are_not_json_are_refused_with_their_place(catalogue: Catalog
     assert "line 1" in got[0].help
 
 
+def test_a_name_that_appears_twice_is_refused_at_every_entrance(catalogue: Catalogue) -> None:
+    """Readers disagree which of the two counts; the router must not be the one to choose."""
+    body = orjson.dumps(message(catalogue, "IF-021", "ActivePower", "SDS"))
+    twice = body.replace(b'"subText":', b'"subText":null,"subText":', 1)
+    got = take_bytes(catalogue, twice, channel=None, received_at=NOW, gate=gate("SDS"))
+    assert isinstance(got, tuple)
+    assert "subText" in got[0].help
+
+
 def test_a_deciding_date_that_is_no_date_is_refused_and_not_replaced(catalogue: Catalogue) -> None:
     """The schema checks its length only; routed by the time of receipt it would reach the wrong party."""
     body = message(
