@@ -12,6 +12,7 @@ import click
 
 from pipeline import limits
 from pipeline.adapters.topics import ensure_topics
+from pipeline.errors import RouterError
 from pipeline.localstack import Crash, LocalStack, ProcessGroup, ProcessSpec, find_running, options_from
 from pipeline.localstack.errors import AlreadyRunning, StartFailed
 from pipeline.localstack.ports import LOOPBACK, free_ports
@@ -80,21 +81,29 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 def _run(settings: Settings, *, fresh: bool, stack_only: bool) -> None:
     with LocalStack(options_from(settings), fresh=fresh, notify=teller()) as stack:
         put(kafka_bootstrap=stack.bootstrap, schema_registry_url=stack.registry_url)
-        settings = Settings.load()
-        ensure_topics(settings.kafka(), configured_specs(settings))
-        with ProcessGroup([] if stack_only else processes(settings)) as group:
-            scheme = "https" if settings.tls_certificate else "http"
-            urls = (
-                {} if stack_only else {"bridge": f"{scheme}://{settings.bridge_host}:{settings.bridge_port}"}
-            )
-            stack.publish(pids=group.pids(), urls=urls)
-            running = find_running(Path(settings.state_dir))
-            assert running is not None, "we hold the lock"
-            show(running, logs=stack.logs, urls=urls)
-            click.echo(
-                "Ctrl-C stops everything; `dip up` keeps the data for the next time, `dip up --fresh` does not."
-            )
-            _watch(stack, group)
+        try:
+            _serve(stack, Settings.load(), stack_only=stack_only)
+        except RouterError as error:
+            # "Kafka does not answer" is only the symptom when our own broker died: its last words are the cause.
+            failures = stack.failures()
+            if failures:
+                raise StartFailed("\n".join(failures)) from error
+            raise
+
+
+def _serve(stack: LocalStack, settings: Settings, *, stack_only: bool) -> None:
+    ensure_topics(settings.kafka(), configured_specs(settings))
+    with ProcessGroup([] if stack_only else processes(settings)) as group:
+        scheme = "https" if settings.tls_certificate else "http"
+        urls = {} if stack_only else {"bridge": f"{scheme}://{settings.bridge_host}:{settings.bridge_port}"}
+        stack.publish(pids=group.pids(), urls=urls)
+        running = find_running(Path(settings.state_dir))
+        assert running is not None, "we hold the lock"
+        show(running, logs=stack.logs, urls=urls)
+        click.echo(
+            "Ctrl-C stops everything; `dip up` keeps the data for the next time, `dip up --fresh` does not."
+        )
+        _watch(stack, group)
 
 
 def _watch(stack: LocalStack, group: ProcessGroup) -> None:
