@@ -170,6 +170,20 @@ class Books:
             self._keep_unsent(account, lane, entries, reason)
             self.commit(lane, account)
 
+    def is_row(self, lane: Lane, entry: Entry) -> bool:
+        """Tell whether an arriving copy was parked by an earlier owner that could not commit its offset yet."""
+        backlog = lane.backlogs.get(entry.claim)
+        if backlog is None or entry.key > backlog.inherited:
+            return False
+        return any(True for _ in self._out.rows.scan(entry.key, entry.claim.partition))
+
+    def pass_over(self, lane: Lane, entry: Entry) -> None:
+        """Let the offset of a copy go that has its row."""
+        account = self.account(lane)
+        account.finish(entry)
+        self._release(entry)
+        self.commit(lane, account)
+
     def park_under_way(self, entry: Entry) -> None:
         """Keep a copy as a row while its POST goes on; the result then updates or deletes the row."""
         lane, now = self.lanes[entry.lane], self._out.clock.now()

@@ -11,9 +11,10 @@ from pipeline.limits import CLAIM_SCAN_ROWS
 
 @dataclass(slots=True)
 class Standing:
-    """What a lane has in a partition: its oldest row, and how many there are."""
+    """What a lane has in a partition: its oldest row, the key of its newest, and how many there are."""
 
     head: Parked
+    last_key: bytes = b""
     rows: int = 0
 
 
@@ -25,7 +26,9 @@ async def census(rows: ParkedRows, partition: int, *, wanted: Callable[[], bool]
     """
     found: dict[LaneKey, Standing] = {}
     for number, (row_key, row) in enumerate(rows.scan(b"", partition), start=1):
-        found.setdefault(lane_of(row_key), Standing(row)).rows += 1
+        standing = found.setdefault(lane_of(row_key), Standing(row))
+        standing.rows += 1
+        standing.last_key = row_key
         if number % CLAIM_SCAN_ROWS == 0:
             await asyncio.sleep(0)
             if not wanted():

@@ -62,6 +62,7 @@ class Dispatcher:
         for key, standing in standings.items():
             lane = self._books.lanes[key]
             lane.backlog(claim).waiting += standing.rows
+            lane.backlog(claim).inherited = standing.last_key
             if self._webhook(key) is None:
                 lane.url = None
             self._restore(lane, standing.head)
@@ -98,7 +99,9 @@ class Dispatcher:
             entry = fresh(arrival, now)
             window.add(entry)
             lane = self._books.lanes[entry.lane]
-            if lane not in parked and lane.direct(entry.size_bytes):
+            if self._books.is_row(lane, entry):
+                self._books.pass_over(lane, entry)
+            elif lane not in parked and lane.direct(entry.size_bytes):
                 lane.add(entry)
                 touched[lane] = None
             else:

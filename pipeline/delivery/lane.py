@@ -30,13 +30,15 @@ class Backlog:
 
     `waiting` counts committed rows that are not in memory; `parking` counts rows whose writing is under way;
     `loaded` are the keys of rows in memory or being changed: the scan for more must leave them out. `misses`
-    counts scans in a row that found nothing although rows are waiting.
+    counts scans in a row that found nothing although rows are waiting. `inherited` is the last key that was
+    there when the claim began: a copy that arrives with a key up to it may be a row already.
     """
 
     waiting: int = 0
     parking: int = 0
     misses: int = 0
     loaded: set[bytes] = field(default_factory=set)
+    inherited: bytes = b""
 
     @property
     def empty(self) -> bool:

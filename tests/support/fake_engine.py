@@ -116,6 +116,7 @@ class FakeEngine:
     automatic: bool = True
     lost_offsets: set[tuple[str, int, int]] = field(default_factory=set)
     unavailable: bool = False
+    spent: set[FakeTicket] = field(default_factory=set)
     double: list[FakeTicket] = field(default_factory=list)
     read: list[Pointer] = field(default_factory=list)
 
@@ -181,10 +182,10 @@ class FakeEngine:
                 continue
             for ticket in settling.tickets:
                 assert isinstance(ticket, FakeTicket)
-                place = self.unsettled[ticket.topic, ticket.partition]
-                if ticket.offset not in place:
+                if ticket in self.spent:
                     self.double.append(ticket)
-                place.discard(ticket.offset)
+                self.spent.add(ticket)
+                self.unsettled[ticket.topic, ticket.partition].discard(ticket.offset)
             rows = self.table.setdefault(settling.claim.partition, {})
             for write in settling.rows:
                 if write.row is None:

@@ -210,21 +210,23 @@ class Rig:
         finally:
             consumer.close()
 
-    def check_ledger(self) -> None:
-        """Every copy is exactly one of delivered, parked, dead-lettered; repeats have the same delivery id."""
+    def check_ledger(self, *, exact: bool = True) -> None:
+        """Check that every copy is delivered, parked or dead-lettered, and that repeats have the same id.
+
+        After a crash a worker meets again what was settled above the committed offset: then (`exact` False) a
+        copy that was delivered may be in a second place for a while.
+        """
         delivered, waiting, dead = self.delivered(), Counter(self.parked().values()), self.dead()
         for copy in self.sent:
             one = copy.delivery_id
-            places = (min(delivered[one], 1), waiting[one], dead[one])
-            assert sum(places) == 1, (
-                f"{one}: delivered {delivered[one]}, parked {waiting[one]}, dead {dead[one]}"
-            )
+            places = (min(delivered[one], 1), waiting[one], min(dead[one], 1))
+            text = f"{one}: delivered {delivered[one]}, parked {waiting[one]}, dead {dead[one]}"
+            assert (sum(places) == 1) if exact else (sum(places) >= 1 and waiting[one] <= 1), text
+            assert not exact or delivered[one] <= 1, text
             if delivered[one]:
                 assert self.server.taken(copy.recipient)[copy.transaction_id] >= 1, (
                     f"{one} was never received"
                 )
                 assert self.server.ids(copy.recipient, copy.transaction_id) <= {one}
-        everything = set(self._mine())
-        assert set(delivered) | set(waiting) | set(dead) <= everything, "something nobody sent"
-        # Exactly once inside: a copy is settled as delivered once, however often it was posted.
-        assert max(delivered.values(), default=1) == 1
+        strangers = {one for who in self.names() for one in self.server.taken(who)}
+        assert strangers <= {copy.transaction_id for copy in self.sent}, "something nobody sent"

@@ -1,0 +1,300 @@
+"""Laws of delivery over arbitrary answers, arrays and orders of events."""
+
+import asyncio
+from collections import deque
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.delivery.batching import BatchLimits, array, halves, take
+from pipeline.delivery.entry import Entry
+from pipeline.domain.answers import remarks
+from pipeline.domain.delivery import (
+    Answered,
+    Delivered,
+    Divide,
+    ErrorClass,
+    Failed,
+    ParkLane,
+    RejectedMessage,
+    Retry,
+    Schedule,
+    Settled,
+    Unclear,
+    judge,
+    retry_after_s,
+)
+from pipeline.domain.identifiers import InterfaceId
+from pipeline.domain.parked import Parked, Pointer
+from pipeline.domain.participants import Webhook
+from pipeline.limits import BATCH_BYTES_MAX, BATCH_MESSAGES_MAX
+from tables import parked
+from tests.support.fake_engine import (
+    DicedWebhooks,
+    FakeClaim,
+    FakeParticipants,
+    PlainCodec,
+    World,
+    identity,
+    make_copy,
+    make_participants,
+)
+
+NOW = datetime(2026, 1, 5, 1, 0, tzinfo=UTC)
+
+instants = st.integers(0, 2**52).map(lambda micros: NOW + timedelta(microseconds=micros))
+texts = st.sampled_from(["RCP0000 - ok", "RCP1061 - no", "MSG0000", "", "garbage", "RCP9999 - signature"])
+bodies = st.lists(
+    st.fixed_dictionaries(
+        {
+            "transactionID": st.sampled_from([None, *(f"T-{n:06d}" for n in range(4)), "T-other"]),
+            "senderUniqueReference": st.sampled_from([None, *(f"S-{n:06d}" for n in range(4))]),
+            "message": st.one_of(st.none(), texts, st.integers()),
+        }
+    ),
+    max_size=6,
+)
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> Answered:
+    import orjson
+
+    body = draw(
+        st.one_of(st.binary(max_size=60), bodies.map(lambda some: orjson.dumps({"messageArray": some})))
+    )
+    return Answered(
+        status=draw(st.integers(100, 999)),
+        body=body,
+        cut=draw(st.sampled_from([None, None, ErrorClass.TIMEOUT])),
+        retry_after=draw(st.one_of(st.none(), st.text(max_size=40), st.integers(-5, 10**12).map(str))),
+    )
+
+
+results = st.one_of(answers(), st.sampled_from(ErrorClass).map(lambda error: Failed(error=error, text="x")))
+
+
+@given(result=results, size=st.integers(1, 4))
+def test_every_result_says_for_every_message_what_happens(result: Answered | Failed, size: int) -> None:
+    """One outcome per message, or one verdict on all; an array of one is never divided or unclear."""
+    messages = [identity(make_copy(number)) for number in range(size)]
+    judgement = judge(result, messages, now=NOW)
+    match judgement:
+        case Settled():
+            assert len(judgement.outcomes) == size
+            assert size > 1 or not isinstance(judgement.outcomes[0], Unclear)
+            if isinstance(result, Answered) and result.status != 207 and result.status < 300:
+                assert all(isinstance(one, Delivered) for one in judgement.outcomes)
+        case Divide():
+            assert size > 1
+        case Retry():
+            assert judgement.after_s is None or judgement.after_s >= 0
+        case ParkLane():
+            pass
+
+
+@given(result=answers(), size=st.integers(1, 4))
+def test_a_message_is_rejected_only_by_a_refusal_that_names_it_or_is_about_it_alone(
+    result: Answered, size: int
+) -> None:
+    messages = [identity(make_copy(number)) for number in range(size)]
+    judgement = judge(result, messages, now=NOW)
+    if isinstance(judgement, Settled):
+        rejected = [one for one in judgement.outcomes if isinstance(one, RejectedMessage)]
+        assert not rejected or result.status == 207 or (size == 1 and 400 <= result.status < 600)
+
+
+@given(some=bodies, size=st.integers(1, 4), seed=st.integers(0, 99))
+def test_named_remarks_do_not_depend_on_the_order_of_bodies(
+    some: list[dict[str, object]], size: int, seed: int
+) -> None:
+    import orjson
+
+    named = [one for one in some if one["transactionID"] or one["senderUniqueReference"]]
+    shuffled = Random(seed).sample(named, len(named))
+    messages = [identity(make_copy(number)) for number in range(size)]
+    first = remarks(orjson.dumps({"messageArray": named}), messages)
+    second = remarks(orjson.dumps({"messageArray": shuffled}), messages)
+    assert [one and one.accepts for one in first] == [one and one.accepts for one in second]
+
+
+@given(
+    failures=st.integers(1, 200),
+    fraction=st.floats(0, 1, exclude_max=True),
+    after=st.one_of(st.none(), st.floats(0, 36_000)),
+    parks=st.booleans(),
+)
+def test_a_failed_lane_always_waits_for_a_bounded_time(
+    *, failures: int, fraction: float, after: float | None, parks: bool
+) -> None:
+    schedule = Schedule(delays_s=(0, 1, 2, 4, 8, 15, 60, 120, 300, 600, 1200, 1800, 3600), hold_s=1)
+    failure = (
+        ParkLane(error=ErrorClass.TLS, text="")
+        if parks
+        else Retry(error=ErrorClass.STATUS, text="", after_s=after)
+    )
+    wait = schedule.wait_s(failure, failures=failures, fraction=fraction)
+    assert 0 <= wait <= max(3600 * 1.2, after or 0)
+    assert parks or wait >= (after or 0)
+
+
+@given(value=st.text(max_size=60), status=st.sampled_from([429, 503]))
+def test_no_header_makes_a_lane_wait_for_ever(value: str, status: int) -> None:
+    wait = retry_after_s(value, status=status, now=NOW)
+    assert wait is None or 0 <= wait <= 36_000
+
+
+@given(
+    sizes=st.lists(st.one_of(st.integers(20, 2_000), st.integers(20, 3_000_000)), max_size=30),
+    messages=st.one_of(st.none(), st.integers(-2, 200)),
+    kilobytes=st.one_of(st.none(), st.floats(0.01, 5_000)),
+)
+def test_arrays_keep_their_limits_and_lose_nothing(
+    sizes: list[int], messages: int | None, kilobytes: float | None
+) -> None:
+    hook = Webhook(channel=InterfaceId("*"), url="https://x", messages_max=messages, payload_kb_max=kilobytes)
+    limits = BatchLimits.of(hook)
+    assert 1 <= limits.messages <= BATCH_MESSAGES_MAX
+    assert limits.size_bytes <= BATCH_BYTES_MAX
+    entries = [entry(number, size) for number, size in enumerate(sizes)]
+    queue, batches = deque(entries), []
+    while queue:
+        batches.append(take(queue, limits))
+    for batch in batches:
+        whole = array([one.copy.body for one in batch])
+        assert len(batch) <= limits.messages
+        assert len(whole) <= limits.size_bytes or len(batch) == 1
+    assert [one for batch in batches for one in batch] == entries
+
+
+@given(size=st.integers(2, 300))
+def test_halves_are_smaller_and_keep_everything_in_order(size: int) -> None:
+    entries = tuple(entry(number, 20) for number in range(size))
+    parts = halves(entries)
+    assert len(parts) == 2
+    assert all(0 < len(part) < size for part in parts)
+    assert parts[0] + parts[1] == entries
+
+
+def entry(number: int, size: int) -> Entry:
+    return Entry(
+        copy=make_copy(number, size=size),
+        pointer=Pointer(topic="t", partition=0, offset=number, checksum=0),
+        claim=FakeClaim(0, 1),
+        arrived_at=NOW,
+    )
+
+
+@given(
+    row=st.builds(
+        Parked,
+        pointer=st.builds(
+            Pointer,
+            topic=st.text(max_size=30),
+            partition=st.integers(0, 2**31 - 1),
+            offset=st.integers(0, 2**63 - 1),
+            checksum=st.integers(0, 2**32 - 1),
+        ),
+        delivery_id=st.text(max_size=90),
+        attempts=st.integers(0, 2**31 - 1),
+        parked_at=instants,
+        next_due_at=instants,
+        reason=st.text(max_size=200),
+    )
+)
+def test_a_parked_row_comes_back_as_it_was(row: Parked) -> None:
+    assert parked.decode(parked.encode(row)) == row
+
+
+ANSWERS = (
+    Answered(status=201),
+    Answered(status=201),
+    Answered(status=201),
+    Answered(status=207),
+    Answered(status=400),
+    Answered(status=404),
+    Answered(status=429, retry_after="3"),
+    Answered(status=503),
+    Failed(error=ErrorClass.TIMEOUT, text="timeout"),
+    Failed(error=ErrorClass.OURS, text="ours"),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 10**9))
+def test_whatever_happens_every_copy_ends_in_exactly_one_place(seed: int) -> None:
+    """Random answers, completions, commits, crashes, rebalances and clock jumps; then recipients recover."""
+    asyncio.run(storm(seed))
+
+
+async def storm(seed: int) -> None:
+    dice = Random(seed)
+    names = ["2300000001", "2300000002", "2300000003"]
+    world = World(
+        people=FakeParticipants(make_participants(*names, messages_max=dice.choice([1, 3, 100]))),
+        webhooks=DicedWebhooks(dice, ANSWERS),
+        lane_in_flight_max=dice.choice([1, 2, 4]),
+        in_flight_max=dice.choice([2, 100]),
+    )
+    sent, number, disturbed = [], 0, False
+    await world.own(0, 1)
+    for _ in range(dice.randrange(5, 25)):
+        match dice.randrange(8):
+            case 0 | 1 | 2:
+                for _ in range(dice.randrange(1, 12)):
+                    copy = make_copy(number, recipient=dice.choice(names), at=world.clock.now())
+                    number += 1
+                    sent.append(copy)
+                    world.send(copy, partition=dice.randrange(2))
+            case 3:
+                await world.pass_time(dice.choice([0.5, 6, 70, 700, -100]))
+            case 4:
+                world.engine.automatic = not world.engine.automatic
+                world.engine.commit()
+            case 5:
+                partition, disturbed = dice.randrange(2), True
+                await world.lose(partition)
+                await world.own(partition)
+            case 6:
+                disturbed = True
+                await world.crash()
+                await world.own(0, 1)
+            case _:
+                for _ in range(dice.randrange(30)):
+                    await asyncio.sleep(0)
+        no_double_settlement(world)
+    world.engine.automatic = True
+    world.engine.commit()
+    world.webhooks._results = (Answered(status=201),)  # type: ignore[attr-defined]
+    for _ in range(20):
+        await world.pass_time(700)
+        if not world.engine.parked() and not any(world.engine.unsettled.values()):
+            break
+    ledger(world, sent, exact=not disturbed)
+
+
+def no_double_settlement(world: World) -> None:
+    assert world.engine.double == [], "a copy was settled twice"
+
+
+def ledger(world: World, sent: list, *, exact: bool) -> None:
+    """Account for every copy.
+
+    A new owner begins at the lowest unsettled offset, so what was settled above it is met again: then a copy may
+    be settled a second time, with the same id. Without such a change every copy is settled once.
+    """
+    delivered = [
+        one.delivery_id
+        for record in world.engine.audits()
+        if record.status == "Delivered"
+        for one in record.copies
+    ]
+    dead = [PlainCodec().decode_copy(one.value).delivery_id for one in world.engine.dead()]
+    assert world.engine.parked() == []
+    assert not any(world.engine.unsettled.values())
+    assert {*delivered, *dead} == {copy.delivery_id for copy in sent}
+    assert not exact or len(delivered) + len(dead) == len(sent)
+    figures = world.dispatcher.figures()
+    assert (figures.copies, figures.posts, figures.unsettled, figures.parked) == (0, 0, 0, 0)
