@@ -177,7 +177,14 @@ SIMULATOR_POST_TIMEOUT_S_MAX = 30  # one answer; a loaded bridge that takes long
 SIMULATOR_GIVE_UP_S_MAX = 90  # one POST with all its retries: longer than a broker restart
 SIMULATOR_STALL_S_MAX = 60  # no news for this long, and what is still open will not come
 SIMULATOR_UNDERSTANDING_S_MAX = 120  # until a cold router has read a market's participants and appointments
+SIMULATOR_OPEN_MESSAGES_MAX = 400  # accepted and not yet seen anywhere: about a second's work of two cores
 SIMULATOR_CATCH_UP_S_MAX = 1.0  # a slow moment is made up for by at most this much of a burst
 SIMULATOR_LOOK_EVERY_S = 0.5  # how often progress is shown and the account looked at
 assert SIMULATOR_POST_TIMEOUT_S_MAX < SIMULATOR_GIVE_UP_S_MAX
 OPERATOR_CALL_S_MAX = 10.0  # a command at a terminal gives up after this and says so
+
+# --- Benches ----------------------------------------------------------------------------------------------
+BENCH_RECORDS = 80_000  # about 1 s of CPU for the engine: long against start-up, short enough to repeat
+BENCH_RECOVERY_RECORDS = 300_000  # several seconds at the target of 30,000 keys/s
+BENCH_LATENCY_S = 30.0  # of a steady rate: 9,000 samples at 300/s
+BENCH_RUN_S_MAX = 240  # one variant; stock needs 5-10 s

@@ -1,5 +1,6 @@
 """`dip demo`: from nothing to a closed ledger. Starts everything, simulates a market day, stops everything."""
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import psutil
 
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.topics import ensure_topics
@@ -120,6 +122,7 @@ class _Scene:
                 progress=self.progress,
             )
             content = run_day(day)
+            content["cpu_s"] = _cpu_s({**stack.pids(), **group.pids(), "simulator": os.getpid()})
             self.progress.show("stopping")
             return content
 
@@ -166,6 +169,12 @@ class _Scene:
             group.start()
             loaded.result()
         self.progress.say(f"running: {', '.join(f'{name} ({pid})' for name, pid in group.pids().items())}")
+
+
+def _cpu_s(pids: Mapping[str, int]) -> dict[str, float]:
+    """Return what each process has used since it started, start-up included."""
+    used = {name: psutil.Process(pid).cpu_times() for name, pid in pids.items()}
+    return {name: round(times.user + times.system, 1) for name, times in used.items()}
 
 
 def _watch(stack: LocalStack, group: ProcessGroup) -> Callable[[], str | None]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from pipeline.simulator.report import table, write_report
 
 _DEFAULTS: Final = Profile()
 _SMALLEST: Final = 100
+_PLAIN_WIDTH: Final = 120
 
 
 class LedgerOpen(RouterError):
@@ -105,7 +107,7 @@ def conclude(content: Mapping[str, Any], path: Path, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(content))
     else:
-        console = Console(highlight=False)
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
         console.print(table(content))
         console.print(f"report: {path}", soft_wrap=True)
     if not content["closes"]:

@@ -18,7 +18,18 @@ from pipeline.simulator.cast import Cast, Conduct
 from pipeline.simulator.faults import FAULTS
 from pipeline.simulator.ledger import Ledger, StatusKey
 from pipeline.simulator.model import Reaches, Refused
-from pipeline.simulator.plan import Again, BadPost, Draft, Item, Parcel, Plan, Remarks, prerequisites, size
+from pipeline.simulator.plan import (
+    Again,
+    BadPost,
+    Draft,
+    Item,
+    Parcel,
+    Plan,
+    Remark,
+    Remarks,
+    prerequisites,
+    size,
+)
 from pipeline.simulator.posting import Answer, Postman
 from pipeline.simulator.signature import Pen
 from pipeline.simulator.webhooks import REFUSAL, is_marked
@@ -51,12 +62,15 @@ class Conductor:
     _ready: deque[Item] = field(default_factory=deque)
     _stream: deque[Item] = field(default_factory=deque)
     _held_back: int = 0
+    _open_messages: int = 0
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def seen(self, reference: str) -> None:
         """Take note that a healthy recipient has a message."""
-        self._received.add(reference)
-        self._release(reference)
+        if reference not in self._received:
+            self._received.add(reference)
+            self._open_messages -= reference in self._accepted
+            self._release(reference)
 
     def has_received(self, reference: str) -> bool:
         """Tell whether a healthy recipient has a message."""
@@ -66,12 +80,12 @@ class Conductor:
         """Let go what waited for a message that was received, and whose sender has its answer."""
         if reference not in self._received or reference not in self._accepted:
             return
+        self._wake.set()
         for waiting in self._waiting.pop(reference, ()):
             waiting.open.discard(reference)
             if not waiting.open:
                 self._held_back -= 1
                 self._ready.append(waiting.item)
-        self._wake.set()
 
     async def perform(self) -> None:
         """Send everything; return when every answer is in the ledger, or when what is held back cannot go."""
@@ -83,6 +97,7 @@ class Conductor:
         async with asyncio.TaskGroup() as posts:
             while (upcoming := await self._next()) is not None:
                 next_s = await self._pace(next_s, size(upcoming))
+                await self._keep_up()
                 await places.acquire()
                 posts.create_task(self._send(upcoming)).add_done_callback(lambda _: places.release())
 
@@ -115,6 +130,17 @@ class Conductor:
                     f"{limits.SIMULATOR_STALL_S_MAX} s after the last news"
                 )
                 return None
+
+    async def _keep_up(self) -> None:
+        """Without a rate, send as fast as healthy recipients receive: an endless queue would measure itself."""
+        while not self.rate_per_s and self._open_messages > limits.SIMULATOR_OPEN_MESSAGES_MAX:
+            before = len(self._received)
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), limits.SIMULATOR_STALL_S_MAX)
+            except TimeoutError:
+                if before == len(self._received):
+                    return  # the account will say what does not arrive
 
     async def _pace(self, next_s: float, messages: int) -> float:
         if not self.rate_per_s:
@@ -157,10 +183,16 @@ class Conductor:
             self.ledger.accept(draft.reference, transaction_id, at_s=answer.at_s, repeat=repeat)
             if not repeat:
                 self._expect_reports(draft, transaction_id)
-            self._accepted.add(draft.reference)
-            if not self._healthy(draft):
-                self._received.add(draft.reference)  # nobody will tell us
-            self._release(draft.reference)
+            self._note_accepted(draft)
+
+    def _note_accepted(self, draft: Draft) -> None:
+        if draft.reference in self._accepted:
+            return
+        self._accepted.add(draft.reference)
+        if not self._healthy(draft):
+            self._received.add(draft.reference)  # nobody will tell us
+        self._open_messages += draft.reference not in self._received
+        self._release(draft.reference)
 
     def _is_accepted(self, answer: Answer, references: Sequence[str]) -> bool:
         told = [body.get("senderUniqueReference") for body in answer.bodies]
@@ -207,9 +239,7 @@ class Conductor:
             self._expect_status(draft.sender.id, transaction_id, "MSG1006", ROUTER)
 
     async def _send_remarks(self, remarks: Remarks) -> None:
-        bodies = [
-            self._remark(remarks.by.id, remark.about, remark.to.id, remark.code) for remark in remarks.remarks
-        ]
+        bodies = [self._remark(remark) for remark in remarks.remarks]
         answer = await self.postman.post("/statusmessage", orjson.dumps(bodies), self.pens[remarks.by.id])
         if not self._is_accepted(answer, [remark.about for remark in remarks.remarks]):
             self.ledger.reject(len(bodies))
@@ -218,16 +248,16 @@ class Conductor:
             self.ledger.accept_remark()
             self._expect_status(remark.to.id, body["transactionID"], remark.code, remark.by.id)
 
-    def _remark(self, by: str, reference: str, to: str, code: str) -> dict[str, Any]:
+    def _remark(self, remark: Remark) -> dict[str, Any]:
         return {
-            "transactionID": self.ledger.transaction_id(reference),
-            "senderUniqueReference": reference,
+            "transactionID": self.ledger.transaction_id(remark.about),
+            "senderUniqueReference": remark.about,
             "correlationID": None,
             "sentTimestamp": stamp(self.postman.now()),
-            "senderID": by,
-            "recipientID": to,
-            "DIPConnectionProviderID": None,
-            "message": f"{code} - MPAN unknown to recipient",
+            "senderID": remark.by.id,
+            "recipientID": remark.to.id,
+            "DIPConnectionProviderID": remark.by.provider,
+            "message": f"{remark.code} - MPAN unknown to recipient",
             "help": None,
             "serviceTicketURL": None,
         }

@@ -19,7 +19,7 @@ from pipeline.simulator.signature import Pen
 from pipeline.simulator.writing import Writer
 
 _ACCEPTED: Final = 201
-_TRY_S_MAX: Final = 1.0
+_TRY_S_MAX, _ACCEPTED_S_MAX = 0.3, 5.0
 _DIP: Final = (sys.executable, "-m", "pipeline.operate.main")
 
 
@@ -85,9 +85,10 @@ async def await_understanding(
             problem = str(error)
             continue
         problem = f"answered {answer.status} {' '.join(sorted(answer.codes()))}{answer.text}"
+        end_s = loop.time() + _TRY_S_MAX
         if answer.status == _ACCEPTED:
             problem = "accepted, not delivered yet"
-        end_s = loop.time() + _TRY_S_MAX
+            end_s = loop.time() + _ACCEPTED_S_MAX
         while loop.time() < end_s:
             if received(draft.reference):
                 await _applied(observer, deadline_s, say)

@@ -22,7 +22,8 @@ class Progress:
         self._live = (
             Live(console=self._console, auto_refresh=False, transient=True) if self._is_live() else None
         )
-        self._shown_s = -_PLAIN_EVERY_S
+        self._started_s = now_s()
+        self._shown_s = self._started_s - _PLAIN_EVERY_S
 
     def _is_live(self) -> bool:
         return not self._quiet and sys.stderr.isatty()
@@ -41,12 +42,15 @@ class Progress:
     def say(self, text: str) -> None:
         """Print a line that stays."""
         if not self._quiet:
-            self._console.print(text, markup=False, soft_wrap=True)
+            self._console.print(f"{self._elapsed()} {text}", markup=False, soft_wrap=True)
+
+    def _elapsed(self) -> str:
+        return f"[{self._now_s() - self._started_s:5.1f} s]"
 
     def show(self, text: str) -> None:
         """Replace the changing line."""
         if self._live is not None:
-            self._live.update(Text(text), refresh=True)
+            self._live.update(Text(f"{self._elapsed()} {text}"), refresh=True)
         elif not self._quiet and self._now_s() - self._shown_s >= _PLAIN_EVERY_S:
             self._shown_s = self._now_s()
-            self._console.print(text, markup=False, soft_wrap=True)
+            self.say(text)
