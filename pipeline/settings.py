@@ -61,7 +61,8 @@ class Settings:
     )
     crash_at: str = _setting("", "fault tests only: kill -9 at a named point of a round, as point:count")
     static_membership: bool = _setting(
-        False, "group.instance.id from `instance`: rolling restarts without rebalance"
+        False,  # noqa: FBT003  # a default, not a flag of the call
+        "group.instance.id from `instance`: rolling restarts without rebalance",
     )
 
     # The entrance

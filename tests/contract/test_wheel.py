@@ -22,7 +22,8 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel from the checkout and unpack it far away from it."""
     folder = tmp_path_factory.mktemp("wheel")
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT], check=True
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT],
+        check=True,
     )
     (wheel,) = folder.glob("open_dip-*.whl")
     with zipfile.ZipFile(wheel) as archive:
