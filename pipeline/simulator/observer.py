@@ -25,8 +25,12 @@ from pipeline.simulator.ledger import CopyKey, Elsewhere
 _COPY, _PARKED = ("envelope/copy", 5), ("table/parked", 1)
 """Schema, and the bytes before the datum: Confluent's frame (a zero, the registry id), or the table's form byte."""
 _CALL_S_MAX: Final = 10
+_SILENT_POLLS_MAX: Final = (
+    600  # half a minute without a word: longer than a transaction can hold readers back
+)
 _CRITICAL: Final = 2  # syslog's number
 _POLL_RECORDS: Final = 2_000
+_POLL_S: Final = 0.05  # the client waits this long for a full batch, whatever it has
 _FOLLOWED: Final = (topics.PARKED_CHANGELOG, topics.DEAD_LETTER_DELIVERY)
 STATUS_MARK: Final = "!"
 """Delivery ids of reports carry it, those of forwarded status messages begin otherwise; the ledger follows both at
@@ -138,8 +142,13 @@ def _place(message: Message) -> tuple[str, int]:
 def _to_the_end(consumer: Consumer) -> Iterator[Message]:
     """Yield what there is until every partition reported its end; it does so once for each assignment."""
     unfinished = {(one.topic, one.partition) for one in consumer.assignment()}
+    silent_polls = 0
     while unfinished:
-        for message in consumer.consume(_POLL_RECORDS, timeout=_CALL_S_MAX):
+        messages = consumer.consume(_POLL_RECORDS, timeout=_POLL_S)
+        silent_polls = 0 if messages else silent_polls + 1
+        if silent_polls > _SILENT_POLLS_MAX:
+            raise RunBroken(f"the broker does not give the end of {sorted(unfinished)}")
+        for message in messages:
             error = message.error()
             if error is None:
                 yield message
