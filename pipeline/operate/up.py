@@ -20,6 +20,9 @@ from pipeline.localstack.registry import responds
 from pipeline.operate.stack import show, teller
 from pipeline.operate.topics import configured_specs
 from pipeline.settings import Settings, put
+from pipeline.simulator.cast import assemble
+from pipeline.simulator.channels import read_channels
+from pipeline.simulator.sandbox import prepare_sandbox
 
 _POLL_S: Final = 0.3
 
@@ -81,6 +84,8 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 def _run(settings: Settings, *, fresh: bool, stack_only: bool) -> None:
     with LocalStack(options_from(settings), fresh=fresh, notify=teller()) as stack:
         put(kafka_bootstrap=stack.bootstrap, schema_registry_url=stack.registry_url)
+        if not stack_only and not settings.signing_key:
+            _identify(settings)
         try:
             _serve(stack, Settings.load(), stack_only=stack_only)
         except RouterError as error:
@@ -89,6 +94,13 @@ def _run(settings: Settings, *, fresh: bool, stack_only: bool) -> None:
             if failures:
                 raise StartFailed("\n".join(failures)) from error
             raise
+
+
+def _identify(settings: Settings) -> None:
+    """Give a router without keys those of the sandbox market in the state directory: `dip simulate` uses the same."""
+    click.echo("DIP_SIGNING_KEY is not set: keys and certificates of the sandbox market are used", err=True)
+    sandbox = prepare_sandbox(Path(settings.state_dir) / "sandbox", assemble(read_channels()))
+    put(**sandbox.router_settings())
 
 
 def _serve(stack: LocalStack, settings: Settings, *, stack_only: bool) -> None:
