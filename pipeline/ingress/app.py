@@ -19,7 +19,7 @@ from pipeline.ingress.addresses import called_urls, channel_of
 from pipeline.ingress.identity import KEY_HEADER, Caller, Identity, identify, signature_refusal
 from pipeline.ingress.outside import Outside
 from pipeline.ingress.reading import Body, BodyBudget
-from pipeline.ingress.refusals import Refusal, json_response, refusal_response
+from pipeline.ingress.refusals import Refusal, json_response, printable, refusal_response
 from pipeline.ingress.slicing import NoArray, Slicer, TooMuch
 from pipeline.ingress.statusmessages import StatusJudge
 from pipeline.ingress.submission import Acceptable, Circumstances, Invalid, Judgement, judge, refused_whole
@@ -38,6 +38,9 @@ _STOPPING: Final = Refusal(
     slug="stopping",
     help="This process is shutting down. Try again.",
     retry_after_s=limits.BUSY_RETRY_AFTER_S,
+)
+_GONE: Final = Refusal(
+    status=HTTPStatus.BAD_REQUEST, slug="gone", help="The connection was lost before the body was complete."
 )
 _FAILED: Final = Refusal(
     status=HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -74,13 +77,14 @@ class Bridge:
         """Answer any request; whatever happens here, the process lives on."""
         try:
             outcome = await self._serve(request)
-        except ConnectionError:
-            raise  # the client has gone: nobody to answer
+        except ConnectionError as error:
+            log.info("a client went away in the middle of its request: %s", error)
+            outcome = _GONE
         except Exception:
             log.exception("a request failed")
             outcome = _FAILED
         if isinstance(outcome, Refusal):
-            log.info("refused with %d %s: %s", outcome.status, outcome.slug, outcome.help)
+            log.info("refused with %d %s: %s", outcome.status, outcome.slug, printable(outcome.help))
             response = refusal_response(outcome, accept=request.headers.get(hdrs.ACCEPT, ""))
         else:
             response = outcome
@@ -172,6 +176,8 @@ class Bridge:
             case Refusal():
                 return judgement
             case Invalid(answers=answers):
+                first = printable(f"{answers[0].message}; {answers[0].help}")
+                log.info("refused with 400, %d messages, first: %s", len(answers), first)
                 response = standard_response(answers, self._outside.clock.now())
                 return json_response(HTTPStatus.BAD_REQUEST, response)
             case Acceptable():

@@ -45,11 +45,20 @@ class BodyBudget:
 class Body:
     """One body being read; `close` gives its room back. Use as a context manager."""
 
-    def __init__(self, request: web.BaseRequest, budget: BodyBudget, owner: str, *, bytes_max: int) -> None:
+    def __init__(
+        self,
+        request: web.BaseRequest,
+        budget: BodyBudget,
+        owner: str,
+        *,
+        bytes_max: int,
+        read_s_max: float = limits.BODY_READ_S_MAX,
+    ) -> None:
         self._request = request
         self._budget = budget
         self._owner = owner
         self._bytes_max = bytes_max
+        self._read_s_max = read_s_max
         self._taken = 0
 
     def __enter__(self) -> Self:
@@ -71,13 +80,13 @@ class Body:
             await self._request.writer.write(_CONTINUE)
             self._request.writer.output_size = 0  # what was written is no part of the answer
         try:
-            async with asyncio.timeout(limits.BODY_READ_S_MAX):
+            async with asyncio.timeout(self._read_s_max):
                 return await self._chunks()
         except TimeoutError:
             return Refusal(
                 status=HTTPStatus.REQUEST_TIMEOUT,
                 slug="body-too-slow",
-                help=f"The body did not arrive within {limits.BODY_READ_S_MAX:g} s. Send smaller arrays.",
+                help=f"The body did not arrive within {self._read_s_max:g} s. Send smaller arrays.",
             )
         except (HttpProcessingError, web.RequestPayloadError) as error:
             return Refusal(

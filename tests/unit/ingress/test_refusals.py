@@ -477,3 +477,19 @@ def test_brackets_inside_texts_do_not_count_as_nesting() -> None:
     assert not isinstance(read_message_text(orjson.dumps({"a": "[" * 100, "b": ["}", "{]["]})), Unreadable)
     assert isinstance(read_message_text(b"[" * 34 + b"]" * 34), Unreadable)
     assert not isinstance(read_message_text(b"[" * 32 + b"]" * 32), Unreadable)
+
+
+@pytest.mark.parametrize("length", ["Transfer-Encoding: chunked", "Content-Length: 100"])
+async def test_a_client_that_goes_away_in_the_middle_is_no_fault_of_ours(
+    length: str, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Lines are cut every day: no error in the log, nothing stored, and the next request is served."""
+    _, writer = await asyncio.open_connection("127.0.0.1", world.listening.port)
+    head = f"POST /dip-channel/IF-021 HTTP/1.1\r\nHost: x\r\nX-API-Key: {SENDER.api_key}\r\n{length}\r\n\r\n"
+    writer.write(head.encode() + (b"5\r\n[1,2,\r\n" if "chunked" in length else b"[1,2,"))
+    await writer.drain()
+    await asyncio.sleep(0.1)
+    writer.transport.abort()
+    await _lives(world)
+    await asyncio.sleep(0.1)
+    assert [record for record in caplog.records if record.levelname in {"ERROR", "CRITICAL"}] == []
