@@ -148,6 +148,11 @@ def put(**values: Any) -> None:
     os.environ.update({variable(name): str(value) for name, value in values.items() if value is not None})
 
 
+def environment(**values: Any) -> dict[str, str]:
+    """Return this process's environment for a child, with some settings of the child's own."""
+    return {**os.environ, **{variable(name): str(value) for name, value in values.items()}}
+
+
 def _from_file(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
