@@ -17,6 +17,7 @@ from pipeline.localstack import Crash, LocalStack, ProcessGroup, ProcessSpec, fi
 from pipeline.localstack.errors import AlreadyRunning, StartFailed
 from pipeline.localstack.ports import LOOPBACK, free_ports
 from pipeline.localstack.registry import responds
+from pipeline.localstack.waiting import wait_until
 from pipeline.operate.stack import show, teller
 from pipeline.operate.topics import configured_specs
 from pipeline.settings import Settings, put
@@ -90,9 +91,9 @@ def _run(settings: Settings, *, fresh: bool, stack_only: bool) -> None:
             _serve(stack, Settings.load(), stack_only=stack_only)
         except RouterError as error:
             # "Kafka does not answer" is only the symptom when our own broker died: its last words are the cause.
-            failures = stack.failures()
-            if failures:
-                raise StartFailed("\n".join(failures)) from error
+            # Its connections break some milliseconds before its exit can be seen.
+            if wait_until(lambda: bool(stack.failures()), timeout_s_max=limits.CAUSE_S_MAX):
+                raise StartFailed("\n".join(stack.failures())) from error
             raise
 
 
