@@ -54,5 +54,7 @@ class Meter:
 def answer(**figures: object) -> None:
     """Print the result and end the process."""
     assert sys.__stdout__ is not None
-    print("RESULT " + json.dumps(figures), flush=True, file=sys.__stdout__)  # Faust redirects sys.stdout to its log
+    print(
+        "RESULT " + json.dumps(figures), flush=True, file=sys.__stdout__
+    )  # Faust redirects sys.stdout to its log
     os._exit(0)

@@ -31,7 +31,9 @@ def main() -> None:
     meter.finish(done)
 
 
-def one_round(job: Job, consumer: Consumer, producer: Producer, shards: dict[int, Shard], messages: list) -> int:
+def one_round(
+    job: Job, consumer: Consumer, producer: Producer, shards: dict[int, Shard], messages: list
+) -> int:
     """Process some records in one transaction; return how many."""
     if not messages:
         return 0
@@ -52,7 +54,9 @@ def one_round(job: Job, consumer: Consumer, producer: Producer, shards: dict[int
         rows = list(shard.round.items())
         for key, value in rows[:-1]:
             producer.produce(shard.changelog, value, key, shard.partition)
-        producer.produce(shard.changelog, rows[-1][1], rows[-1][0], shard.partition, on_delivery=shard.delivered)
+        producer.produce(
+            shard.changelog, rows[-1][1], rows[-1][0], shard.partition, on_delivery=shard.delivered
+        )
     producer.flush()
     places = [TopicPartition(job.source, number, offset) for number, offset in offsets.items()]
     producer.send_offsets_to_transaction(places, consumer.consumer_group_metadata(), 30)
@@ -65,7 +69,9 @@ def one_round(job: Job, consumer: Consumer, producer: Producer, shards: dict[int
 
 def open_shard(job: Job, number: int) -> Shard:
     """Open the store of one partition."""
-    return Shard(table="seen", changelog=job.changelog, partition=number, path=Path(job.directory) / f"seen-{number}")
+    return Shard(
+        table="seen", changelog=job.changelog, partition=number, path=Path(job.directory) / f"seen-{number}"
+    )
 
 
 main()

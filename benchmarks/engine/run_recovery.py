@@ -25,9 +25,7 @@ def main() -> None:
         for p in range(PARTITIONS)
     ]
     started, cpu = time.perf_counter(), time.process_time()
-    run = Recovery(
-        shards, kafka=kafka, topics=Topics(kafka), lost=lambda: False, stall_s=30, now_s=time.time
-    )
+    run = Recovery(shards, kafka=kafka, topics=Topics(kafka), lost=lambda: False, stall_s=30, now_s=time.time)
     rows = run.run(Watch("recovery", 3600))
     wall = time.perf_counter() - started
     assert rows == job.records, f"recovered {rows} of {job.records}"

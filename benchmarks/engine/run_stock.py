@@ -5,6 +5,7 @@
 
 import asyncio
 import sys
+from typing import Any
 
 import faust
 import orjson
@@ -38,7 +39,7 @@ def main() -> None:
     seen = app.Table("seen", partitions=PARTITIONS, default=int, options=options) if job.table else None
     done = 0
 
-    async def one_by_one(stream):
+    async def one_by_one(stream: Any) -> None:
         """Stock refuses table writes in batches."""
         nonlocal done
         async for event in stream.events():
@@ -51,7 +52,7 @@ def main() -> None:
             if done >= job.records:
                 meter.finish(done)
 
-    async def in_batches(stream):
+    async def in_batches(stream: Any) -> None:
         nonlocal done
         async for events in stream.take_events(500, within=0.05):
             meter.start()

@@ -58,13 +58,16 @@ class Batch:
 
         Raises EmitRefused for an unknown topic or a record that is too large; that fails the input record only.
         """
-        if not self.open:
-            raise NotInBatch(f"emit to {topic}: this batch of {self.topic} is over")
-        if topic not in self._topics:
-            raise EmitRefused(f"emit to {topic}: there is no such topic; create it, then restart the worker")
-        if value is not None and len(value) > _TOO_LARGE:
-            raise EmitRefused(f"emit to {topic}: {len(value)} bytes, at most {_TOO_LARGE} fit a record")
+        if not self.open or topic not in self._topics or (value is not None and len(value) > _TOO_LARGE):
+            raise self._refusal(topic, value)
         self.outputs.append((topic, value, key, partition, headers))
+
+    def _refusal(self, topic: str, value: bytes | None) -> Exception:
+        if not self.open:
+            return NotInBatch(f"emit to {topic}: this batch of {self.topic} is over")
+        if topic not in self._topics:
+            return EmitRefused(f"emit to {topic}: there is no such topic; create it, then restart the worker")
+        return EmitRefused(f"emit to {topic}: {len(value or b'')} bytes, at most {_TOO_LARGE} fit a record")
 
     def hold(self, record: Record) -> Ticket:
         """Keep the record's offset from being committed until the ticket is settled (`app.settle`)."""

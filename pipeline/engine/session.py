@@ -141,22 +141,25 @@ class Session:
     def _sort(self, messages: Sequence[Any]) -> dict[Place, list[Any]]:
         """Group records by partition; events are noted, records that do not count yet are dropped."""
         found: dict[Place, list[Any]] = {}
-        claims: dict[Place, Claim | None] = {}
-        positions: dict[Place, int] = {}
         for message in messages:
             if message.error() is not None:
                 self._note(message)
                 continue
             place = (message.topic(), message.partition())
-            if place not in claims:
-                claims[place] = self._membership.claim_of(place)
-                positions[place] = self._desk.position(place) if claims[place] is not None else 0
-            offset = message.offset()
-            if claims[place] is None or offset < positions[place]:
-                continue
-            positions[place] = offset + 1
-            found.setdefault(place, []).append(message)
-        return found
+            records = found.get(place)
+            if records is None:
+                records = found[place] = []
+            records.append(message)
+        return {place: kept for place, records in found.items() if (kept := self._fresh(place, records))}
+
+    def _fresh(self, place: Place, records: list[Any]) -> list[Any]:
+        """Keep what counts: nothing of a partition that is not ready, nothing that was taken in before."""
+        if self._membership.claim_of(place) is None:
+            return []
+        position = self._desk.position(place)
+        if records[0].offset() >= position:  # offsets of one fetch rise
+            return records
+        return [record for record in records if record.offset() >= position]
 
     def _note(self, message: Any) -> None:
         error = message.error()
