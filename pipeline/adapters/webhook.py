@@ -206,17 +206,16 @@ def _tls_error(error: BaseException) -> ssl.SSLError | None:
     """Return the TLS fault behind an error: TLS 1.3 reports a refused client certificate while reading."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, ssl.SSLError):
-            return seen
-        inner = getattr(seen, "os_error", None)
-        if isinstance(inner, ssl.SSLError):
-            return inner
+        # aiohttp's own error is an SSLError as well, an empty shell round the one that says why.
+        for one in (getattr(seen, "os_error", None), seen):
+            if isinstance(one, ssl.SSLError):
+                return one
         seen = seen.__cause__ or seen.__context__
     return None
 
 
 def _refuses_us(error: ssl.SSLError) -> bool:
-    reason = error.reason or ""
+    reason = getattr(error, "reason", None) or ""
     return "ALERT" in reason and any(word in reason for word in _OUR_ALERTS)
 
 

@@ -2,10 +2,13 @@
 
 import asyncio
 import gzip
+import socket
 import ssl
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -109,15 +112,20 @@ async def hole(server: "WebhookServer", request: web.Request, who: str, messages
     return web.Response()
 
 
+def open_still(request: web.Request) -> bool:
+    return request.transport is not None and not request.transport.is_closing()
+
+
 async def drip(
     server: "WebhookServer", request: web.Request, who: str, messages: list[dict]
 ) -> web.StreamResponse:
     """Answer 201 at once, then one byte of body a second."""
     response = web.StreamResponse(status=201, headers={"Content-Type": "application/json"})
     await response.prepare(request)
-    while True:
+    while open_still(request):
         await response.write(b" ")
         await asyncio.sleep(0.2)
+    return response
 
 
 async def endless(
@@ -127,19 +135,22 @@ async def endless(
     response = web.StreamResponse(status=201)
     response.enable_chunked_encoding()
     await response.prepare(request)
-    try:
-        while True:
-            server.endless_bytes += 65_536
-            await response.write(b"x" * 65_536)
-    except (ConnectionError, asyncio.CancelledError):
-        return response
+    while open_still(request):
+        server.endless_bytes += 65_536
+        await response.write(b"x" * 65_536)
+        await asyncio.sleep(0)
+    return response
+
+
+@cache
+def packed() -> bytes:
+    """Return 200 MB as 200 kB of gzip; it takes seconds, so ask for it before a clock runs."""
+    return gzip.compress(b"\0" * 200_000_000, 9)
 
 
 async def bomb(server: "WebhookServer", request: web.Request, who: str, messages: list[dict]) -> web.Response:
     """Answer 201 with 200 kB of gzip that would be 200 MB."""
-    return web.Response(
-        status=201, body=gzip.compress(b"\0" * 200_000_000, 9), headers={"Content-Encoding": "gzip"}
-    )
+    return web.Response(status=201, body=packed(), headers={"Content-Encoding": "gzip"})
 
 
 class WebhookServer:
@@ -225,3 +236,42 @@ class WebhookServer:
     def ids(self, who: str, transaction: str) -> set[str]:
         with self._lock:
             return set(self._ids[who][transaction])
+
+
+class StrictTls:
+    """A TLS server that asks for client certificates of one authority and says by an alert why it hangs up.
+
+    (asyncio's server closes without a word; servers in the field send the alert.)
+    """
+
+    def __init__(self, folder: Path, *, newest: ssl.TLSVersion) -> None:
+        self.authority = CertificateAuthority.create("strict")
+        folder.mkdir(parents=True, exist_ok=True)
+        issued = self.authority.issue("strict", hosts=("127.0.0.1",), usage="server")
+        for name, content in {
+            "server.pem": issued.certificate_pem,
+            "server.key": issued.key_pem,
+            "ca.pem": self.authority.certificate_pem,
+        }.items():
+            (folder / name).write_bytes(content)
+        self.ca_file = str(folder / "ca.pem")
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.maximum_version = newest
+        self._context.load_cert_chain(folder / "server.pem", folder / "server.key")
+        self._context.verify_mode = ssl.CERT_REQUIRED
+        self._context.load_verify_locations(self.ca_file)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}/x"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with suppress(OSError):
+                self._context.wrap_socket(connection, server_side=True).close()
+
+    def close(self) -> None:
+        self._listener.close()

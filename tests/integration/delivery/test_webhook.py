@@ -1,0 +1,342 @@
+"""The webhook client against real servers on loopback, friendly and hostile."""
+
+import asyncio
+import socket
+import ssl
+import tracemalloc
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+import pytest
+
+from pipeline.adapters.certificates import CertificateAuthority
+from pipeline.adapters.clock import SystemClock
+from pipeline.adapters.webhook import WebhookClient, signer_of, tls_of
+from pipeline.delivery.ports import Post
+from pipeline.domain.delivery import Answered, ErrorClass, Failed
+from pipeline.domain.identifiers import DeliveryId, ParticipantId
+from pipeline.domain.signing import HASH_HEADER, Policy, Verified, verify
+from pipeline.errors import SettingsInvalid
+from pipeline.limits import ANSWER_BYTES_MAX
+from pipeline.settings import Settings
+from tests.support.webhooks import (
+    StrictTls,
+    WebhookServer,
+    bomb,
+    drip,
+    endless,
+    hole,
+    packed,
+    reset,
+    status,
+)
+
+WHO = "2300000001"
+
+
+def post(url: str, *bodies: bytes, ids: int | None = None) -> Post:
+    bodies = bodies or (b'{"transactionID":"T-1"}',)
+    return Post(
+        url=url,
+        recipient=ParticipantId(WHO),
+        bodies=bodies,
+        delivery_ids=tuple(
+            DeliveryId(f"T-{number}>{WHO}") for number in range(len(bodies) if ids is None else ids)
+        ),
+        attempt=1,
+    )
+
+
+@pytest.fixture
+def router_settings(tmp_path: Path, server: WebhookServer) -> Settings:
+    signing = CertificateAuthority.create("signers").issue("router", usage="signing")
+    client = server.authority.issue("router", usage="client")
+    for name, content in {
+        "signing.pem": signing.certificate_pem,
+        "signing.key": signing.key_pem,
+        "client.pem": client.certificate_pem,
+        "client.key": client.key_pem,
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    return Settings.load(
+        {},
+        signing_certificate=str(tmp_path / "signing.pem"),
+        signing_key=str(tmp_path / "signing.key"),
+        webhook_ca=server.ca_file,
+        webhook_certificate=str(tmp_path / "client.pem"),
+        webhook_key=str(tmp_path / "client.key"),
+        webhook_timeout_s=1.5,
+    )
+
+
+def make(settings: Settings, **options: object) -> WebhookClient:
+    return WebhookClient(
+        signer=signer_of(settings),
+        clock=SystemClock(),
+        timeout_s=settings.webhook_timeout_s,
+        tls=tls_of(settings),
+        **options,
+    )
+
+
+@pytest.fixture
+async def client(router_settings: Settings) -> AsyncIterator[WebhookClient]:
+    made = make(router_settings)
+    yield made
+    await made.close()
+
+
+async def test_an_array_arrives_signed_over_its_exact_bytes(
+    client: WebhookClient, server: WebhookServer
+) -> None:
+    bodies = (b'{"transactionID":"T-1", "text":"\xc3\xa9 1.50"}', b'{"transactionID":"T-2"}')
+    result = await client.post(post(server.url(WHO), *bodies))
+    assert isinstance(result, Answered)
+    assert (result.status, result.cut) == (201, None)
+    assert len(orjson.loads(result.body)["messageArray"]) == 2
+    ((_, headers, content),) = server.requests
+    assert content == b"[" + bodies[0] + b"," + bodies[1] + b"]"
+    verdict = verify(
+        "POST",
+        [server.url(WHO)],
+        headers,
+        content,
+        allowed={fingerprint_of(headers)},
+        policy=Policy(skew_s=300),
+        now=SystemClock().now(),
+    )
+    assert isinstance(verdict, Verified)
+    assert headers["X-DIP-MPO"] == WHO
+    assert headers["X-Open-DIP-Delivery"] == f"T-0>{WHO},T-1>{WHO}"
+    assert headers["Content-Type"] == "application/json"
+
+
+def fingerprint_of(headers: dict[str, str]) -> str:
+    from pipeline.domain.signing import CERTIFICATE_HEADER, Presented, read_certificate
+
+    presented = read_certificate(headers[CERTIFICATE_HEADER])
+    assert isinstance(presented, Presented)
+    return presented.fingerprint
+
+
+async def test_ids_that_would_burst_a_server_s_headers_are_left_out(
+    client: WebhookClient, server: WebhookServer
+) -> None:
+    await client.post(post(server.url(WHO), ids=1_000))
+    assert "X-Open-DIP-Delivery" not in server.requests[0][1]
+
+
+@pytest.mark.parametrize("code", [204, 302, 400, 429, 503])
+async def test_a_status_is_an_answer_and_redirects_are_not_followed(
+    client: WebhookClient, server: WebhookServer, code: int
+) -> None:
+    server.behaviour[WHO] = status(code, Location=server.url("elsewhere"), **{"Retry-After": "7"})
+    result = await client.post(post(server.url(WHO)))
+    assert isinstance(result, Answered)
+    assert (result.status, result.retry_after) == (code, "7")
+    assert server.posts == {WHO: 1}
+
+
+async def test_a_connection_reset_after_the_request_was_read(
+    client: WebhookClient, server: WebhookServer
+) -> None:
+    server.behaviour[WHO] = reset
+    result = await client.post(post(server.url(WHO)))
+    assert isinstance(result, Failed)
+    assert result.error is ErrorClass.RESET
+
+
+async def test_a_server_that_never_answers_costs_the_timeout(
+    client: WebhookClient, server: WebhookServer
+) -> None:
+    server.behaviour[WHO] = hole
+    result = await client.post(post(server.url(WHO)))
+    assert isinstance(result, Failed)
+    assert result.error is ErrorClass.TIMEOUT
+
+
+async def test_open_calls_to_a_black_hole_use_up_no_pool(
+    router_settings: Settings, server: WebhookServer
+) -> None:
+    """aiohttp's own limit is 100 connections: with it, one dead host stops everybody."""
+    server.behaviour[WHO] = hole
+    client = make(replace(router_settings, webhook_timeout_s=60.0))
+    calls = [asyncio.create_task(client.post(post(server.url(WHO)))) for _ in range(120)]
+    async with asyncio.timeout(60):
+        while server.posts[WHO] < 110:
+            await asyncio.sleep(0.05)
+    result = await client.post(post(server.url("healthy")))
+    assert isinstance(result, Answered)
+    assert sum(not one.done() for one in calls) >= 110
+    for one in calls:
+        one.cancel()
+    await client.close()
+
+
+async def test_a_body_that_drips_is_cut_in_time_and_the_status_counts(
+    client: WebhookClient, server: WebhookServer
+) -> None:
+    server.behaviour[WHO] = drip
+    result = await asyncio.wait_for(client.post(post(server.url(WHO))), 30)
+    assert isinstance(result, Answered)
+    assert (result.status, result.cut, result.body) == (201, ErrorClass.TIMEOUT, b"")
+
+
+async def test_an_endless_body_is_cut_in_bytes(client: WebhookClient, server: WebhookServer) -> None:
+    server.behaviour[WHO] = endless
+    result = await client.post(post(server.url(WHO)))
+    assert isinstance(result, Answered)
+    assert (result.status, result.cut) == (201, ErrorClass.BODY_TOO_LARGE)
+    assert server.endless_bytes < 100 * ANSWER_BYTES_MAX
+
+
+async def test_a_compression_bomb_is_not_unpacked(client: WebhookClient, server: WebhookServer) -> None:
+    server.behaviour[WHO] = bomb
+    packed()
+    await client.post(post(server.url("warm")))
+    tracemalloc.start()
+    result = await client.post(post(server.url(WHO)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert isinstance(result, Answered)
+    assert (result.status, result.body) == (201, b"")
+    assert peak < 10_000_000
+
+
+async def test_a_closed_port_is_refused(client: WebhookClient) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    result = await client.post(post(f"https://127.0.0.1:{port}/x"))
+    assert isinstance(result, Failed)
+    assert result.error is ErrorClass.CONNECT
+
+
+async def test_a_name_that_does_not_exist_is_the_recipient_s_and_a_silent_resolver_is_ours() -> None:
+    """`.invalid` never resolves (RFC 2606); how it fails depends on the resolver, so both are told apart here."""
+    from aiohttp import ClientConnectorDNSError
+    from aiohttp.client_reqrep import ConnectionKey
+
+    from pipeline.adapters.webhook import failure
+
+    key = ConnectionKey("nowhere.invalid", 443, True, True, None, None, None)  # noqa: FBT003
+    for code, expected in ((socket.EAI_NONAME, ErrorClass.DNS), (socket.EAI_AGAIN, ErrorClass.OURS)):
+        error = ClientConnectorDNSError(key, socket.gaierror(code, "x"))
+        assert failure(error, duration_ms=0).error is expected
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "not a url", "https:///x", "", "file:///etc/passwd"])
+async def test_an_address_that_is_none_is_never_called(client: WebhookClient, url: str) -> None:
+    result = await client.post(post(url))
+    assert isinstance(result, Failed)
+    assert result.error is ErrorClass.BLOCKED
+
+
+async def test_the_guard_is_asked_before_anything_is_sent(
+    router_settings: Settings, server: WebhookServer
+) -> None:
+    client = make(router_settings, refuse=lambda url: f"no: {url}")
+    result = await client.post(post(server.url(WHO)))
+    await client.close()
+    assert result == Failed(error=ErrorClass.BLOCKED, text=f"no: {server.url(WHO)}")
+    assert not server.posts
+
+
+async def test_a_server_that_our_bundle_does_not_vouch_for_is_not_given_the_message(
+    router_settings: Settings, server: WebhookServer, tmp_path: Path
+) -> None:
+    other = tmp_path / "other-ca.pem"
+    other.write_bytes(CertificateAuthority.create("another").certificate_pem)
+    client = make(Settings.load({}, **{**as_options(router_settings), "webhook_ca": str(other)}))
+    result = await client.post(post(server.url(WHO)))
+    await client.close()
+    assert isinstance(result, Failed)
+    assert result.error is ErrorClass.TLS
+    assert not server.posts
+
+
+def as_options(settings: Settings) -> dict[str, object]:
+    names = ("signing_certificate", "signing_key", "webhook_ca", "webhook_certificate", "webhook_key")
+    return {name: getattr(settings, name) for name in names}
+
+
+async def test_our_certificate_is_shown(router_settings: Settings, tmp_path: Path) -> None:
+    with WebhookServer(tmp_path / "mtls", client_certificate=True) as strict:
+        issued = strict.authority.issue("router", usage="client")
+        (tmp_path / "good.pem").write_bytes(issued.certificate_pem)
+        (tmp_path / "good.key").write_bytes(issued.key_pem)
+        good = {
+            "webhook_ca": strict.ca_file,
+            "webhook_certificate": str(tmp_path / "good.pem"),
+            "webhook_key": str(tmp_path / "good.key"),
+        }
+        client = make(Settings.load({}, **{**as_options(router_settings), **good}))
+        accepted = await client.post(post(strict.url(WHO)))
+        await client.close()
+    assert isinstance(accepted, Answered)
+    assert strict.peers[0], "the server saw a certificate"
+
+
+@pytest.mark.parametrize(
+    ("newest", "shown", "expected"),
+    [
+        (ssl.TLSVersion.TLSv1_3, True, ErrorClass.OURS),
+        (ssl.TLSVersion.TLSv1_3, False, ErrorClass.OURS),
+        (ssl.TLSVersion.TLSv1_2, True, ErrorClass.OURS),
+        # TLS 1.2 has no alert for a missing certificate: a failed handshake may be anybody's fault.
+        (ssl.TLSVersion.TLSv1_2, False, ErrorClass.TLS),
+    ],
+)
+async def test_a_refusal_of_our_certificate_is_our_fault(
+    *, router_settings: Settings, tmp_path: Path, newest: ssl.TLSVersion, shown: bool, expected: ErrorClass
+) -> None:
+    strict = StrictTls(tmp_path / "strict", newest=newest)
+    options = {**as_options(router_settings), "webhook_ca": strict.ca_file}
+    if not shown:
+        options |= {"webhook_certificate": "", "webhook_key": ""}
+    client = make(Settings.load({}, **options))
+    result = await client.post(post(strict.url))
+    await client.close()
+    strict.close()
+    assert isinstance(result, Failed)
+    assert result.error is expected
+
+
+async def test_connections_are_used_again(client: WebhookClient, server: WebhookServer) -> None:
+    for _ in range(200):
+        await client.post(post(server.url(WHO)))
+    assert server.posts[WHO] == 200
+    assert len(server.connections) < 5
+
+
+async def test_answers_with_huge_headers_are_a_failure_not_a_crash(
+    client: WebhookClient, server: WebhookServer
+) -> None:
+    server.behaviour[WHO] = status(201, **{"X-Huge": "x" * 20_000})
+    result = await client.post(post(server.url(WHO)))
+    assert isinstance(result, Failed)
+    assert result.error is ErrorClass.RESET
+
+
+def test_settings_that_cannot_work_are_named(router_settings: Settings, tmp_path: Path) -> None:
+    junk = tmp_path / "junk.pem"
+    junk.write_text("junk")
+    for change, name in (
+        ({"signing_key": ""}, "DIP_SIGNING_KEY"),
+        ({"signing_key": str(tmp_path / "absent")}, "DIP_SIGNING_KEY"),
+        ({"signing_key": str(junk)}, "DIP_SIGNING"),
+    ):
+        with pytest.raises(SettingsInvalid, match=name):
+            signer_of(Settings.load({}, **{**as_options(router_settings), **change}))
+    for change, name in (
+        ({"webhook_ca": str(junk)}, "DIP_WEBHOOK_CA"),
+        ({"webhook_certificate": str(junk)}, "DIP_WEBHOOK_CERTIFICATE"),
+    ):
+        with pytest.raises(SettingsInvalid, match=name):
+            tls_of(Settings.load({}, **{**as_options(router_settings), **change}))
+
+
+def test_the_hash_header_is_the_one_of_the_protocol() -> None:
+    assert HASH_HEADER == "X-DIP-Content-Hash"
