@@ -45,7 +45,7 @@ _OPTIONS: Final = (
         default=_DEFAULTS.rate_per_s,
         show_default=True,
         type=click.FloatRange(0),
-        help="Messages per second; 0 is as fast as answers come back.",
+        help="Messages per second; 0 is as fast as recipients receive.",
     ),
     click.option(
         "--seed", default=_DEFAULTS.seed, show_default=True, help="The same seed makes the same day."

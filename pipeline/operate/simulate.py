@@ -44,8 +44,8 @@ from pipeline.simulator.sandbox import Sandbox, prepare_sandbox
 def simulate(bridge_url: str | None, sandbox_dir: Path | None, *, prepare: bool, **options: Any) -> None:
     """Drive a simulated market against a running router, and close the ledger.
 
-    Market and router must trust each other: run `dip simulate --prepare` once and start the router with the
-    settings it prints. Participants and appointments are loaded before the day begins. Exit code 0 only if
+    Market and router must trust each other. `dip up` sees to it; another router has to run with the settings
+    that --prepare prints. Participants and appointments are loaded before the day begins. Exit code 0 only if
     every copy is accounted for.
     """
     settings = Settings.load()

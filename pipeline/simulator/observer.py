@@ -59,6 +59,7 @@ class Observer:
         self._admin = AdminClient(self._kafka)
         self._parked: dict[bytes, CopyKey | None] = {}
         self._dead: set[CopyKey] = set()
+        self._earlier: set[CopyKey] = set()
         self._follower, self._tail = Consumer(self._options()), Consumer(self._options())
         self._followed = {
             (name, partition): OFFSET_BEGINNING for name in _FOLLOWED for partition in self._partitions(name)
@@ -77,7 +78,12 @@ class Observer:
             elif (copy := _copy_key(_datum(_COPY, message.value() or b"")["delivery_id"])) is not None:
                 self._dead.add(copy)
         parked = frozenset(key for key in self._parked.values() if key is not None)
-        return Elsewhere(parked=parked, dead_lettered=frozenset(self._dead))
+        return Elsewhere(parked=parked - self._earlier, dead_lettered=frozenset(self._dead) - self._earlier)
+
+    def begin(self) -> None:
+        """Leave out what earlier runs against this router left behind: call it before the first message is sent."""
+        before = self.elsewhere()
+        self._earlier |= before.parked | before.dead_lettered
 
     def _fold(self, message: Message) -> None:
         key, value = message.key() or b"", message.value()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Profile:
     """A day's load. Shares are of `messages`; what they leave is half-hourly consumption.
 
-    `rate_per_s` 0 sends as fast as answers come back. `seed` fixes everything but the run's own references.
+    `rate_per_s` 0 sends as fast as recipients receive. `seed` fixes everything but the run's own references.
     """
 
     meters: int = 20_000

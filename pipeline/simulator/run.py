@@ -102,6 +102,7 @@ async def run_market(
             ),
             outside,
         )
+        await asyncio.to_thread(observer.begin)
         started_s = loop.time()
         await _guarded(_perform(conductor, ledger, market, progress), outside)
         sent_s = loop.time()
