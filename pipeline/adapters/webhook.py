@@ -58,7 +58,11 @@ class Call(Protocol):
     def attempt(self) -> int: ...
 
 
-def allow_all(_url: str) -> str | None:
+Guard = Callable[[str], str | None]
+"""Returns why an address must not be called, None if it may; asked before every connection (SSRF)."""
+
+
+def open_guard(_url: str) -> str | None:
     """Refuse nothing: the guard against internal addresses takes this place."""
     return None
 
@@ -73,12 +77,12 @@ class WebhookClient:
         clock: Clock,
         timeout_s: float,
         tls: ssl.SSLContext,
-        refuse: Callable[[str], str | None] = allow_all,
+        guard: Guard = open_guard,
     ) -> None:
         self._signer = signer
         self._clock = clock
         self._tls = tls
-        self._refuse = refuse
+        self._guard = guard
         self._timeout = aiohttp.ClientTimeout(
             total=timeout_s,
             connect=min(timeout_s, WEBHOOK_CONNECT_S_MAX),
@@ -89,7 +93,7 @@ class WebhookClient:
 
     async def post(self, post: Call) -> Result:
         """Send one array and return what came of it."""
-        refused = self._refuse(post.url)
+        refused = self._guard(post.url)
         if refused is not None:
             return Failed(error=ErrorClass.BLOCKED, text=refused)
         body = b"[" + b",".join(post.bodies) + b"]"

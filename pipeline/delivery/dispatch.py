@@ -7,11 +7,11 @@ written in `books`; this module says when something happens.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import Any, assert_never
+from typing import Any, TypeVar, assert_never
 
 from pipeline.delivery.batching import BatchLimits, halves
 from pipeline.delivery.books import Books
@@ -34,6 +34,7 @@ from pipeline.limits import (
 )
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Dispatcher:
@@ -87,7 +88,13 @@ class Dispatcher:
     # --- copies arrive ---
 
     def accept(self, arrivals: Sequence[Arrival]) -> None:
-        """Take copies over from their topic: into a lane, or parked where the lane cannot send them soon."""
+        """Take copies over from their topic: into a lane, or parked where the lane cannot send them soon.
+
+        Nothing is raised here: what breaks is raised by `run`.
+        """
+        self._carefully(self._accept, arrivals)
+
+    def _accept(self, arrivals: Sequence[Arrival]) -> None:
         now = self._out.clock.now()
         parked: dict[Lane, list[Entry]] = {}
         touched: dict[Lane, None] = {}
@@ -132,7 +139,7 @@ class Dispatcher:
             self._pump(lane)
         elif not lane.gathering:
             lane.gathering = True
-            asyncio.get_running_loop().call_later(GATHER_S, self._gathered, lane)
+            asyncio.get_running_loop().call_later(GATHER_S, self._carefully, self._gathered, lane)
 
     def _gathered(self, lane: Lane) -> None:
         lane.gathering = False
@@ -245,14 +252,12 @@ class Dispatcher:
     async def run(self) -> None:
         """Work until `stop`; whatever breaks in delivery is raised here, for the worker to stop."""
         while not self._stopping:
-            self._wake.clear()
-            self.tick()
-            try:
-                await asyncio.wait_for(self._wake.wait(), timeout=self._pause_s())
-            except TimeoutError:
-                continue
             if self._error is not None:
                 raise self._error
+            self._wake.clear()
+            self.tick()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), timeout=self._pause_s())
 
     def _pause_s(self) -> float:
         next_due = self._books.lanes.next_due()
@@ -291,9 +296,19 @@ class Dispatcher:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None and self._error is None:
-            self._error = task.exception()
-            self._wake.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._break(error)
+
+    def _carefully(self, work: Callable[[T], None], given: T) -> None:
+        """Run a callback of the event loop, which would only log what it raises while its copies waited for ever."""
+        try:
+            work(given)
+        except Exception as error:  # noqa: BLE001  # raised by `run`
+            self._break(error)
+
+    def _break(self, error: BaseException) -> None:
+        self._error = self._error or error
+        self._wake.set()
 
     def _webhook(self, key: LaneKey) -> Webhook | None:
         participant = self._out.participants.current().get(key.recipient)

@@ -105,14 +105,6 @@ class Webhooks(Protocol):
         ...
 
 
-class Guard(Protocol):
-    """Decides whether an address may be connected to (delivery.md 6, SSRF)."""
-
-    def refuse(self, url: str) -> str | None:
-        """Return why the address must not be called, None if it may."""
-        ...
-
-
 class Codec(Protocol):
     """Bytes of the topics."""
 

@@ -237,7 +237,7 @@ async def test_an_address_that_is_none_is_never_called(client: WebhookClient, ur
 async def test_the_guard_is_asked_before_anything_is_sent(
     router_settings: Settings, server: WebhookServer
 ) -> None:
-    client = make(router_settings, refuse=lambda url: f"no: {url}")
+    client = make(router_settings, guard=lambda url: f"no: {url}")
     result = await client.post(post(server.url(WHO)))
     await client.close()
     assert result == Failed(error=ErrorClass.BLOCKED, text=f"no: {server.url(WHO)}")

@@ -485,3 +485,15 @@ async def test_run_probes_by_itself_and_stop_ends_it() -> None:
     await world.dispatcher.stop()
     await asyncio.wait_for(running, 20)
     assert not [one for one in world.engine.outputs if one.topic == DEAD]
+
+
+async def test_what_breaks_at_intake_is_raised_by_run_even_if_run_begins_later() -> None:
+    """A callback's exception is only logged by the loop; the copy's offset would wait for ever."""
+    world = World()
+    await world.own()
+    world.clock.at = None  # type: ignore[assignment]  # the defect: no time, so nothing can be compared
+    world.engine.append(make_copy(1))
+    world.take_in()
+    world.webhooks.then("2300000001", OK)
+    with pytest.raises((TypeError, AttributeError)):
+        await asyncio.wait_for(world.dispatcher.run(), 10)
