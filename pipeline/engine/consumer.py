@@ -121,8 +121,8 @@ class Consumer(ConsumerFace):
             await session.run()
         except (Reset, KafkaException) as error:
             return str(error)
-        except (WorkerStopped, ValueError) as error:
-            raise error if isinstance(error, WorkerStopped) else TopicsUnfit(str(error)) from None
+        except WorkerStopped:
+            raise
         except Exception as error:
             log.exception("a round failed in an unforeseen way; it was not committed")
             return f"unforeseen: {error!r}"

@@ -130,6 +130,9 @@ class Membership:
             begins = await hand.run(
                 self._recover, claims, step="recovery: open", limit_s=self._settings.recovery_stall_s + 5
             )
+        except WorkerStopped as error:
+            self.failed = error
+            return
         except Exception as error:  # noqa: BLE001  # any failure here is answered by starting over
             if any(self.assignment.opens(claim) for claim in claims):
                 self.failed = self.failed or Reset(f"recovery: {error!r}")

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, TopicPartition
 
 from pipeline.engine.clients import consumer_settings
+from pipeline.engine.errors import TopicsUnfit
 from pipeline.engine.hand import Watch, detach
 from pipeline.engine.offsets import Place
 from pipeline.engine.values import Claim, EngineSettings
@@ -132,7 +133,7 @@ def starts(
     """Decide where to begin reading: the committed offset, else the beginning.
 
     Records that expired before they were read are reported. An offset behind the end means that the topic lost
-    records or was made anew: it raises ValueError, since going on would repeat or skip in silence.
+    records or was made anew: it raises TopicsUnfit, since going on would repeat or skip in silence.
     """
     found = {}
     for place, offset in committed.items():
@@ -143,7 +144,7 @@ def starts(
             complain(f"{place[0]}[{place[1]}]: records {offset} to {first - 1} expired before they were read")
             found[place] = first
         elif offset > ends[place]:
-            raise ValueError(
+            raise TopicsUnfit(
                 f"{place[0]}[{place[1]}]: the group is at {offset}, but the topic ends at {ends[place]}: it lost records "
                 "or was created anew. Reset the group's offsets on purpose, then start again"
             )

@@ -4,7 +4,9 @@ A `System` is anything that turns numbered inputs into outputs by worker process
 router in its own tests. The faults do not know which.
 """
 
+import os
 import random
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -134,11 +136,8 @@ def join_and_leave(system: System, *, cycles: int, records: int, per_s: float) -
     system.verify()
 
 
-def zombie(system: System, worker: subprocess.Popen[bytes], *, seconds: float) -> None:
+def zombie(worker: subprocess.Popen[bytes], *, seconds: float) -> None:
     """A worker is frozen past its session while another takes over, and wakes up."""
-    import os
-    import signal
-
     os.kill(worker.pid, signal.SIGSTOP)
     time.sleep(seconds)
     os.kill(worker.pid, signal.SIGCONT)

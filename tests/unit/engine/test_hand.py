@@ -11,7 +11,10 @@ from pipeline.engine.hand import Abandoned, Hand
 
 async def test_a_job_returns_its_result_from_another_thread():
     hand = Hand("test")
-    assert await hand.run(lambda _, x: (x, threading.current_thread().name), 7, step="s", limit_s=5) == (7, "test")
+    assert await hand.run(lambda _, x: (x, threading.current_thread().name), 7, step="s", limit_s=5) == (
+        7,
+        "test",
+    )
     hand.close()
 
 

@@ -96,7 +96,9 @@ async def test_settling_under_a_claim_that_is_gone_is_refused_and_writes_nothing
     assert desk.collect(lambda _: []) == ([], set())
 
 
-async def test_a_round_that_breaks_off_leaves_its_settlements_uncertain_and_the_waiting_ones_revoked(desk, held):
+async def test_a_round_that_breaks_off_leaves_its_settlements_uncertain_and_the_waiting_ones_revoked(
+    desk, held
+):
     carried = desk.take_in(settlement(0), [])
     desk.collect(lambda _: [])
     waiting = desk.take_in(settlement(1), [])

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.engine.errors import TopicsUnfit
 from pipeline.engine.offsets import offsets_partition
 from pipeline.engine.reader import starts
 from pipeline.engine.recovery import unusable
@@ -42,7 +43,9 @@ def test_co_partitioned_topics_must_have_equal_counts():
 
 def test_a_changelog_has_as_many_partitions_as_its_sources():
     problems = topic_problems(NEEDS, {**GOOD, "app-seen-changelog": (8, 1)})
-    assert any("changelog app-seen-changelog has 8 partitions, its source a has 12" in one for one in problems)
+    assert any(
+        "changelog app-seen-changelog has 8 partitions, its source a has 12" in one for one in problems
+    )
 
 
 def test_a_source_without_dead_letters_is_refused():
@@ -52,7 +55,16 @@ def test_a_source_without_dead_letters_is_refused():
 
 @pytest.mark.parametrize(
     ("level", "release"),
-    [(21, "before 4.0"), (22, "4.0"), (25, "4.0"), (26, "4.1"), (27, "4.1"), (29, "4.2"), (30, "4.3"), (33, "4.4 or later")],
+    [
+        (21, "before 4.0"),
+        (22, "4.0"),
+        (25, "4.0"),
+        (26, "4.1"),
+        (27, "4.1"),
+        (29, "4.2"),
+        (30, "4.3"),
+        (33, "4.4 or later"),
+    ],
 )
 def test_the_metadata_level_tells_the_release_line(level, release):
     assert release_of(level) == release
@@ -73,7 +85,9 @@ def test_no_warning_on_a_sound_release_or_with_three_replicas():
 
 
 # Java: Utils.abs("...".hashCode()) % 50
-@pytest.mark.parametrize(("group", "partition"), [("", 0), ("a", 97 % 50), ("ab", (97 * 31 + 98) % 50), ("dip-router", None)])
+@pytest.mark.parametrize(
+    ("group", "partition"), [("", 0), ("a", 97 % 50), ("ab", (97 * 31 + 98) % 50), ("dip-router", None)]
+)
 def test_the_group_s_offsets_partition_follows_java_s_hash(group, partition):
     found = offsets_partition(group, 50)
     if partition is None:
@@ -123,5 +137,5 @@ def test_reading_begins_at_the_committed_offset_or_at_the_beginning():
 
 def test_an_offset_behind_the_end_of_its_topic_stops_the_worker():
     """Starting over in silence would repeat everything; skipping to the end would lose it."""
-    with pytest.raises(ValueError, match="on purpose"):
+    with pytest.raises(TopicsUnfit, match="on purpose"):
         starts(committed={("a", 0): 10}, beginnings={("a", 0): 0}, ends={("a", 0): 9}, complain=print)
