@@ -68,7 +68,9 @@ ENGINE_PING_S_MAX = (
 )
 STACK_START_S_MAX = 90  # ready in 4 s alone; a loaded 2-core machine that compiles meanwhile is slow
 STACK_START_TRIES_MAX = 3  # a free port can be taken between choosing and binding
-CAUSE_S_MAX = 2  # after a client's error: a dying server's exit shows within milliseconds, on a loaded machine later
+CAUSE_S_MAX = (
+    2  # after a client's error: a dying server's exit shows within milliseconds, on a loaded machine later
+)
 CHILD_STOP_S_MAX = 20  # an orderly broker shutdown takes 1-3 s; then it is killed, which it survives
 CHILD_RESTARTS_MAX = 5  # a process that crashes more often than this needs a human
 CHILD_RESTART_DELAYS_S = (0.5, 1, 2, 4, 8)

@@ -27,7 +27,10 @@ COMMANDS: Final = {
     ),
     "settings": ("pipeline.operate.settings:settings", "Show every setting, its value and what it is for."),
     "simulate": ("pipeline.operate.simulate:simulate", "Drive a simulated market against a running router."),
-    "stack": ("pipeline.operate.stack:stack", "Look at, prepare or stop the local Kafka and schema registry."),
+    "stack": (
+        "pipeline.operate.stack:stack",
+        "Look at, prepare or stop the local Kafka and schema registry.",
+    ),
     "topics": ("pipeline.operate.topics:topics", "Create and check the topics."),
     "up": ("pipeline.operate.up:up", "Start the local stack and the router, and leave them running."),
     "validate": (
