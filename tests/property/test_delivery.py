@@ -51,7 +51,7 @@ bodies = st.lists(
         {
             "transactionID": st.sampled_from([None, *(f"T-{n:06d}" for n in range(4)), "T-other"]),
             "senderUniqueReference": st.sampled_from([None, *(f"S-{n:06d}" for n in range(4))]),
-            "message": st.one_of(st.none(), texts, st.integers()),
+            "message": st.one_of(st.none(), texts, st.integers(-9, 9)),
         }
     ),
     max_size=6,

@@ -277,8 +277,15 @@ class StrictTls:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            tls = self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
             with suppress(OSError):
-                self._context.wrap_socket(connection, server_side=True).close()
+                tls.do_handshake()
+            # Closing with the request unread would reset the connection, and the alert would be lost.
+            plain = socket.socket(fileno=tls.detach())
+            with suppress(OSError), plain:
+                plain.shutdown(socket.SHUT_WR)
+                while plain.recv(65_536):
+                    pass
 
     def close(self) -> None:
         self._listener.close()
