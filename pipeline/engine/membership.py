@@ -14,7 +14,7 @@ from pipeline.engine.clients import base_settings
 from pipeline.engine.errors import Reset, WorkerStopped
 from pipeline.engine.hand import Hand, Watch
 from pipeline.engine.offsets import Place, Topics
-from pipeline.engine.reader import Orders, Reader, starts
+from pipeline.engine.reader import Orders, Reader, Start, starts
 from pipeline.engine.recovery import Recovery
 from pipeline.engine.settling import Desk
 from pipeline.engine.tables import TableManager
@@ -142,7 +142,7 @@ class Membership:
         for claim in claims:
             await self._hold(claim, begins)
 
-    def _recover(self, watch: Watch, claims: Sequence[Claim]) -> dict[Place, int]:
+    def _recover(self, watch: Watch, claims: Sequence[Claim]) -> dict[Place, Start]:
         """Open and recover the shards of claims; return where to begin reading. Runs in a thread of its own."""
         reader = self.reader
         assert reader is not None
@@ -161,9 +161,9 @@ class Membership:
         places = [tuple(place) for claim in claims for place in self.assignment.places(claim)]
         return self._starts(watch, reader, places)  # type: ignore[arg-type]  # tuple() loses the two element types
 
-    def _starts(self, watch: Watch, reader: Reader, places: Sequence[Place]) -> dict[Place, int]:
+    def _starts(self, watch: Watch, reader: Reader, places: Sequence[Place]) -> dict[Place, Start]:
         watch.enter("look at offsets", self._settings.recovery_stall_s + 5)
-        committed: dict[Place, int] | None = None
+        committed: dict[Place, tuple[int, str | None]] | None = None
         tries = 3
         while committed is None:
             try:
@@ -179,12 +179,12 @@ class Membership:
             complain=log.error,
         )
 
-    async def _hold(self, claim: Claim, begins: dict[Place, int]) -> None:
+    async def _hold(self, claim: Claim, begins: dict[Place, Start]) -> None:
         if not self.assignment.recovered(claim):
             return
         places = self.assignment.places(claim)
         for place in places:
-            self.desk.begin(place, begins[place])
+            self.desk.begin(place, begins[place].offset, begins[place].known)
         for callback in self.on_claimed:
             try:
                 await callback(claim)
@@ -195,7 +195,7 @@ class Membership:
                 self.failed = self.failed or Reset(f"on_claimed: {error!r}")
         if self.assignment.holds(claim):
             for place in places:
-                self.orders.begin[place] = (begins[place], claim)
+                self.orders.begin[place] = (begins[place].offset, claim)
         if self.assignment.complete:
             self._tables.settled()
 

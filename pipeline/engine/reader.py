@@ -12,6 +12,7 @@ from pipeline.engine.errors import TopicsUnfit
 from pipeline.engine.hand import Watch, detach
 from pipeline.engine.offsets import Place
 from pipeline.engine.values import Claim, EngineSettings
+from pipeline.engine.window import Known, decode
 
 log = logging.getLogger(__name__)
 
@@ -72,10 +73,14 @@ class Reader:
         if orders.begin:
             self._consumer.resume([TopicPartition(*place) for place in orders.begin])
 
-    def committed(self, places: Iterable[Place], timeout_s: float) -> dict[Place, int]:
-        """Return the group's committed offsets, negative where there is none. Any thread may call this."""
+    def committed(self, places: Iterable[Place], timeout_s: float) -> dict[Place, tuple[int, str | None]]:
+        """Return the group's committed offsets, negative where there is none, and what was committed with them.
+
+        Any thread may call this.
+        """
         wanted = [TopicPartition(*place) for place in places]
-        return {(one.topic, one.partition): one.offset for one in self._consumer.committed(wanted, timeout_s)}
+        found = self._consumer.committed(wanted, timeout_s)
+        return {(one.topic, one.partition): (one.offset, one.metadata) for one in found}
 
     @property
     def group_metadata(self) -> Any:
@@ -123,31 +128,39 @@ def _places(parts: Iterable[Any]) -> set[Place]:
     return {(one.topic, one.partition) for one in parts}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Where a partition is read from, and what an earlier owner settled above it."""
+
+    offset: int
+    known: Known | None = None
+
+
 def starts(
     *,
-    committed: dict[Place, int],
+    committed: dict[Place, tuple[int, str | None]],
     beginnings: dict[Place, int],
     ends: dict[Place, int],
     complain: Callable[[str], None],
-) -> dict[Place, int]:
+) -> dict[Place, Start]:
     """Decide where to begin reading: the committed offset, else the beginning.
 
     Records that expired before they were read are reported. An offset behind the end means that the topic lost
     records or was made anew: it raises TopicsUnfit, since going on would repeat or skip in silence.
     """
     found = {}
-    for place, offset in committed.items():
+    for place, (offset, metadata) in committed.items():
         first = beginnings[place]
         if offset < 0:
-            found[place] = first
+            found[place] = Start(offset=first)
         elif offset < first:
             complain(f"{place[0]}[{place[1]}]: records {offset} to {first - 1} expired before they were read")
-            found[place] = first
+            found[place] = Start(offset=first)
         elif offset > ends[place]:
             raise TopicsUnfit(
                 f"{place[0]}[{place[1]}]: the group is at {offset}, but the topic ends at {ends[place]}: it lost records "
                 "or was created anew. Reset the group's offsets on purpose, then start again"
             )
         else:
-            found[place] = offset
+            found[place] = Start(offset=offset, known=decode(offset, metadata))
     return found

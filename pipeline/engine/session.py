@@ -150,16 +150,9 @@ class Session:
             if records is None:
                 records = found[place] = []
             records.append(message)
-        return {place: kept for place, records in found.items() if (kept := self._fresh(place, records))}
-
-    def _fresh(self, place: Place, records: list[Any]) -> list[Any]:
-        """Keep what counts: nothing of a partition that is not ready, nothing that was taken in before."""
-        if self._membership.claim_of(place) is None:
-            return []
-        position = self._desk.position(place)
-        if records[0].offset() >= position:  # offsets of one fetch rise
-            return records
-        return [record for record in records if record.offset() >= position]
+        return {
+            place: records for place, records in found.items() if self._membership.claim_of(place) is not None
+        }
 
     def _note(self, message: Any) -> None:
         error = message.error()
@@ -185,7 +178,9 @@ class Session:
         for place, records in places.items():
             claim = self._membership.claim_of(place)
             assert claim is not None, "claims change only inside of a fetch"
-            await self._delivery.deliver(*place, records, claim, work.outputs)
+            fresh = self._desk.fresh(place, records)
+            if fresh:
+                await self._delivery.deliver(*place, fresh, claim, work.outputs)
             self._desk.advance(place, records[-1].offset() + 1)
             self._counters.last_record_s[place] = now
             touched.add(claim)
@@ -208,7 +203,7 @@ class Session:
         """
         for claim in touched:
             for place in self._membership.assignment.places(claim):
-                work.offsets[place.topic, place.partition] = self._desk.committable(tuple(place))  # type: ignore[arg-type]  # a named pair is a pair
+                work.offsets[place.topic, place.partition] = self._desk.progress(tuple(place))  # type: ignore[arg-type]  # a named pair is a pair
             work.shards += [shard for shard in self._tables.of(claim) if shard.round]
 
     async def _commit(self, work: RoundWork, touched: set[Claim], records: int) -> None:

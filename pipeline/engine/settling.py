@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline import limits
 from pipeline.engine.batch import Batch, OutputRow
@@ -12,7 +13,7 @@ from pipeline.engine.errors import EmitRefused, NotSettled, Revoked, Uncertain
 from pipeline.engine.offsets import Place
 from pipeline.engine.store import Shard
 from pipeline.engine.values import Claim, Settlement, WindowState
-from pipeline.engine.window import Window
+from pipeline.engine.window import Known, Window
 from pipeline.engine.writer import rows_of
 
 EncodedWrite = tuple[str, bytes, bytes | None]
@@ -44,9 +45,9 @@ class Desk:
 
     # --- windows ---
 
-    def begin(self, place: Place, start: int) -> None:
+    def begin(self, place: Place, start: int, known: Known | None = None) -> None:
         """Open the window of a partition at the offset where its records begin."""
-        self._windows[place] = Window(start)
+        self._windows[place] = Window(start, known)
 
     def end(self, places: Iterable[Place]) -> None:
         """Drop windows: what they held belongs to the next owner."""
@@ -69,9 +70,18 @@ class Desk:
         """Note that the records below an offset were taken in."""
         self._windows[place].advance(next_offset)
 
-    def committable(self, place: Place) -> int:
-        """Return the offset to commit for a partition."""
-        return self._windows[place].committable
+    def progress(self, place: Place) -> tuple[int, str]:
+        """Return the offset to commit for a partition, and its metadata."""
+        window = self._windows[place]
+        return window.committable, window.metadata()
+
+    def fresh(self, place: Place, records: list[Any]) -> list[Any]:
+        """Keep the records that were neither taken in before nor settled by an earlier owner."""
+        window = self._windows[place]
+        position = window.position
+        if records[0].offset() >= position and not window.remembers:  # offsets of one fetch rise
+            return records
+        return [one for one in records if one.offset() >= position and not window.done(one.offset())]
 
     def state(self, partition: int) -> WindowState:
         """Return the unsettled records of a partition number, over its topics."""

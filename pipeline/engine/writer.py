@@ -33,7 +33,7 @@ class RoundWork:
 
     outputs: list[OutputRow] = field(default_factory=list)
     shards: list[Shard] = field(default_factory=list)
-    offsets: dict[Place, int] = field(default_factory=dict)
+    offsets: dict[Place, tuple[int, str]] = field(default_factory=dict)
 
 
 class Writer:
@@ -134,7 +134,7 @@ class Writer:
         if left:
             raise Reset(f"flush: {left} records not delivered in {limit_s:.0f} s")
         hook("flushed")
-        offsets = [TopicPartition(topic, number, offset) for (topic, number), offset in work.offsets.items()]
+        offsets = [TopicPartition(*place, *progress) for place, progress in work.offsets.items()]
         if offsets:
             self._step(watch, "send_offsets", producer.send_offsets_to_transaction, offsets, group_metadata)
         hook("offsets")

@@ -4,6 +4,7 @@ upgrade says which of them moved."""
 import asyncio
 import inspect
 from importlib.metadata import version
+from pathlib import Path
 
 import faust
 import pytest
@@ -49,9 +50,8 @@ def test_the_compiled_stream_iterator_reads_unacked_messages():
     """`_unacked_messages` is read by name from Cython."""
     import faust._cython.streams as compiled
 
-    source = inspect.getfile(compiled).split(".cpython")[0] + ".pyx"
-    with open(source, encoding="utf-8") as text:
-        assert "self.consumer._unacked_messages" in text.read()
+    source = Path(inspect.getfile(compiled).split(".cpython", 1)[0] + ".pyx")
+    assert "self.consumer._unacked_messages" in source.read_text(encoding="utf-8")
 
 
 def test_the_app_keeps_a_generation_id_that_messages_are_compared_with():
