@@ -17,7 +17,7 @@ TRANSACTION_LOST = frozenset({
 })  # fmt: skip
 """Errors of a transaction after which membership or producer is gone: nothing to replay, start over."""
 
-CONNECTION_LOST = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._FATAL})  # noqa: SLF001
+CONNECTION_LOST = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._FATAL})  # noqa: SLF001  # as above
 """Errors that say a broker went away: writing stops until the id was initialised again and the fence passed."""
 
 

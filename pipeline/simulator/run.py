@@ -56,20 +56,8 @@ async def run_market(
     loop, cast = asyncio.get_running_loop(), market.cast
     ledger = Ledger(run=market.run, timed=cast.conduct(Conduct.HEALTHY), place=_place(cast))
     async with AsyncExitStack() as open_things:
-        conductor = Conductor(
-            plan=market.plan,
-            cast=cast,
-            ledger=ledger,
-            postman=await open_things.enter_async_context(
-                Postman(
-                    bridge_url=outside.bridge_url,
-                    tls=sandbox.client_tls() if outside.secure else None,
-                    now=outside.now,
-                )
-            ),
-            pens=sandbox.pens(cast),
-            writer=market.writer,
-            rate_per_s=profile.rate_per_s,
+        conductor = await _conductor(
+            market, profile, open_things, sandbox=sandbox, ledger=ledger, outside=outside
         )
         webhooks = Webhooks(
             cast=cast,
@@ -115,6 +103,33 @@ async def run_market(
                 "retried_posts": conductor.postman.retries,
             },
         )
+
+
+async def _conductor(
+    market: Market,
+    profile: Profile,
+    open_things: AsyncExitStack,
+    *,
+    sandbox: Sandbox,
+    ledger: Ledger,
+    outside: Outside,
+) -> Conductor:
+    """Return who hands the day's messages in, with connections that close when the run ends."""
+    return Conductor(
+        plan=market.plan,
+        cast=market.cast,
+        ledger=ledger,
+        postman=await open_things.enter_async_context(
+            Postman(
+                bridge_url=outside.bridge_url,
+                tls=sandbox.client_tls() if outside.secure else None,
+                now=outside.now,
+            )
+        ),
+        pens=sandbox.pens(market.cast),
+        writer=market.writer,
+        rate_per_s=profile.rate_per_s,
+    )
 
 
 async def _perform(conductor: Conductor, ledger: Ledger, market: Market, progress: Progress) -> None:
