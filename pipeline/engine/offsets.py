@@ -57,6 +57,10 @@ class Topics:
         """Return the first offset of each partition."""
         return self._ask(places, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)
 
+    def at_time(self, places: Collection[Place], timestamp_ms: int) -> dict[Place, int]:
+        """Return the first offset of each partition at or after a time; negative if there is none."""
+        return self._ask(places, OffsetSpec.for_timestamp(timestamp_ms), IsolationLevel.READ_UNCOMMITTED)
+
     def describe(self, topics: Iterable[str]) -> dict[str, TopicFacts]:
         """Return identity and tombstone retention of topics."""
         names = sorted(set(topics))

@@ -1,127 +1,19 @@
-"""The few requests of the Kafka protocol that the client library does not offer, over a plain socket.
+"""The few requests of the Kafka protocol that the client library does not offer.
 
-Only what `dip doctor transactions` and the release check need: ApiVersions, DescribeProducers,
-ListTransactions, WriteTxnMarkers. Plaintext listeners only; with TLS or SASL the callers say that they cannot look.
+Only what `dip doctor transactions` and the release check need: ApiVersions, DescribeProducers, ListTransactions,
+DescribeTransactions, WriteTxnMarkers, and Fetch for the headers of batches. Plaintext listeners only; with TLS or
+SASL the callers say that they cannot look.
 """
 
-import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-T = TypeVar("T")
+from pipeline.engine.protocol import NO_TAGS, Reader, WireError, array, call, exchange, text
 
-_MORE = 0x80  # the bit of a varint that says that more bytes follow
-_API_VERSIONS, _WRITE_TXN_MARKERS, _DESCRIBE_PRODUCERS, _LIST_TRANSACTIONS = 18, 27, 61, 66
-
-
-class WireError(Exception):
-    """The broker answered with an error, or not in the protocol."""
-
-
-class Reader:
-    """Reads the primitive types of a response."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def number(self, code: str) -> int:
-        """Read a fixed-size integer, by its struct code (b, h, i, q)."""
-        (value,) = struct.unpack_from(">" + code, self._data, self._at)
-        self._at += struct.calcsize(">" + code)
-        return int(value)
-
-    def varint(self) -> int:
-        """Read an unsigned varint."""
-        value = shift = 0
-        while True:
-            byte = self._data[self._at]
-            self._at += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < _MORE:
-                return value
-
-    def text(self) -> str:
-        """Read a compact string; null reads as empty."""
-        length = max(self.varint() - 1, 0)
-        value = self._data[self._at : self._at + length].decode()
-        self._at += length
-        return value
-
-    def items(self, read: Callable[["Reader"], T]) -> list[T]:
-        """Read a compact array."""
-        return [read(self) for _ in range(self.varint() - 1)]
-
-    def tags(self) -> dict[int, bytes]:
-        """Read tagged fields."""
-        found = {}
-        for _ in range(self.varint()):
-            tag, length = self.varint(), self.varint()
-            found[tag] = self._data[self._at : self._at + length]
-            self._at += length
-        return found
-
-
-def varint(value: int) -> bytes:
-    """Write an unsigned varint."""
-    out = bytearray()
-    while value >= _MORE:
-        out.append(value & 0x7F | _MORE)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def text(value: str) -> bytes:
-    """Write a compact string."""
-    data = value.encode()
-    return varint(len(data) + 1) + data
-
-
-def array(items: Sequence[bytes]) -> bytes:
-    """Write a compact array of encoded items."""
-    return varint(len(items) + 1) + b"".join(items)
-
-
-NO_TAGS = b"\0"
-
-
-def call(
-    address: tuple[str, int],
-    key: int,
-    version: int,
-    body: bytes,
-    *,
-    timeout_s: float,
-    old_reply: bool = False,
-) -> Reader:
-    """Send one request with a flexible header and return its response's body.
-
-    `old_reply`: ApiVersions answers with the header of old, so that any client can read it.
-    """
-    client = b"open-dip"
-    header = struct.pack(">hhih", key, version, 1, len(client)) + client + NO_TAGS
-    message = header + body
-    try:
-        with socket.create_connection(address, timeout_s) as connection:
-            connection.sendall(struct.pack(">i", len(message)) + message)
-            with connection.makefile("rb") as stream:
-                (length,) = struct.unpack(">i", stream.read(4))
-                data = stream.read(length)
-    except struct.error:
-        raise WireError(
-            f"{address[0]}:{address[1]} closed the connection: not a plaintext Kafka listener?"
-        ) from None
-    except OSError as error:
-        raise WireError(f"{address[0]}:{address[1]}: {error}") from None
-    reader = Reader(data)
-    reader.number("i")
-    if not old_reply:
-        reader.tags()
-    return reader
+_FETCH, _API_VERSIONS, _WRITE_TXN_MARKERS, _DESCRIBE_PRODUCERS = 1, 18, 27, 61
+_DESCRIBE_TRANSACTIONS, _LIST_TRANSACTIONS = 65, 66
+FETCH_BYTES = 4_194_304
 
 
 def first_address(bootstrap: str) -> tuple[str, int]:
@@ -130,18 +22,23 @@ def first_address(bootstrap: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def supported_metadata_level(bootstrap: str, *, timeout_s: float) -> int:
-    """Return the highest metadata.version that the broker's software supports: it tells the release line.
-
-    (The finalised level may lag behind the software after an upgrade.)
-    """
+def _features(bootstrap: str, *, timeout_s: float) -> dict[int, bytes]:
+    """Return the raw feature lists of ApiVersions, by tag: 0 what is supported, 2 what is finalised."""
     body = text("open-dip") + text("1") + NO_TAGS
     reader = call(first_address(bootstrap), _API_VERSIONS, 3, body, timeout_s=timeout_s, old_reply=True)
     if reader.number("h") != 0:
         raise WireError("ApiVersions was refused")
     reader.items(lambda r: (r.number("h"), r.number("h"), r.number("h"), r.tags()))
     reader.number("i")
-    features = reader.tags().get(0)
+    return reader.tags()
+
+
+def supported_metadata_level(bootstrap: str, *, timeout_s: float) -> int:
+    """Return the highest metadata.version that the broker's software supports: it tells the release line.
+
+    (The finalised level may lag behind the software after an upgrade.)
+    """
+    features = _features(bootstrap, timeout_s=timeout_s).get(0)
     if features is None:
         raise WireError("the broker tells no features")
 
@@ -195,20 +92,41 @@ def describe_producers(
     return found
 
 
-def list_transactions(address: tuple[str, int], *, timeout_s: float) -> dict[int, tuple[str, str]]:
-    """Return transactional id and state by producer id, of the transactions that this broker coordinates."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coordinated:
+    """What a transaction coordinator knows of a transactional id."""
+
+    transactional_id: str
+    producer_id: int
+    epoch: int
+    state: str
+
+
+def coordinated(address: tuple[str, int], *, timeout_s: float) -> list[Coordinated]:
+    """Return every transactional id that this broker coordinates."""
     reader = call(address, _LIST_TRANSACTIONS, 0, array([]) + array([]) + NO_TAGS, timeout_s=timeout_s)
     reader.number("i")
     error = reader.number("h")
     if error:
         raise WireError(f"ListTransactions: error {error}")
     reader.items(lambda r: r.text())
+    names = [name for name, *_ in reader.items(lambda r: (r.text(), r.number("q"), r.text(), r.tags()))]
+    if not names:
+        return []
+    body = array([text(name) for name in names]) + NO_TAGS
+    reader = call(address, _DESCRIBE_TRANSACTIONS, 0, body, timeout_s=timeout_s)
+    reader.number("i")
 
-    def one(r: Reader) -> tuple[int, tuple[str, str]]:
-        name, producer_id, state, _ = r.text(), r.number("q"), r.text(), r.tags()
-        return producer_id, (name, state)
+    def one(r: Reader) -> tuple[int, Coordinated]:
+        failed, name, state = r.number("h"), r.text(), r.text()
+        r.number("i")
+        r.number("q")
+        producer_id, epoch = r.number("q"), r.number("h")
+        r.items(lambda t: (t.text(), t.items(lambda p: p.number("i")), t.tags()))
+        r.tags()
+        return failed, Coordinated(transactional_id=name, producer_id=producer_id, epoch=epoch, state=state)
 
-    return dict(reader.items(one))
+    return [found for failed, found in reader.items(one) if not failed]
 
 
 def write_marker(address: tuple[str, int], one: OpenTransaction, *, commit: bool, timeout_s: float) -> None:
@@ -229,3 +147,24 @@ def write_marker(address: tuple[str, int], one: OpenTransaction, *, commit: bool
     )
     if any(errors):
         raise WireError(f"WriteTxnMarkers {one.topic}[{one.partition}]: error {max(errors)}")
+
+
+def fetch(address: tuple[str, int], topic: str, partition: int, offset: int, *, timeout_s: float) -> bytes:
+    """Return the raw batches from an offset on, uncommitted ones included (Fetch version 4)."""
+    name, client = topic.encode(), b"open-dip"
+    header = struct.pack(">hhih", _FETCH, 4, 1, len(client)) + client
+    body = struct.pack(">iiiibi", -1, 500, 1, FETCH_BYTES, 0, 1) + struct.pack(">h", len(name)) + name
+    body += struct.pack(">iiqi", 1, partition, offset, FETCH_BYTES)
+    reader = exchange(address, header + body, timeout_s)
+    reader.number("i")
+    reader.number("i")
+    reader.skip(reader.number("h"))
+    reader.number("i")
+    reader.number("i")
+    error = reader.number("h")
+    if error:
+        raise WireError(f"Fetch {topic}[{partition}]@{offset}: error {error}")
+    reader.skip(16)
+    aborted = max(reader.number("i"), 0)
+    reader.skip(16 * aborted)
+    return reader.take(max(reader.number("i"), 0))

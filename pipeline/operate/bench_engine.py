@@ -33,7 +33,9 @@ VARIANTS = {
     "loop_table": ("run_loop.py", True),
     "stock_table": ("run_stock.py", True),
 }
-STOCK_PART = 8  # stock is 20 to 30 times slower: it gets an eighth of the records, its cost per record is flat
+STOCK_PART = (
+    8  # stock is 20 to 30 times slower: it gets an eighth of the records, its cost per record is flat
+)
 
 
 class BenchFailed(RouterError):
@@ -176,7 +178,9 @@ def _broker(settings: Settings, directory: Path, say: Callable[[str], None]) -> 
         return
     say("starting Kafka")
     home = kafka_home(default_cache(settings))
-    broker = Broker(home, directory=directory / "kafka", log=directory / "kafka.log", profile=BrokerProfile.BENCH)
+    broker = Broker(
+        home, directory=directory / "kafka", log=directory / "kafka.log", profile=BrokerProfile.BENCH
+    )
     with broker:
         yield broker.bootstrap
 
@@ -199,7 +203,12 @@ def measure(bench: Bench, *, repeat: int, latency_rate_per_s: float) -> dict[str
 
 
 def report(
-    results: dict[str, list[dict[str, Any]]], *, recovery: float, latency: dict[str, float], lost: int, doubled: int
+    results: dict[str, list[dict[str, Any]]],
+    *,
+    recovery: float,
+    latency: dict[str, float],
+    lost: int,
+    doubled: int,
 ) -> dict[str, Any]:
     """Reduce the runs to medians and ratios. Pure."""
     cpu = {name: median(run["cpu_us"] for run in runs) for name, runs in results.items()}
@@ -220,8 +229,12 @@ def report(
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-@click.option("--records", default=limits.BENCH_RECORDS, show_default=True, help="Records of 1 kB for each run.")
-@click.option("--repeat", default=3, show_default=True, help="Runs of each variant, interleaved; medians are reported.")
+@click.option(
+    "--records", default=limits.BENCH_RECORDS, show_default=True, help="Records of 1 kB for each run."
+)
+@click.option(
+    "--repeat", default=3, show_default=True, help="Runs of each variant, interleaved; medians are reported."
+)
 @click.option("--rate", default=300.0, show_default=True, help="Messages a second of the latency run.")
 def engine(*, as_json: bool, records: int, repeat: int, rate: float) -> None:
     """Measure the engine beside a plain loop with the same transactions, and stock faust-streaming."""
@@ -247,5 +260,3 @@ def _table(found: dict[str, Any]) -> str:
     lines += [f"{name:<14}{found['cpu_us'][name]:>10}{found['per_s'][name]:>12,}" for name in VARIANTS]
     lines += [f"{name}: {value}" for name, value in found.items() if name not in ("cpu_us", "per_s")]
     return "\n".join(lines)
-
-

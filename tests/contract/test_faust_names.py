@@ -95,15 +95,18 @@ async def test_a_stream_goes_on_after_a_body_raised_because_the_engine_keeps_its
     first, second = batch(), batch()
     seen = []
 
+    def work(one):
+        seen.append(one)
+        if one is first:
+            raise ValueError
+        ended.set()
+
     async def body(stream):
         batches = BatchStream(stream, agent="stage", rounds=rounds)
         for _ in range(2):
             try:
                 async for one in batches:
-                    seen.append(one)
-                    if one is first:
-                        raise ValueError
-                    ended.set()
+                    work(one)
             except ValueError as error:
                 batches.fail(error)
 
