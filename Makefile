@@ -3,6 +3,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
+# The integration tests mostly wait for sessions and restarts; each job has a broker and a registry of its own (0.5 GB).
+JOBS ?= 3
 
 .PHONY: help setup demo test lint format unit integration chaos up bench wheel clean
 
@@ -23,7 +25,7 @@ demo: $(READY) ## start everything, simulate a market day, close the ledger
 	@$(BIN)/dip demo
 
 test: lint ## every check: lint, types, import contracts, unit, property, contract, simulation, integration
-	@$(BIN)/pytest -m "not chaos"
+	@$(BIN)/pytest -m "not chaos" -n $(JOBS) --dist worksteal
 
 lint: $(READY) ## ruff, format, types, import contracts
 	@$(BIN)/ruff check .
@@ -39,7 +41,7 @@ unit: $(READY) ## the checks that need no broker (seconds)
 	@$(BIN)/pytest -q -m "not chaos and not kafka"
 
 integration: $(READY) ## the checks on real Kafka
-	@$(BIN)/pytest -m "kafka and not chaos"
+	@$(BIN)/pytest -m "kafka and not chaos" -n $(JOBS) --dist worksteal
 
 chaos: $(READY) ## the full fault counts on real Kafka (about an hour)
 	@$(BIN)/pytest -m chaos tests/chaos

@@ -4,7 +4,9 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import hypothesis
 import pytest
 
 from pipeline.errors import RouterError
@@ -60,10 +62,47 @@ def _give_up(reason: str) -> None:
 
 
 _SESSION = pytest.StashKey[_Session]()
+_RUNGS = pytest.StashKey[set[str]]()
+
+# Timing decides no test: a loaded machine is no counterexample. A failing example is printed so that it can be replayed.
+hypothesis.settings.register_profile("house", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("house")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SESSION] = _Session()
+    config.stash[_RUNGS] = set()
+    if config.pluginmanager.hasplugin(
+        "dsession"
+    ):  # the controller of parallel jobs: their stacks are not its own
+        config.pluginmanager.register(_Jobs(config), "house-jobs")
+
+
+class _Jobs:
+    """Collects from parallel jobs which way to a broker each of them took."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._rungs = config.stash[_RUNGS]
+
+    def pytest_testnodedown(self, node: Any) -> None:
+        told = getattr(node, "workeroutput", {}).get("rungs")
+        if told:
+            self._rungs.add(told)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the controller, if there is one, which way to a broker this job took."""
+    told = _told(session.config)
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None and told:
+        output["rungs"] = told
+
+
+def _told(config: pytest.Config) -> str | None:
+    session = config.stash[_SESSION]
+    if session.stack is not None:
+        return ", ".join(f"{name}: {rung}" for name, rung in session.stack.rungs.items())
+    return None if session.failure is None else f"NONE. {session.failure}"
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -75,12 +114,9 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    session = config.stash[_SESSION]
-    if session.stack is not None:
-        rungs = ", ".join(f"{name}: {rung}" for name, rung in session.stack.rungs.items())
-        terminalreporter.write_line(f"local stack used: {rungs}")
-    elif session.failure is not None:
-        terminalreporter.write_line(f"local stack: NONE. {session.failure}", red=True, bold=True)
+    told = config.stash[_RUNGS] | ({_told(config)} - {None})
+    for one in sorted(told):
+        terminalreporter.write_line(f"local stack used: {one}", bold=one.startswith("NONE"))
 
 
 @pytest.fixture(scope="session")
