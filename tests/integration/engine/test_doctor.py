@@ -124,7 +124,9 @@ def test_the_doctor_names_waits_for_commits_and_aborts(scene):
     assert scene.look() == []
 
     # A part that was aborted, a part that was forgotten: abort.
-    time.sleep(1 + limits.DOCTOR_CLOCKS_APART_MS / 1000)  # else it cannot be told from the one before, and it asks
+    time.sleep(
+        1 + limits.DOCTOR_CLOCKS_APART_MS / 1000
+    )  # else it cannot be told from the one before, and it asks
     begin_ms = scene.begin()
     scene.hang(b"other half", 0, at_ms=begin_ms)
     scene.producer.abort_transaction(30)
