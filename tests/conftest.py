@@ -72,9 +72,8 @@ hypothesis.settings.load_profile("house")
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SESSION] = _Session()
     config.stash[_RUNGS] = set()
-    if config.pluginmanager.hasplugin(
-        "dsession"
-    ):  # the controller of parallel jobs: their stacks are not its own
+    parallel = getattr(config.option, "dist", "no") != "no" and not hasattr(config, "workerinput")
+    if parallel:  # this is the controller of jobs: their stacks are not its own
         config.pluginmanager.register(_Jobs(config), "house-jobs")
 
 
