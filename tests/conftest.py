@@ -115,7 +115,8 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     told = config.stash[_RUNGS] | ({_told(config)} - {None})
     for one in sorted(told):
-        terminalreporter.write_line(f"local stack used: {one}", bold=one.startswith("NONE"))
+        missing = one.startswith("NONE")
+        terminalreporter.write_line(f"local stack{'' if missing else ' used'}: {one}", bold=missing)
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,18 @@ def create_topics(bootstrap: str, names: dict[str, int], *, compacted: set[str] 
         future.result(30)
 
 
+def _end(consumer: Consumer, place: TopicPartition, *, within_s: float = 30) -> int:
+    """Return the high watermark; a partition without a leader is one whose leader is being elected."""
+    limit = time.monotonic() + within_s
+    while True:
+        try:
+            return consumer.get_watermark_offsets(place, timeout=15)[1]
+        except KafkaException:
+            if time.monotonic() > limit:
+                raise
+            time.sleep(0.2)
+
+
 def drain(
     bootstrap: str, topic: str, partitions: int, *, isolation: str = "read_committed", within_s: float = 60
 ) -> list:
@@ -49,10 +61,7 @@ def drain(
     )
     found, reached = [], set()
     try:
-        ends = {
-            p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=15)[1]
-            for p in range(partitions)
-        }
+        ends = {p: _end(consumer, TopicPartition(topic, p)) for p in range(partitions)}
         consumer.assign([TopicPartition(topic, p, 0) for p in range(partitions)])
         limit = time.monotonic() + within_s
         while len(reached) < partitions:
