@@ -92,15 +92,27 @@ class Consumer(ConsumerFace):
     async def _watch(self) -> None:
         await self.watchdog.run(self._stop)
 
+    @Service.task  # type: ignore[untyped-decorator]  # mode ships no types
+    async def _date_stores(self) -> None:
+        """Note now and then that live stores are up to date, or an idle one would look too old after a crash."""
+        while not self._stop.is_set():
+            try:
+                await asyncio.wait_for(self._stop.wait(), limits.SHARD_TOUCH_S)
+            except TimeoutError:
+                self.app.tables.touch(at_s=self.settings.now_s())
+
     async def _sessions(self) -> None:
         fruitless, (pause_s, longest_pause_s) = 0, limits.RESET_PAUSE_S
         while not self._stop.is_set():
-            rounds, started = self.counters.rounds, time.monotonic()
-            reason = await self._session()
+            rounds = self.counters.rounds
+            session = self._new_session()
+            reason = await self._run(session)
             if self._stop.is_set():
                 return
             self.counters.resets += 1
-            progress = self.counters.rounds > rounds or time.monotonic() - started > limits.FENCE_S_MAX
+            opened_s = session.opened_s
+            steady = opened_s is not None and time.monotonic() - opened_s > limits.SESSION_STEADY_S
+            progress = self.counters.rounds > rounds or steady
             fruitless = 0 if progress else fruitless + 1
             log.warning("reset %d: %s", self.counters.resets, reason)
             if fruitless >= limits.RESETS_WITHOUT_PROGRESS_MAX:
@@ -110,13 +122,15 @@ class Consumer(ConsumerFace):
             pause_s = limits.RESET_PAUSE_S[0] if progress else min(pause_s * 2, longest_pause_s)
             await asyncio.sleep(pause_s)
 
-    async def _session(self) -> str:
-        """Run one session; return why it ended."""
-        session = Session(
+    def _new_session(self) -> Session:
+        return Session(
             self.settings, group=self.app.conf.id, groups=self._groups(), topics=self.topics, fence=self.fence,
             tables=self.app.tables, membership=self.membership, delivery=self.delivery, counters=self.counters,
             stop=self._stop,
         )  # fmt: skip
+
+    async def _run(self, session: Session) -> str:
+        """Run one session to its end; return why it ended."""
         try:
             await session.run()
         except (Reset, KafkaException) as error:
@@ -134,6 +148,8 @@ class Consumer(ConsumerFace):
         """Finish the round, commit the last settlements, leave the group; bounded by STOP_S_MAX."""
         self._stop.set()
         self._topics_known.set()
+        if not self.started:
+            return
         try:
             await asyncio.wait_for(self._over.wait(), limits.STOP_S_MAX)
         except TimeoutError:

@@ -68,6 +68,7 @@ class Session:
         self._stop = stop
         self._hand = Hand("kafka")
         self._reader: Reader | None = None
+        self.opened_s: float | None = None
         changelogs = [table.changelog for table in tables.values()]
         self._writer = Writer(settings, group=group, topics=topics, fence=fence, changelogs=changelogs)
 
@@ -77,6 +78,7 @@ class Session:
         await self._hand.run(self._open_writer, step="open producer", limit_s=limit_s)
         self._delivery.topics = self._writer.topics
         self._reader = await self._hand.run(self._open_reader, step="open consumer", limit_s=limit_s)
+        self.opened_s = time.monotonic()
         while not self._stop.is_set():
             await self._round(await self._fetch())
             self._raise_failure()
@@ -141,14 +143,15 @@ class Session:
     def _sort(self, messages: Sequence[Any]) -> dict[Place, list[Any]]:
         """Group records by partition; events are noted, records that do not count yet are dropped."""
         found: dict[Place, list[Any]] = {}
+        topic = partition = None
+        records: list[Any] = []
         for message in messages:
             if message.error() is not None:
                 self._note(message)
                 continue
-            place = (message.topic(), message.partition())
-            records = found.get(place)
-            if records is None:
-                records = found[place] = []
+            if message.partition() != partition or message.topic() != topic:  # records come in runs
+                topic, partition = message.topic(), message.partition()
+                records = found.setdefault((topic, partition), [])
             records.append(message)
         return {
             place: records for place, records in found.items() if self._membership.claim_of(place) is not None
@@ -223,6 +226,8 @@ class Session:
         self._counters.records += records
         self._counters.commit_s += now - started
         self._counters.last_commit_s = now
+        if now - started > limits.COMMIT_SLOW_S:
+            log.warning("a round of %d records took %.1f s to commit", records, now - started)
 
     # --- the last settlements ---
 

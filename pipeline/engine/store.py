@@ -3,8 +3,8 @@
 import json
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from rocksdict import BlockBasedOptions, Cache, Options, Rdict, ReadOptions, Wri
 from pipeline import limits
 from pipeline.engine.errors import ShardClosed
 
-_MARK = b"\x00"  # no table key begins with a zero byte alone: see _row
+_MARK = b"\x00"  # apart from every row, whose keys begin with _ROW
 _ROW = b"\x01"
 
 _cache: Any = None
@@ -120,25 +120,35 @@ class Shard:
 
         Raises ShardClosed if the shard went away meanwhile.
         """
-        mark = Mark(offset=offset, at_s=at_s, topic_id=self.mark.topic_id)
-        self._write(changes, mark)
+        self._write(changes, offset=offset, at_s=at_s)
 
     def touch(self, *, at_s: float, topic_id: str | None = None) -> None:
         """Note that the store is up to date at this time, and of which topic."""
-        self._write((), Mark(offset=self.mark.offset, at_s=at_s, topic_id=topic_id or self.mark.topic_id))
+        self._write((), at_s=at_s, topic_id=topic_id)
 
-    def _write(self, changes: Iterable[tuple[bytes, bytes | None]], mark: Mark) -> None:
+    def _write(
+        self,
+        changes: Iterable[tuple[bytes, bytes | None]],
+        *,
+        at_s: float,
+        offset: int | None = None,
+        topic_id: str | None = None,
+    ) -> None:
         batch = WriteBatch(raw_mode=True)
         for key, value in changes:
             if value is None:
                 batch.delete(_ROW + key)
             else:
                 batch.put(_ROW + key, value)
-        fields: Mapping[str, Any] = {"offset": mark.offset, "at_s": mark.at_s, "topic_id": mark.topic_id}
-        batch.put(_MARK, json.dumps(fields).encode())
         with self._lock:
             if self._db is None:
                 raise ShardClosed(f"{self.changelog}[{self.partition}]")
+            mark = Mark(
+                offset=self.mark.offset if offset is None else offset,
+                at_s=at_s,
+                topic_id=topic_id or self.mark.topic_id,
+            )
+            batch.put(_MARK, json.dumps(asdict(mark)).encode())
             self._db.write(batch)
             self.mark = mark
 

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from faust.tables.manager import TableManager as FaustTableManager
 from mode.utils.locks import Event
 
 from pipeline.engine.batch import Batch, current_batch
-from pipeline.engine.errors import ForeignTable, NotInBatch, Unsupported
+from pipeline.engine.errors import ForeignTable, NotInBatch, ShardClosed, Unsupported
 from pipeline.engine.store import Shard
 from pipeline.engine.values import Claim
 
@@ -213,6 +214,13 @@ class TableManager(FaustTableManager):  # type: ignore[misc]  # faust ships no t
                 if at_s is not None and shard.recovered:
                     shard.touch(at_s=at_s)
                 shard.close()
+
+    def touch(self, *, at_s: float) -> None:
+        """Note that the recovered stores are up to date."""
+        for shard in self.all_shards():
+            if shard.recovered:
+                with suppress(ShardClosed):
+                    shard.touch(at_s=at_s)
 
     def discard(self) -> None:
         """Forget every write that is not committed."""

@@ -19,8 +19,9 @@ def test_a_worker_killed_at_twenty_random_times(stages, rig, stack):
     faults.kill_at_random(rig(stack.bootstrap, stages=stages), times=20, records=16_000, per_s=150, seed=20)
 
 
-def test_a_second_worker_joins_leaves_and_dies_five_times(rig, stack):
-    faults.join_and_leave(rig(stack.bootstrap), cycles=5, records=12_000, per_s=150)
+@pytest.mark.parametrize("stages", [["first", "second"], ["held"]])
+def test_a_second_worker_joins_leaves_and_dies_five_times(stages, rig, stack):
+    faults.join_and_leave(rig(stack.bootstrap, stages=stages), cycles=5, records=12_000, per_s=150)
 
 
 @pytest.mark.parametrize("stages", [["first", "second"], ["held"]])

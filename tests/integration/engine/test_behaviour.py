@@ -69,10 +69,10 @@ def test_a_worker_without_kafka_waits_with_messages_and_then_exits_clearly(rig, 
 
 
 def test_sigterm_ends_the_round_and_leaves_nothing_to_do_twice(rig, stack):
-    """Three orderly stops under load; the exit code is 0 and the next process goes on where the last ended."""
+    """Two orderly stops under load; the exit code is 0 and the next process goes on where the last ended."""
     one = rig(stack.bootstrap, stages=["held"], settle_s=0.05)
-    one.feed(3000, per_s=150)
-    for _ in range(3):
+    one.feed(1800, per_s=150)
+    for _ in range(2):
         before = one.outputs()
         worker = one.start_worker()
         until(lambda before=before: one.outputs() > before + 30, within_s=60, what="outputs flow")
