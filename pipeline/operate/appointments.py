@@ -21,6 +21,7 @@ from pipeline.domain.envelope import Holding, Registration
 from pipeline.domain.identifiers import Mpan
 from pipeline.domain.routing import Slot
 from pipeline.domain.times import effective_instant
+from pipeline.operate.stack import located
 from pipeline.settings import Settings
 
 COLUMNS: Final = ("mpan", "slot", "holder", "valid_from", "valid_to")
@@ -74,7 +75,7 @@ def load(file: Path, source: str | None, errors: Path | None, *, as_json: bool) 
     Good lines are loaded even if others are bad; bad ones go to the error file, and the exit code is 1. Loading
     a file again changes nothing. Lines of one MPAN that stand together are loaded together.
     """
-    settings = Settings.load()
+    settings = located(Settings.load())
     name = source or f"load-{_digest(file)}"
     codec = connect(
         settings.schema_registry_url,

@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from pipeline import limits, topics
 from pipeline.errors import BrokerUnavailable
+from pipeline.operate.stack import located
 from pipeline.settings import Settings
 
 STAGES: Final = {
@@ -31,7 +32,7 @@ def deadletter() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line, with the record's size.")
 def show(stage: str | None, limit: int, *, as_json: bool) -> None:
     """List dead letters with their origin and reason; the records keep their bytes on the topic."""
-    settings = Settings.load()
+    settings = located(Settings.load())
     count = 0
     for name in [stage] if stage else list(STAGES):
         for row in letters(settings, STAGES[name]):

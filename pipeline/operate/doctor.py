@@ -12,6 +12,7 @@ from pipeline.engine.hanging import Cluster
 from pipeline.engine.protocol import WireError
 from pipeline.engine.verdicts import Finding, Part, Verdict, judge
 from pipeline.errors import BrokerUnavailable, RouterError
+from pipeline.operate.stack import located
 from pipeline.settings import Settings
 
 _NOTHING, _OPEN, _ASK = 0, 1, 2
@@ -68,7 +69,7 @@ def transactions(context: click.Context, *, as_json: bool, heal: bool, own: tupl
     Stop the worker that owns a transaction before healing it. Exit code: 0 nothing is open (any more), 1 something is
     open, 2 a person has to decide.
     """
-    found = diagnose(Settings.load(), own_ids=own, heal=heal)
+    found = diagnose(located(Settings.load()), own_ids=own, heal=heal)
     for one in found:
         click.echo(json.dumps(one.as_json()) if as_json else _text(one))
     if not found and not as_json:

@@ -11,7 +11,7 @@ from pipeline.errors import RouterError
 COMMANDS: Final = {
     "appointments": (
         "pipeline.operate.appointments:appointments",
-        "Load and export who holds which role for an MPAN.",
+        "Load who holds which role for an MPAN.",
     ),
     "bench": ("pipeline.operate.bench:bench", "Measure the engine and the whole path beside plain loops."),
     "bridge": ("pipeline.operate.bridge:bridge", "Run the HTTP entrance."),

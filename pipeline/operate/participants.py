@@ -22,6 +22,7 @@ from pipeline.domain.participants import Participant, Participants
 from pipeline.domain.times import format_instant
 from pipeline.errors import BrokerUnavailable, SettingsInvalid
 from pipeline.operate.participants_file import Reader
+from pipeline.operate.stack import located
 from pipeline.settings import Settings
 
 TEMPLATE: Final = [
@@ -156,7 +157,7 @@ def _read(context: click.Context, file: Path, *, as_json: bool) -> tuple[Partici
 @contextmanager
 def _outside() -> Iterator[tuple[Settings, Codec, Participants]]:
     """Connect to the topic and the registry, and read who is there now."""
-    settings = Settings.load()
+    settings = located(Settings.load())
     for name in ("kafka_bootstrap", "schema_registry_url"):
         if not getattr(settings, name):
             raise SettingsInvalid(f"{name.upper()} is not set; `dip up` prints the one of the local stack")
