@@ -35,8 +35,6 @@ VARIANTS = {
     "stock_table": ("run_stock.py", True),
 }
 STOCK_PART = 16  # stock is 30 to 50 times slower; its cost per record does not depend on their number
-    8  # stock is 20 to 30 times slower: it gets an eighth of the records, its cost per record is flat
-)
 
 
 class BenchFailed(RouterError):
