@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, assert_never
 
+from agents.audit import audited
 from agents.letters import refused
 from agents.loop import Emission
 from pipeline import topics
@@ -108,23 +109,16 @@ class Addressing:
         code: Code | None = None,
         reason: str | None = None,
     ) -> Emission:
-        entry = AuditRecord(
-            at=now,
+        return audited(
+            self.codec,
+            message,
+            now=now,
             stage=stage,
             status=status,
             code=code.value if code else None,
             reason=reason,
-            duration_ms=max(0, int((now - message.received_at).total_seconds() * 1000)),
-            transaction_id=message.transaction_id,
-            received_at=message.received_at,
-            interface=message.interface,
-            event=message.event,
-            sender_id=message.sender_id,
-            sender_reference=message.sender_reference,
-            mpan=message.mpan,
             addressees=addressed.addressees if addressed else (),
         )
-        return Emission(topics.AUDIT, self.codec.encode_audit(entry), message.transaction_id.encode())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

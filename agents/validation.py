@@ -4,12 +4,13 @@ from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import assert_never
 
+from agents.audit import audited
 from agents.letters import refused
 from agents.loop import Emission
 from pipeline import topics
 from pipeline.catalogue import Catalogue
 from pipeline.codec import Codec
-from pipeline.domain.envelope import AuditRecord, Message, Stage, Status
+from pipeline.domain.envelope import Message, Stage, Status
 from pipeline.domain.headers import New, Repeat, Reused, Seen, decide_duplicate, message_key
 from pipeline.domain.identifiers import reference_key
 from pipeline.domain.rejections import Code, Rejection
@@ -89,21 +90,13 @@ class Validation:
         reason: str | None = None,
         duplicate: bool = False,
     ) -> Emission:
-        now = self.clock.now()
-        entry = AuditRecord(
-            at=now,
+        return audited(
+            self.codec,
+            message,
+            now=self.clock.now(),
             stage=Stage.INBOUND,
             status=status,
             code=code.value,
             reason=reason,
-            duration_ms=max(0, int((now - message.received_at).total_seconds() * 1000)),
-            transaction_id=message.transaction_id,
-            received_at=message.received_at,
-            interface=message.interface,
-            event=message.event,
-            sender_id=message.sender_id,
-            sender_reference=message.sender_reference,
-            mpan=message.mpan,
             duplicate=duplicate,
         )
-        return Emission(topics.AUDIT, self.codec.encode_audit(entry), message.transaction_id.encode())

@@ -7,9 +7,11 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -303,3 +305,18 @@ class Rig:
             found, offset = dict(shard.scan(b"")), shard.mark.offset
             shard.close()
             assert found == expected[number], f"{path.name}: store at {offset} and changelog differ"
+
+
+@pytest.fixture
+def rig(tmp_path: Path, prefix: str) -> Iterator[Callable[..., Rig]]:
+    """Make toy applications on a broker; they are closed whatever happens."""
+    made: list[Rig] = []
+
+    def make(bootstrap: str, **config: object) -> Rig:
+        tag = f"{prefix}{len(made)}"
+        made.append(Rig(bootstrap, tag, tmp_path / tag, **config))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

@@ -1,22 +1,5 @@
-"""Toy applications on the session's broker, closed whatever happens."""
+"""The toy applications of the engine's tests."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from tests.support.engine_rig import rig
 
-import pytest
-
-from tests.support.engine_rig import Rig
-
-
-@pytest.fixture
-def rig(tmp_path: Path, prefix: str) -> Iterator[Callable[..., Rig]]:
-    made: list[Rig] = []
-
-    def make(bootstrap: str, **config: object) -> Rig:
-        tag = f"{prefix}{len(made)}"
-        made.append(Rig(bootstrap, tag, tmp_path / tag, **config))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
+__all__ = ["rig"]
