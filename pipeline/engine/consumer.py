@@ -24,7 +24,7 @@ from pipeline.engine.hand import Hand
 from pipeline.engine.membership import Membership
 from pipeline.engine.offsets import Place, Topics
 from pipeline.engine.session import Counters, Session
-from pipeline.engine.startup import Needs, release_warning, topic_problems
+from pipeline.engine.startup import Needs, missing_topics, release_warning, topic_problems
 from pipeline.engine.watchdog import Watchdog
 from pipeline.engine.wire import supported_metadata_level
 
@@ -171,7 +171,7 @@ class Consumer(ConsumerFace):
 
     async def _check_start(self) -> None:
         hand = Hand("start")
-        self._counts = await self._await_broker(hand)
+        self._counts = await self._await_topics(hand)
         problems = topic_problems(self._needs(), self._counts)
         if problems:
             raise TopicsUnfit("; ".join(problems))
@@ -189,6 +189,20 @@ class Consumer(ConsumerFace):
             if warning:
                 log.critical(warning)
         hand.close()
+
+    async def _await_topics(self, hand: Hand) -> Mapping[str, tuple[int, int]]:
+        """Ask for topics until all are there: a broker knows a topic some time after whoever created it does."""
+        counts = await self._await_broker(hand)
+        end = time.monotonic() + min(limits.TOPICS_WAIT_S_MAX, self.settings.start_wait_s)
+        while (missing := missing_topics(self._needs(), counts)) and time.monotonic() < end:
+            if self._stop.is_set():
+                break
+            log.warning(
+                "waiting for %d topics that do not exist yet, %s among them", len(missing), missing[0]
+            )
+            await asyncio.sleep(limits.TOPICS_POLL_S)
+            counts = await self._await_broker(hand)
+        return counts
 
     async def _await_broker(self, hand: Hand) -> Mapping[str, tuple[int, int]]:
         end = time.monotonic() + self.settings.start_wait_s

@@ -33,9 +33,14 @@ def _unnamed(needs: Needs) -> Iterable[str]:
         yield f"topic {topic} has no dead-letter topic: add it to EngineSettings.dead_letters"
 
 
-def _missing(needs: Needs, counts: Counts) -> Iterable[str]:
+def missing_topics(needs: Needs, counts: Counts) -> list[str]:
+    """Return the topics that are needed and do not exist, sorted. Pure."""
     wanted = {*needs.sources, *needs.dead_letters.values(), *needs.partitions, *needs.tables}
-    for topic in sorted(wanted - counts.keys()):
+    return sorted(wanted - counts.keys())
+
+
+def _missing(needs: Needs, counts: Counts) -> Iterable[str]:
+    for topic in missing_topics(needs, counts):
         yield f"topic {topic} does not exist: run `dip topics create`"
 
 

@@ -38,6 +38,10 @@ class System(Protocol):
         """Return how many committed outputs there are now."""
         ...
 
+    def log(self, instance: str = "0") -> str:
+        """Return what a worker has said so far, for the report of a failure."""
+        ...
+
     def settle(self, *, within_s: float) -> None:
         """Wait until everything that was fed has come out, then stop the workers in order."""
         ...
@@ -67,7 +71,9 @@ def kill_at_point(system: System, point: str, *, times: int, records: int = 1500
         until(
             lambda worker=worker: worker.poll() is not None, within_s=60, what=f"the worker dies at {point}"
         )
-        assert worker.returncode == -9, f"expected SIGKILL at {point}, got {worker.returncode}"
+        assert worker.returncode == -9, (
+            f"expected SIGKILL at {point}, got {worker.returncode}\n{system.log()[-3000:]}"
+        )
     system.start_worker()
     system.settle(within_s=90)
     system.verify()

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from pipeline.engine import changelog_topic
 from pipeline.engine.store import Shard
 from tests.chaos.faults import until
-from tests.support.engine_rig import drain
+from tests.support.engine_rig import create_topics, drain
 
 pytestmark = pytest.mark.kafka
 
@@ -48,12 +48,26 @@ def test_records_that_fail_become_dead_letters_and_the_rest_of_their_batch_goes_
 
 def test_a_worker_refuses_wrong_partition_counts_and_missing_topics(rig, stack):
     one = rig(stack.bootstrap)
-    worker = one.start_worker(expected={one.config.topic("in"): 12, one.config.topic("gone"): 4})
+    worker = one.start_worker(
+        expected={one.config.topic("in"): 12, one.config.topic("gone"): 4}, start_wait_s=3
+    )
     assert stopped(worker) == 70
     log = one.log()
     assert f"topic {one.config.topic('in')} has 4 partitions, expected 12" in log
     assert f"topic {one.config.topic('gone')} does not exist: run `dip topics create`" in log
     assert "Traceback" not in log
+
+
+def test_a_worker_waits_for_topics_that_are_created_a_moment_later(rig, stack):
+    """A loaded broker knows a topic some time after its creation was confirmed; that is no reason to give up."""
+    one = rig(stack.bootstrap)
+    late = one.config.topic("late")
+    one.start_worker(expected={late: 4})
+    until(lambda: f"{late} among them" in one.log(), within_s=60, what="the worker waits")
+    create_topics(stack.bootstrap, {late: 4})
+    one.feed(100)
+    one.settle(within_s=60)
+    one.verify()
 
 
 def test_a_worker_without_kafka_waits_with_messages_and_then_exits_clearly(rig, stack, free_port):
