@@ -28,7 +28,9 @@ def test_copies_reach_healthy_and_slow_recipients_and_wait_for_a_dead_one(
     assert order[::-1].index(slow) < order[::-1].index(healthy), "the healthy one was served first"
     rig.check_ledger()
     under_way = many_at_a_time(rig, dead)
-    assert len(under_way) <= 4, [(one.at, len(one.copies), one.attempt, one.reason) for one in under_way]
+    assert len(under_way) <= 4 * rig.sessions(), [
+        (one.at, len(one.copies), one.attempt, one.reason) for one in under_way
+    ]
 
     rig.kill(worker)
     rig.start()
@@ -38,11 +40,16 @@ def test_copies_reach_healthy_and_slow_recipients_and_wait_for_a_dead_one(
     rig.check_ledger()
     assert server.taken(healthy).total() == 200, "the restart repeated nothing that was settled"
     refused = [one for one in many_at_a_time(rig, dead) if one.status_code == 503]
-    assert len(refused) <= 4, [(one.at, len(one.copies), one.attempt, one.reason) for one in refused]
+    assert len(refused) <= 4 * rig.sessions(), [
+        (one.at, len(one.copies), one.attempt, one.reason) for one in refused
+    ]
 
 
 def many_at_a_time(rig: Rig, recipient: str) -> list[AuditRecord]:
-    """Return the failed tries that carried more than one copy: those under way when the lane first failed."""
+    """Return the failed tries that carried more than one copy: those under way when the lane first failed.
+
+    Four for each session: one that breaks off before its first rows are committed forgets its lanes, as it must.
+    """
     tries = [one for one in rig.audits() if one.recipient == recipient and one.status is Status.RETRYING]
     return [one for one in tries if len(one.copies) > 1]
 
