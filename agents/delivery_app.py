@@ -5,6 +5,7 @@ from functools import partial, update_wrapper
 from agents.app import DELIVERY, Outside, create_app
 from agents.delivery import Engine, beside_the_rounds, take_in
 from pipeline import topics
+from pipeline.adapters.callable_network import CallableNetwork, policy_of
 from pipeline.adapters.records import RecordReader
 from pipeline.adapters.webhook import WebhookClient, signer_of, tls_of
 from pipeline.delivery.dispatch import Dispatcher
@@ -28,6 +29,7 @@ def create_delivery(outside: Outside, *, dice: Dice) -> App:
         clock=outside.clock,
         timeout_s=settings.webhook_timeout_s,
         tls=tls_of(settings),
+        network=CallableNetwork(policy_of(settings)),
     )
     records = RecordReader(settings)
     dispatcher = Dispatcher(

@@ -107,6 +107,11 @@ RECORDS_READ_S_MAX = 10.0  # reading a refill back; then it is tried again
 RECORDS_SKIP_OFFSETS = 200  # a gap up to this is read through; a larger one is jumped over
 WEBHOOK_CONNECT_S_MAX = 3.0  # of which the socket has 2: a black hole costs 2 s, not 10
 WEBHOOK_SOCKET_S_MAX = 2.0
+DNS_BUDGET_S = 5.0  # delivery.md 6: a resolver gets its own time, it is not the recipient's
+DNS_THREADS = 16  # lookups that hang hold a thread each; those of other names must go on
+DNS_KEPT_S = 30.0  # an address that was vetted is used for this long, whatever the name says meanwhile
+DNS_FAILURE_KEPT_S = 5.0  # a lane that fails waits longer than this anyway
+DNS_NAMES_MAX = 10_000  # five times the market; then everything is looked up anew
 REVOKE_WAIT_S = 1.5  # the engine settles for 2 s after it announced that a partition goes
 STOP_GRACE_S = 2.0  # calls under way at a stop; what does not end is sent again by the next owner
 SIGNING_THREADS = 2  # RSA-2048 takes 371 us; two cores
@@ -193,6 +198,22 @@ SIMULATOR_CATCH_UP_S_MAX = 1.0  # a slow moment is made up for by at most this m
 SIMULATOR_LOOK_EVERY_S = 0.5  # how often progress is shown and the account looked at
 assert SIMULATOR_POST_TIMEOUT_S_MAX < SIMULATOR_GIVE_UP_S_MAX
 OPERATOR_CALL_S_MAX = 10.0  # a command at a terminal gives up after this and says so
+
+# --- The reference client (pipeline/client; a copy of it takes these along) --------------------------------
+CLIENT_WAIT_S_MIN = 0.5  # before the second try: a leader change takes about a second
+CLIENT_WAIT_S_MAX = 30.0  # between tries of an outage; half a minute late is nothing after an hour
+CLIENT_JITTER_SHARE = 0.25  # added to a wait, never taken from it: Retry-After is a promise
+CLIENT_RETRY_AFTER_S_MAX = 3_600.0  # a longer wish is taken for a mistake of whoever wrote it
+CLIENT_GIVE_UP_S = 300.0  # of one call; a 72 h outage is the caller's queue to bridge, not a coroutine's
+CLIENT_ANSWER_S_MAX = 60.0  # one answer; the router gives up on its broker after 10 s
+CLIENT_CONNECT_S_MAX = 5.0  # a router that does not accept within it is another try's business
+CLIENT_CALLS_IN_FLIGHT_MAX = 8  # of one process: more connections would only queue at the router
+CLIENT_ANSWER_BYTES_MAX = 100_000_000  # a page of replay is as large as the largest delivery
+RECEIVER_BODY_BYTES_MAX = 100_000_000  # the published example of maxPayloadSize
+RECEIVER_SKEW_S = 300.0  # as the router's own default; the published documents name none
+RECEIVER_IDS_MAX = 200_000  # remembered in memory, 30 MB: hours of a large supplier; a database keeps more
+assert CLIENT_WAIT_S_MIN < CLIENT_WAIT_S_MAX < CLIENT_GIVE_UP_S
+assert CLIENT_CONNECT_S_MAX < CLIENT_ANSWER_S_MAX < CLIENT_GIVE_UP_S
 
 # --- Benches ----------------------------------------------------------------------------------------------
 BENCH_RECORDS = 160_000  # over 1 s of CPU for the engine: shorter runs measure its warming up

@@ -97,6 +97,11 @@ class Settings:
     webhook_ca: str = _setting("", "PEM bundle to verify webhook servers with; empty: the system's")
     webhook_certificate: str = _setting("", "PEM file of the client certificate shown to webhooks")
     webhook_key: str = _setting("", "PEM file of its private key")
+    webhook_networks_allowed: str = _setting(
+        "", "internal networks that webhooks may be in, as 10.1.0.0/16,...; empty: public addresses only"
+    )
+    webhook_ports_allowed: str = _setting("", "ports that webhooks may have, as 443,8443; empty: any")
+    webhook_http_allowed: bool = _setting(False, "webhooks without TLS are called, too: sandboxes only")  # noqa: FBT003  # a default, not a flag of the call
     webhook_timeout_s: float = _setting(10.0, "total time of one webhook call")
     lane_in_flight_max: int = _setting(4, "webhook calls at a time for one recipient and channel")
     delivery_in_flight_max: int = _setting(500, "webhook calls at a time in one worker")

@@ -8,7 +8,6 @@ import errno
 import socket
 import ssl
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Protocol
@@ -16,6 +15,7 @@ from typing import Final, Protocol
 import aiohttp
 from yarl import URL
 
+from pipeline.adapters.callable_network import AddressForbidden, CallableNetwork
 from pipeline.domain.answers import cleaned
 from pipeline.domain.delivery import Answered, ErrorClass, Failed, Result
 from pipeline.domain.identifiers import DeliveryId, ParticipantId
@@ -58,15 +58,6 @@ class Call(Protocol):
     def attempt(self) -> int: ...
 
 
-Guard = Callable[[str], str | None]
-"""Returns why an address must not be called, None if it may; asked before every connection (SSRF)."""
-
-
-def open_guard(_url: str) -> str | None:
-    """Refuse nothing: the guard against internal addresses takes this place."""
-    return None
-
-
 class WebhookClient:
     """Sends arrays. One session for the life of the worker; the caller bounds how many calls there are."""
 
@@ -77,12 +68,12 @@ class WebhookClient:
         clock: Clock,
         timeout_s: float,
         tls: ssl.SSLContext,
-        guard: Guard = open_guard,
+        network: CallableNetwork,
     ) -> None:
         self._signer = signer
         self._clock = clock
         self._tls = tls
-        self._guard = guard
+        self._network = network
         self._timeout = aiohttp.ClientTimeout(
             total=timeout_s,
             connect=min(timeout_s, WEBHOOK_CONNECT_S_MAX),
@@ -93,9 +84,9 @@ class WebhookClient:
 
     async def post(self, post: Call) -> Result:
         """Send one array and return what came of it."""
-        refused = self._guard(post.url)
+        refused = await self._network.admit(post.url)
         if refused is not None:
-            return Failed(error=ErrorClass.BLOCKED, text=refused)
+            return refused
         body = b"[" + b",".join(post.bodies) + b"]"
         loop = asyncio.get_running_loop()
         # Off the loop: a signature takes 0.4 ms, in which others would wait.
@@ -123,8 +114,6 @@ class WebhookClient:
             headers[DELIVERY_HEADER] = ids
         # encoded=True: the address goes out as it was registered and signed, not as a library would spell it.
         url = URL(post.url, encoded=True)
-        if url.scheme not in {"https", "http"} or not url.host:
-            return Failed(error=ErrorClass.BLOCKED, text="the webhook's address is no http(s) URL")
         async with self._opened().post(url, data=body, headers=headers, allow_redirects=False) as response:
             content, cut = await _read(response)
             return Answered(
@@ -140,7 +129,14 @@ class WebhookClient:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 # No limits here: with aiohttp's own, one dead host delayed a healthy one by 5 s.
-                connector=aiohttp.TCPConnector(limit=0, limit_per_host=0, ssl=self._tls),
+                connector=aiohttp.TCPConnector(
+                    limit=0,
+                    limit_per_host=0,
+                    ssl=self._tls,
+                    resolver=self._network.resolver(),
+                    use_dns_cache=False,  # the network keeps what it has vetted
+                    socket_factory=self._network.connection,
+                ),
                 timeout=self._timeout,
                 auto_decompress=False,  # 200 kB of gzip can be 200 MB
                 trust_env=False,
@@ -156,6 +152,7 @@ class WebhookClient:
         if self._session is not None:
             await self._session.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._network.close()
 
 
 async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, ErrorClass | None]:
@@ -186,6 +183,8 @@ def failure(error: Exception, *, duration_ms: int) -> Failed:
 
 def _kind(error: Exception) -> ErrorClass:  # noqa: PLR0911  # one line per class of fault reads best
     cause = getattr(error, "os_error", None) or error
+    if isinstance(cause, AddressForbidden):
+        return ErrorClass.BLOCKED
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return ErrorClass.TLS
     if isinstance(cause, ssl.SSLCertVerificationError):

@@ -50,6 +50,7 @@ class Sandbox:
             "webhook_ca": authority,
             "webhook_certificate": str(router / "client.pem"),
             "webhook_key": str(router / "client.key"),
+            "webhook_networks_allowed": "127.0.0.0/8",  # the market's webhook servers listen on loopback
         }
 
     def router_certificate(self) -> bytes:

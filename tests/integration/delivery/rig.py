@@ -102,6 +102,7 @@ class Rig:
             "DIP_SIGNING_CERTIFICATE": str(self.folder / "signing.pem"),
             "DIP_SIGNING_KEY": str(self.folder / "signing.key"),
             "DIP_WEBHOOK_CA": self.server.ca_file,
+            "DIP_WEBHOOK_NETWORKS_ALLOWED": "127.0.0.0/8",
             "DIP_WEBHOOK_TIMEOUT_S": "3",
             "DIP_RETRY_DELAYS_S": "0,0.3,0.5,1",
             **{f"DIP_{name.upper()}": value for name, value in settings.items()},

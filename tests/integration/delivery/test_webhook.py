@@ -11,6 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from pipeline.adapters.callable_network import CallableNetwork, policy_of
 from pipeline.adapters.certificates import CertificateAuthority
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.webhook import WebhookClient, signer_of, tls_of
@@ -68,16 +69,17 @@ def router_settings(tmp_path: Path, server: WebhookServer) -> Settings:
         webhook_certificate=str(tmp_path / "client.pem"),
         webhook_key=str(tmp_path / "client.key"),
         webhook_timeout_s=1.5,
+        webhook_networks_allowed="127.0.0.0/8",
     )
 
 
-def make(settings: Settings, **options: object) -> WebhookClient:
+def make(settings: Settings, **network: object) -> WebhookClient:
     return WebhookClient(
         signer=signer_of(settings),
         clock=SystemClock(),
         timeout_s=settings.webhook_timeout_s,
         tls=tls_of(settings),
-        **options,
+        network=CallableNetwork(policy_of(settings), **network),
     )
 
 
@@ -237,16 +239,6 @@ async def test_an_address_that_is_none_is_never_called(client: WebhookClient, ur
     assert result.error is ErrorClass.BLOCKED
 
 
-async def test_the_guard_is_asked_before_anything_is_sent(
-    router_settings: Settings, server: WebhookServer
-) -> None:
-    client = make(router_settings, guard=lambda url: f"no: {url}")
-    result = await client.post(post(server.url(WHO)))
-    await client.close()
-    assert result == Failed(error=ErrorClass.BLOCKED, text=f"no: {server.url(WHO)}")
-    assert not server.posts
-
-
 async def test_a_server_that_our_bundle_does_not_vouch_for_is_not_given_the_message(
     router_settings: Settings, server: WebhookServer, tmp_path: Path
 ) -> None:
@@ -261,7 +253,10 @@ async def test_a_server_that_our_bundle_does_not_vouch_for_is_not_given_the_mess
 
 
 def as_options(settings: Settings) -> dict[str, object]:
-    names = ("signing_certificate", "signing_key", "webhook_ca", "webhook_certificate", "webhook_key")
+    names = (
+        *("signing_certificate", "signing_key", "webhook_ca", "webhook_certificate", "webhook_key"),
+        "webhook_networks_allowed",
+    )
     return {name: getattr(settings, name) for name in names}
 
 
