@@ -28,7 +28,7 @@ from pipeline.domain.envelope import (
     Stage,
     Status,
 )
-from pipeline.domain.participants import ApiKey, Participant, RoleGrant, Webhook
+from pipeline.domain.participants import ApiKey, CertificatePeriod, Participant, RoleGrant, Webhook
 from pipeline.errors import UndecodableRecord
 from pipeline.ports import SchemaSource
 
@@ -196,6 +196,9 @@ def _participant_row(participant: Participant) -> dict[str, Any]:
         "roles": [_flat(one) for one in participant.roles],
         "api_keys": [_flat(one) for one in participant.api_keys],
         "certificates": sorted(participant.certificates),
+        "tls_certificates": sorted(participant.tls_certificates),
+        "tls_names": sorted(participant.tls_names),
+        "certificate_periods": [_flat(one) for one in participant.certificate_periods],
         "connection_providers": sorted(participant.connection_providers),
         "webhooks": [_flat(one) for one in participant.webhooks],
     }
@@ -208,6 +211,9 @@ def _participant(row: dict[str, Any]) -> Participant:
         roles=tuple(RoleGrant(**one) for one in row["roles"]),
         api_keys=tuple(ApiKey(**one) for one in row["api_keys"]),
         certificates=frozenset(row["certificates"]),
+        tls_certificates=frozenset(row["tls_certificates"]),
+        tls_names=frozenset(row["tls_names"]),
+        certificate_periods=tuple(CertificatePeriod(**one) for one in row["certificate_periods"]),
         connection_providers=frozenset(row["connection_providers"]),
         webhooks=tuple(Webhook(**one) for one in row["webhooks"]),
     )

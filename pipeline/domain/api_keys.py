@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from datetime import datetime
 from typing import Final
 
 from pipeline.domain.participants import ApiKey
@@ -14,12 +15,16 @@ def lookup_digits(key: str) -> str:
     return hashlib.sha256(_bytes(key)).hexdigest()[:_LOOKUP_HEX_DIGITS]
 
 
-def kept(key: str, salt: bytes) -> ApiKey:
+def kept(
+    key: str, salt: bytes, *, valid_from: datetime | None = None, valid_to: datetime | None = None
+) -> ApiKey:
     """Return what is kept of a key; the salt is fresh chance and comes from the caller."""
     return ApiKey(
         lookup=lookup_digits(key),
         salt=salt.hex(),
         digest=hashlib.sha256(salt + _bytes(key)).hexdigest(),
+        valid_from=valid_from,
+        valid_to=valid_to,
     )
 
 

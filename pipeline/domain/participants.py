@@ -29,11 +29,31 @@ class ApiKey:
 
     `lookup` is the first 16 hex digits of the key's SHA-256 (finds the row), `salt` and `digest` (hex) prove it:
     `digest = SHA-256(salt bytes + key)`. Keys are long random strings, so a slow hash would buy nothing.
+    It counts in `[valid_from, valid_to)`; an open end has no bound. Keys overlap while one replaces another.
     """
 
     lookup: str
     salt: str
     digest: str
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+
+    def covers(self, instant: datetime) -> bool:
+        """Tell whether the key counts at an instant."""
+        return _covers(self.valid_from, self.valid_to, instant)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificatePeriod:
+    """Bounds the registration of one certificate to `[valid_from, valid_to)`, inside of its own dates."""
+
+    fingerprint: str
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+
+    def covers(self, instant: datetime) -> bool:
+        """Tell whether the registration holds at an instant."""
+        return _covers(self.valid_from, self.valid_to, instant)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +74,11 @@ class Webhook:
 class Participant:
     """One DIP ID.
 
-    `certificates` are the SHA-256 fingerprints (hex) of the signing certificates it may use.
+    `certificates` are the SHA-256 fingerprints (hex) of the signing certificates it may use, `tls_certificates`
+    those of the client certificates it may connect with; one may be both only where it is registered as both.
+    `certificate_periods` bounds some of either; without one a registration holds until it is taken away.
+    `tls_names` are names that a client certificate may carry instead of being registered itself: `CN=...`,
+    `DNS:...`, `URI:...`, `EMAIL:...` or `DN=...` (RFC 4514).
     `connection_providers` are the DIP IDs it lets send for it; a provider is a participant without roles.
     """
 
@@ -63,12 +87,27 @@ class Participant:
     roles: tuple[RoleGrant, ...] = ()
     api_keys: tuple[ApiKey, ...] = ()
     certificates: frozenset[str] = frozenset()
+    tls_certificates: frozenset[str] = frozenset()
+    tls_names: frozenset[str] = frozenset()
+    certificate_periods: tuple[CertificatePeriod, ...] = ()
     connection_providers: frozenset[ParticipantId] = frozenset()
     webhooks: tuple[Webhook, ...] = ()
 
     def roles_at(self, instant: datetime) -> frozenset[Role]:
         """Return the roles held at an instant."""
         return frozenset(grant.role for grant in self.roles if grant.covers(instant))
+
+    def signing_at(self, instant: datetime) -> frozenset[str]:
+        """Return the fingerprints that may sign at an instant."""
+        return self._registered(self.certificates, instant)
+
+    def connecting_at(self, instant: datetime) -> frozenset[str]:
+        """Return the fingerprints of the client certificates that count at an instant."""
+        return self._registered(self.tls_certificates, instant)
+
+    def _registered(self, fingerprints: frozenset[str], instant: datetime) -> frozenset[str]:
+        outside = {one.fingerprint for one in self.certificate_periods if not one.covers(instant)}
+        return fingerprints - outside if outside else fingerprints
 
     def webhook(self, channel: InterfaceId) -> Webhook | None:
         """Return the webhook of a channel: its own, else the `*` one (which never stands for status)."""
@@ -81,15 +120,18 @@ class Participant:
 class Participants(Mapping[ParticipantId, Participant]):
     """An immutable picture of everybody, with the look-ups that routing and the bridge need."""
 
-    __slots__ = ("_by_id", "_by_key", "_by_role")
+    __slots__ = ("_by_certificate", "_by_id", "_by_key", "_by_role")
 
     def __init__(self, everybody: Iterable[Participant]) -> None:
         self._by_id = {one.id: one for one in everybody}
         self._by_key: dict[str, tuple[Participant, ...]] = {}
         self._by_role: dict[Role, tuple[Participant, ...]] = {}
+        self._by_certificate: dict[str, tuple[Participant, ...]] = {}
         for one in sorted(self._by_id.values(), key=lambda participant: participant.id):
             for key in one.api_keys:
                 self._by_key[key.lookup] = (*self._by_key.get(key.lookup, ()), one)
+            for mark in one.tls_certificates | one.tls_names:
+                self._by_certificate[mark] = (*self._by_certificate.get(mark, ()), one)
             for role in dict.fromkeys(grant.role for grant in one.roles):
                 self._by_role[role] = (*self._by_role.get(role, ()), one)
 
@@ -110,9 +152,17 @@ class Participants(Mapping[ParticipantId, Participant]):
         """Return the candidates for an API key's lookup digits."""
         return self._by_key.get(lookup, ())
 
+    def with_client_certificate(self, mark: str) -> tuple[Participant, ...]:
+        """Return everybody who registered a client certificate, by its fingerprint or by one of its names."""
+        return self._by_certificate.get(mark, ())
+
     def as_mapping(self) -> Mapping[ParticipantId, Participant]:
         """Return a read-only view by DIP ID."""
         return MappingProxyType(self._by_id)
 
 
 NOBODY = Participants(())
+
+
+def _covers(start: datetime | None, end: datetime | None, instant: datetime) -> bool:
+    return (start is None or start <= instant) and (end is None or instant < end)

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from pipeline.adapters.registry import connect
 from pipeline.catalogue import load_catalogue
 from pipeline.codec import Codec
 from pipeline.domain.identifiers import ParticipantId
-from pipeline.domain.participants import Participant, Participants
+from pipeline.domain.participants import ApiKey, Participant, Participants
 from pipeline.domain.times import format_instant
 from pipeline.errors import BrokerUnavailable, SettingsInvalid
 from pipeline.operate.participants_file import Reader
@@ -182,7 +183,14 @@ def _with_known_keys(wanted: Participant, known: Participant | None) -> Particip
     if known is None:
         return wanted
     rows = {row.lookup: row for row in known.api_keys}
-    return replace(wanted, api_keys=tuple(rows.get(row.lookup, row) for row in wanted.api_keys))
+    return replace(
+        wanted, api_keys=tuple(_with_salt_of(rows.get(row.lookup), row) for row in wanted.api_keys)
+    )
+
+
+def _with_salt_of(known: ApiKey | None, wanted: ApiKey) -> ApiKey:
+    """Return a wanted key with the proof that is kept of it already; its period is the file's."""
+    return wanted if known is None else replace(wanted, salt=known.salt, digest=known.digest)
 
 
 def _write(settings: Settings, codec: Codec, changed: list[Participant]) -> None:
@@ -215,8 +223,10 @@ def _plain(one: Participant) -> dict[str, Any]:
             }
             for grant in one.roles
         ],
-        "api_keys": [{"lookup": key.lookup} for key in one.api_keys],
-        "certificates": sorted(one.certificates),
+        "api_keys": [{"lookup": key.lookup, **_period(key.valid_from, key.valid_to)} for key in one.api_keys],
+        "certificates": _certificates(one, one.certificates),
+        "tls_certificates": _certificates(one, one.tls_certificates),
+        "tls_names": sorted(one.tls_names),
         "connection_providers": sorted(one.connection_providers),
         "webhooks": [
             {
@@ -228,3 +238,18 @@ def _plain(one: Participant) -> dict[str, Any]:
             for hook in one.webhooks
         ],
     }
+
+
+def _certificates(one: Participant, fingerprints: frozenset[str]) -> list[Any]:
+    bounded = {
+        period.fingerprint: _period(period.valid_from, period.valid_to) for period in one.certificate_periods
+    }
+    return [
+        {"certificate": digits, **bounded[digits]} if digits in bounded else digits
+        for digits in sorted(fingerprints)
+    ]
+
+
+def _period(start: datetime | None, end: datetime | None) -> dict[str, str]:
+    found = {"from": start, "to": end}
+    return {name: format_instant(instant) for name, instant in found.items() if instant is not None}

@@ -11,21 +11,17 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from cryptography import x509
-
 from pipeline import limits
-from pipeline.adapters.certificates import fingerprint
-from pipeline.domain.api_keys import kept
 from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId, ParticipantId, Role
-from pipeline.domain.participants import ANY_CHANNEL, ApiKey, Participant, RoleGrant, Webhook
+from pipeline.domain.participants import ANY_CHANNEL, CertificatePeriod, Participant, RoleGrant, Webhook
 from pipeline.domain.times import effective_instant
+from pipeline.operate.credentials_file import Credentials
 
 _ID: Final = re.compile(r"[0-9A-Za-z]{10}", re.ASCII)
-_HEX: Final = re.compile(r"[0-9a-f]+", re.ASCII)
 _BETWEEN: Final = re.compile(r"[ \t\r\n,]*")
-_FIELDS: Final = ("id", "name", "roles", "api_keys", "certificates", "connection_providers", "webhooks")
-_FINGERPRINT_DIGITS: Final = 64
-_LOOKUP_DIGITS: Final = 16
+_FIELDS: Final = (
+    "id", "name", "roles", "api_keys", "certificates", "tls_certificates", "tls_names", "connection_providers", "webhooks",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,11 +125,16 @@ class _Entry:
         if not isinstance(label, str) or not label.strip():
             self.wrong("/name", "expected a name")
         roles = tuple(self._each(value, "roles", self._role))
-        keys = tuple(self._each(value, "api_keys", self._key))
-        certificates = frozenset(self._each(value, "certificates", self._certificate))
+        read = Credentials(wrong=self.wrong, salt=self.reader.salt, folder=self.reader.folder)
+        keys = tuple(self._each(value, "api_keys", read.key))
+        signing = tuple(self._each(value, "certificates", read.certificate))
+        connecting = tuple(self._each(value, "tls_certificates", read.certificate))
+        names = frozenset(self._each(value, "tls_names", read.name))
         providers = frozenset(self._each(value, "connection_providers", self._provider))
         webhooks = tuple(self._each(value, "webhooks", self._webhook))
         self._overlaps(roles)
+        self._repeated("certificates", signing)
+        self._repeated("tls_certificates", connecting)
         self._twice([hook.channel for hook in webhooks])
         if len(self.mistakes) > before:
             return None
@@ -142,7 +143,10 @@ class _Entry:
             name=str(label),
             roles=roles,
             api_keys=keys,
-            certificates=certificates,
+            certificates=frozenset(one.fingerprint for one in signing),
+            tls_certificates=frozenset(one.fingerprint for one in connecting),
+            tls_names=names,
+            certificate_periods=_periods(signing, connecting),
             connection_providers=providers,
             webhooks=webhooks,
         )
@@ -197,51 +201,11 @@ class _Entry:
             if one.role == next_one.role and (one.valid_to is None or one.valid_to > next_one.valid_from):
                 self.wrong("/roles", f"two periods of {one.role} overlap")
 
-    def _key(self, value: Any, place: str) -> ApiKey | None:
-        if isinstance(value, dict):
-            return self._kept_key(value, place)
-        if not isinstance(value, str) or not (
-            limits.API_KEY_CHARS_MIN <= len(value) <= limits.API_KEY_CHARS_MAX
-        ):
-            self.wrong(
-                place,
-                f"expected a key of {limits.API_KEY_CHARS_MIN} to {limits.API_KEY_CHARS_MAX} characters"
-                " (make one: openssl rand -hex 32)",
-            )
-            return None
-        if not value.isascii() or not value.isprintable() or value != value.strip():
-            self.wrong(place, "a key travels in a header: printable ASCII only, no spaces at its ends")
-            return None
-        return kept(value, self.reader.salt())
-
-    def _kept_key(self, value: Mapping[str, Any], place: str) -> ApiKey | None:
-        digits = {"lookup": _LOOKUP_DIGITS, "salt": None, "digest": _FINGERPRINT_DIGITS}
-        self._names(value, tuple(digits), place)
-        for name, count in digits.items():
-            text = value.get(name)
-            fits = isinstance(text, str) and _HEX.fullmatch(text) and len(text) % 2 == 0
-            if not fits or (count is not None and len(str(text)) != count):
-                self.wrong(
-                    f"{place}/{name}", f"expected {count or 'an even number of'} lower-case hex digits"
-                )
-                return None
-        return ApiKey(lookup=value["lookup"], salt=value["salt"], digest=value["digest"])
-
-    def _certificate(self, value: Any, place: str) -> str | None:
-        if not isinstance(value, str) or not value.strip():
-            self.wrong(place, "expected a SHA-256 fingerprint in hex, PEM text, or the path of a PEM file")
-            return None
-        digits = value.replace(":", "").lower()
-        if len(digits) == _FINGERPRINT_DIGITS and _HEX.fullmatch(digits):
-            return digits
-        try:
-            pem = value.encode() if "-----BEGIN" in value else (self.reader.folder / value).read_bytes()
-            return fingerprint(x509.load_pem_x509_certificates(pem)[0])
-        except OSError as error:
-            self.wrong(place, f"{value!r} cannot be read: {error.strerror}")
-        except ValueError:
-            self.wrong(place, "not a PEM certificate")
-        return None
+    def _repeated(self, name: str, certificates: tuple[CertificatePeriod, ...]) -> None:
+        seen = [one.fingerprint for one in certificates]
+        for index, digits in enumerate(seen):
+            if digits in seen[:index]:
+                self.wrong(f"/{name}/{index}", f"{digits} is there already")
 
     def _provider(self, value: Any, place: str) -> ParticipantId | None:
         if isinstance(value, str) and _ID.fullmatch(value):
@@ -284,6 +248,12 @@ class _Entry:
         for channel in dict.fromkeys(channels):
             if channels.count(channel) > 1:
                 self.wrong("/webhooks", f"two webhooks for {channel}")
+
+
+def _periods(*groups: tuple[CertificatePeriod, ...]) -> tuple[CertificatePeriod, ...]:
+    """Return the periods that bound anything, in a stable order; one certificate may be of both kinds."""
+    bounded = {one for group in groups for one in group if one.valid_from or one.valid_to}
+    return tuple(sorted(bounded, key=lambda one: (one.fingerprint, str(one.valid_from), str(one.valid_to))))
 
 
 def _is_web_address(url: str) -> bool:

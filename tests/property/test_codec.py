@@ -22,7 +22,7 @@ from pipeline.domain.envelope import (
     Stage,
     Status,
 )
-from pipeline.domain.participants import ApiKey, Participant, RoleGrant, Webhook
+from pipeline.domain.participants import ApiKey, CertificatePeriod, Participant, RoleGrant, Webhook
 from pipeline.errors import RegistryUnavailable, UndecodableRecord
 
 INSTANTS = st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  # bounds are naive
@@ -129,8 +129,27 @@ PARTICIPANTS = st.builds(
     id=TEXTS,
     name=TEXTS,
     roles=lists_of(st.builds(RoleGrant, role=TEXTS, valid_from=INSTANTS, valid_to=st.none() | INSTANTS)),
-    api_keys=lists_of(st.builds(ApiKey, lookup=TEXTS, salt=TEXTS, digest=TEXTS)),
+    api_keys=lists_of(
+        st.builds(
+            ApiKey,
+            lookup=TEXTS,
+            salt=TEXTS,
+            digest=TEXTS,
+            valid_from=st.none() | INSTANTS,
+            valid_to=st.none() | INSTANTS,
+        )
+    ),
     certificates=st.frozensets(TEXTS, max_size=3),
+    tls_certificates=st.frozensets(TEXTS, max_size=3),
+    tls_names=st.frozensets(TEXTS, max_size=3),
+    certificate_periods=lists_of(
+        st.builds(
+            CertificatePeriod,
+            fingerprint=TEXTS,
+            valid_from=st.none() | INSTANTS,
+            valid_to=st.none() | INSTANTS,
+        )
+    ),
     connection_providers=st.frozensets(TEXTS, max_size=3),
     webhooks=lists_of(
         st.builds(
@@ -221,3 +240,23 @@ def test_a_record_of_an_older_writer_is_read_by_its_own_schema() -> None:
     fastavro.schemaless_writer(out, fastavro.parse_schema(older), row)
     read = codec(ScriptedRegistry({900: json.dumps(older)})).decode_copy(FRAME.pack(0, 900) + out.getvalue())
     assert (read.delivery_id, read.mpan, read.body) == ("d", None, b"x")
+
+
+def test_a_participant_written_before_keys_had_periods_is_read() -> None:
+    """The topic is compacted, not rewritten: records of the first version stay for years."""
+    import io
+    import json
+
+    older = json.loads(schemas.text("reference/participant"))
+    newer = {"tls_certificates", "tls_names", "certificate_periods"}
+    older["fields"] = [one for one in older["fields"] if one["name"] not in newer]
+    (keys,) = [one for one in older["fields"] if one["name"] == "api_keys"]
+    keys["type"]["items"]["fields"] = keys["type"]["items"]["fields"][:3]
+    row = {"id": "2300000001", "name": "x", "roles": [], "certificates": ["ab"], "connection_providers": [],
+           "api_keys": [{"lookup": "l", "salt": "s", "digest": "d"}], "webhooks": []}  # fmt: skip
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, fastavro.parse_schema(older), row)
+    reader = codec(ScriptedRegistry({900: json.dumps(older)}))
+    read = reader.decode_participant(FRAME.pack(0, 900) + out.getvalue())
+    assert read.api_keys == (ApiKey(lookup="l", salt="s", digest="d"),)
+    assert (read.certificates, read.tls_certificates, read.tls_names) == ({"ab"}, frozenset(), frozenset())

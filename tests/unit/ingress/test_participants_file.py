@@ -1,7 +1,7 @@
 """The participants file: every mistake at once, each with its place, and nothing half read."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,30 @@ def test_certificates_may_be_fingerprints_pem_text_or_files(tmp_path: Path) -> N
         assert one.certificates == {issued.fingerprint}
 
 
+def test_keys_and_certificates_have_periods_so_that_one_can_follow_another() -> None:
+    digits = "cd" * 32
+    (one,), mistakes = _reader().read(json.dumps([_entry(
+        api_keys=[{"key": KEY, "to": "2026-02-01"}, {"key": KEY + "2", "from": "2026-01-01"}],
+        certificates=["ab" * 32, {"certificate": digits, "from": "2026-01-01", "to": "2026-02-01"}],
+    )]))  # fmt: skip
+    assert mistakes == ()
+    start, end = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+    assert [(key.valid_from, key.valid_to) for key in one.api_keys] == [(None, end), (start, None)]
+    assert one.certificates == {"ab" * 32, digits}
+    instants = (start - timedelta(seconds=1), start, end - timedelta(seconds=1), end)
+    assert [digits in one.signing_at(instant) for instant in instants] == [False, True, True, False]
+    assert all("ab" * 32 in one.signing_at(instant) for instant in instants)
+
+
+def test_client_certificates_are_kept_apart_from_those_that_sign() -> None:
+    (one,), mistakes = _reader().read(json.dumps([_entry(
+        tls_certificates=["cd" * 32], tls_names=["CN=2300000001", "DNS:Supply.Example", "URI:urn:X"],
+    )]))  # fmt: skip
+    assert mistakes == ()
+    assert (one.certificates, one.tls_certificates) == ({"ab" * 32}, {"cd" * 32})
+    assert one.tls_names == {"CN=2300000001", "DNS:supply.example", "URI:urn:X"}
+
+
 @pytest.mark.parametrize(
     ("changes", "place"),
     [
@@ -101,6 +125,15 @@ def test_certificates_may_be_fingerprints_pem_text_or_files(tmp_path: Path) -> N
         ({"api_keys": [{"lookup": "a" * 16, "salt": "b", "digest": "c" * 64}]}, "/0/api_keys/0/salt"),
         ({"certificates": ["no such file.pem"]}, "/0/certificates/0"),
         ({"certificates": ["-----BEGIN CERTIFICATE-----\nAAAA"]}, "/0/certificates/0"),
+        ({"certificates": ["ab" * 32, "AB" * 32]}, "/0/certificates/1"),
+        ({"certificates": [{"certificate": "ab" * 32, "until": "2026-01-01"}]}, "/0/certificates/0/until"),
+        ({"certificates": [{"certificate": "x"}]}, "/0/certificates/0/certificate"),
+        ({"tls_certificates": [{"certificate": "ab" * 32, "from": "soon"}]}, "/0/tls_certificates/0/from"),
+        ({"tls_names": ["2300000001"]}, "/0/tls_names/0"),
+        ({"tls_names": ["DNS:"]}, "/0/tls_names/0"),
+        ({"api_keys": [{"key": "short"}]}, "/0/api_keys/0"),
+        ({"api_keys": [{"key": KEY, "from": "2026-02-01", "to": "2026-02-01"}]}, "/0/api_keys/0/to"),
+        ({"api_keys": [{"key": KEY, "salt": "ab"}]}, "/0/api_keys/0/salt"),
         ({"connection_providers": [1]}, "/0/connection_providers/0"),
         ({"webhooks": [{"channel": "IF-999", "callbackURL": "https://a"}]}, "/0/webhooks/0/channel"),
         ({"webhooks": [{"channel": "*", "callbackURL": "ftp://a"}]}, "/0/webhooks/0/callbackURL"),
