@@ -103,7 +103,10 @@ class Settings:
     webhook_ports_allowed: str = _setting("", "ports that webhooks may have, as 443,8443; empty: any")
     webhook_http_allowed: bool = _setting(False, "webhooks without TLS are called, too: sandboxes only")  # noqa: FBT003  # a default, not a flag of the call
     webhook_timeout_s: float = _setting(10.0, "total time of one webhook call")
-    lane_in_flight_max: int = _setting(4, "webhook calls at a time for one recipient and channel")
+    lane_in_flight_max: int = _setting(
+        64,
+        "most webhook calls at a time for one recipient and channel; it begins with 4 and grows by quick answers",
+    )
     delivery_in_flight_max: int = _setting(500, "webhook calls at a time in one worker")
     retry_delays_s: str = _setting(
         "0,1,2,4,8,15,60,120,300,600,1200,1800,3600",

@@ -44,7 +44,7 @@ class Books:
         self._policy = policy
         self._spawn = spawn
         self._pump = pump
-        self.lanes = Lanes()
+        self.lanes = Lanes(in_flight_max=policy.lane_in_flight_max)
         self.windows: dict[Claim, Window] = {}
         self._under_way: Counter[Claim] = Counter()
         self._returned = asyncio.Event()

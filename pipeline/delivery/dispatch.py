@@ -6,7 +6,6 @@ written in `books`; this module says when something happens.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -22,12 +21,14 @@ from pipeline.delivery.outcomes import common_note
 from pipeline.delivery.outside import Arrival, Figures, Outside, Policy, fresh
 from pipeline.delivery.ports import Claim, Post
 from pipeline.delivery.refill import Refill
+from pipeline.delivery.slots import Slot, Slots
 from pipeline.domain.delivery import Divide, ErrorClass, ParkLane, Result, Retry, Settled, judge
 from pipeline.domain.parked import LaneKey, Parked
 from pipeline.domain.participants import Participants, Webhook
 from pipeline.limits import (
     DUE_S_MAX,
     GATHER_S,
+    LANE_SLOW_S,
     LANE_TICK_S,
     REVOKE_WAIT_S,
     STOP_GRACE_S,
@@ -45,8 +46,7 @@ class Dispatcher:
         self._policy = policy
         self._books = Books(outside, policy, spawn=self._spawn, pump=self._pump)
         self._refill = Refill(outside, policy, self._books)
-        self._posts = 0
-        self._starved: deque[Lane] = deque()
+        self._slots = Slots(policy.in_flight_max)
         self._seen: Participants | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._error: BaseException | None = None
@@ -147,18 +147,16 @@ class Dispatcher:
 
     def _pump(self, lane: Lane) -> None:
         """Start what the lane may send now, and read more rows when it runs dry."""
-        while not self._stopping and lane.has_queue and lane.may_post(self._policy.lane_in_flight_max):
+        while not self._stopping and lane.has_queue and lane.may_post():
             hook = self._webhook(lane.key)
             if hook is None:
                 lane.url = None
                 self._books.failed(lane, self._unreachable(lane.key))
                 self._wake.set()
-            elif self._posts >= self._policy.in_flight_max:
-                if lane not in self._starved:
-                    self._starved.append(lane)
+            elif (slot := self._slots.take(lane, self._out.clock.now())) is None:
                 break
             else:
-                self._start(lane, hook)
+                self._start(lane, hook, slot)
         wanted = lane.rows_wanted()
         if wanted and not self._stopping:
             lane.refilling = True
@@ -169,13 +167,12 @@ class Dispatcher:
         self._wake.set()
         self._pump(lane)
 
-    def _start(self, lane: Lane, hook: Webhook) -> None:
+    def _start(self, lane: Lane, hook: Webhook, slot: Slot) -> None:
         batch = lane.take(BatchLimits.of(hook))
         lane.url = hook.url
-        self._posts += 1
-        self._spawn(self._post(lane, hook, batch))
+        self._spawn(self._post(lane, hook, batch, slot))
 
-    async def _post(self, lane: Lane, hook: Webhook, batch: tuple[Entry, ...]) -> None:
+    async def _post(self, lane: Lane, hook: Webhook, batch: tuple[Entry, ...], slot: Slot) -> None:
         """Send one array. A crash between the recipient's answer and its settlement sends it again."""
         post = Post(
             url=hook.url,
@@ -186,12 +183,17 @@ class Dispatcher:
         )
         with self._books.sending(batch):
             result = await self._out.webhooks.post(post)
-        self._posts -= 1
+        self._slots.release(slot)
+        lane.answered(quickly=result.duration_ms <= LANE_SLOW_S * 1_000, crowded=lane.crowded)
         lane.returned(batch)
         self._returned(lane, batch, result)
         self._pump(lane)
-        while self._starved and self._posts < self._policy.in_flight_max:
-            self._pump(self._starved.popleft())
+        self._feed()
+
+    def _feed(self) -> None:
+        """Give calls that are free to the lanes that went without."""
+        while (lane := self._slots.next_starved()) is not None:
+            self._pump(lane)
 
     def _returned(self, lane: Lane, batch: tuple[Entry, ...], result: Result) -> None:
         """Judge a POST and book what follows; entries of partitions lost meanwhile are let go."""
@@ -220,6 +222,8 @@ class Dispatcher:
     def tick(self) -> None:
         """Do what is due: probes, copies that waited too long, webhooks that were registered or changed."""
         now = self._out.clock.now()
+        self._slots.demote(now)
+        self._feed()
         current = self._out.participants.current()
         if current is not self._seen:
             self._seen = current
@@ -282,7 +286,8 @@ class Dispatcher:
             lanes=len(lanes),
             lanes_waiting=sum(lane.due_at is not None for lane in lanes),
             copies=self._books.lanes.memory.copies,
-            posts=self._posts,
+            posts=len(self._slots),
+            posts_sick=self._slots.sick,
             unsettled=sum(len(window.entries) for window in self._books.windows.values()),
             parked=sum(one.waiting + len(one.loaded) for one in backlogs),
         )

@@ -18,6 +18,7 @@ from pipeline.limits import (
     BATCH_MESSAGES_MAX,
     LANE_BYTES_MAX,
     LANE_COPIES_MAX,
+    LANE_IN_FLIGHT_START,
     LANES_BYTES_MAX,
     PROBE_ROWS,
     REFILL_ROWS,
@@ -58,10 +59,14 @@ class Memory:
 class Lane:
     """One lane. `due_at` is the next probe of a lane that failed; `ramp` bounds a lane that is recovering.
 
-    `url` is the address last used, None where there was none; empty while nothing is known of it.
+    `url` is the address last used, None where there was none; empty while nothing is known of it. `limit` is how
+    many calls it may have under way: it grows while the recipient keeps up, and is halved by a failure.
     """
 
     key: LaneKey
+    in_flight_max: int = LANE_IN_FLIGHT_START
+    limit: float = 0.0
+    slow: bool = False
     memory: Memory = field(default_factory=Memory)
     queue: deque[Entry] = field(default_factory=deque)
     divided: deque[tuple[Entry, ...]] = field(default_factory=deque)
@@ -77,11 +82,24 @@ class Lane:
     refilling: bool = False
     gathering: bool = False
 
+    def __post_init__(self) -> None:
+        self.limit = float(min(LANE_IN_FLIGHT_START, self.in_flight_max))
+
     # --- what may happen now ---
 
-    def may_post(self, in_flight_max: int) -> bool:
+    def may_post(self) -> bool:
         """Tell whether one more POST may start."""
-        return self.due_at is None and self.posts < in_flight_max and self.allowance > 0
+        return self.due_at is None and self.posts < int(self.limit) and self.allowance > 0
+
+    @property
+    def crowded(self) -> bool:
+        """Tell whether all calls that it may have are under way."""
+        return self.posts >= int(self.limit)
+
+    @property
+    def sick(self) -> bool:
+        """Tell whether it may only have its share of the calls that lanes in trouble have together."""
+        return self.slow or self.failures > 0 or self.ramp is not None
 
     def direct(self, size_bytes: int) -> bool:
         """Tell whether an arriving copy may be sent from memory; else it is parked.
@@ -187,6 +205,12 @@ class Lane:
 
     # --- how a lane fares ---
 
+    def answered(self, *, quickly: bool, crowded: bool) -> None:
+        """Learn from an answer: one more call at a time for each round of quick ones, if there was use for it."""
+        self.slow = not quickly
+        if quickly and crowded and not self.sick:
+            self.limit = min(self.limit + 1 / self.limit, float(self.in_flight_max))
+
     def succeeded(self) -> None:
         """Note that the recipient decided on a POST: the schedule starts anew and the ramp doubles.
 
@@ -204,6 +228,7 @@ class Lane:
         """Take one step on the schedule."""
         self.failures += 1
         self.due_at = due_at
+        self.limit = max(1.0, self.limit / 2)
 
     def restore(self, *, attempts: int, due_at: datetime) -> bool:
         """Take up the state that a parked row tells of; return False if the lane has newer experience."""

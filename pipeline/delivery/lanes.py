@@ -13,8 +13,9 @@ from pipeline.domain.parked import LaneKey
 class Lanes:
     """Finds, makes and forgets lanes. Memory grows with recipients, never with the backlog."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_flight_max: int) -> None:
         self.memory = Memory()
+        self._in_flight_max = in_flight_max
         self._lanes: dict[LaneKey, Lane] = {}
         self._timers: list[tuple[datetime, int, Lane]] = []
         self._order = count()
@@ -29,7 +30,7 @@ class Lanes:
         """Return the lane of a recipient and channel, made on first use."""
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(key=key, memory=self.memory)
+            lane = self._lanes[key] = Lane(key=key, memory=self.memory, in_flight_max=self._in_flight_max)
         return lane
 
     def schedule(self, lane: Lane) -> None:

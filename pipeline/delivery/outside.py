@@ -29,7 +29,7 @@ class Outside:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What an operator sets."""
+    """What an operator sets. `lane_in_flight_max` bounds what a lane may grow to."""
 
     schedule: Schedule
     lane_in_flight_max: int
@@ -47,12 +47,16 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What the dispatcher holds right now. `parked` counts rows, those in memory included."""
+    """What the dispatcher holds right now.
+
+    `parked` counts rows, those in memory included; `posts_sick` are those of `posts` that lanes in trouble have.
+    """
 
     lanes: int
     lanes_waiting: int
     copies: int
     posts: int
+    posts_sick: int
     unsettled: int
     parked: int
 
