@@ -21,6 +21,10 @@ assert MESSAGE_BYTES_MAX < RECORD_BYTES_MAX
 RSA_BITS_MIN = 2048  # what the DIP rules ask of signing certificates; shorter ones can be broken
 CERTIFICATES_CACHED_MAX = 1_024  # parsed by header text (12 us saved a request); the market has a few hundred
 CERTIFICATE_CHAIN_MAX = 4  # leaf, two intermediates, root: nobody publishes more
+CERTIFICATE_FILE_BYTES_MAX = 64_000_000  # the largest public revocation lists have some tens of MB
+CERTIFICATE_DAYS_WARNED = (7, 30, 60)  # before one of ours ends; delivery.md 6
+PROXY_CERTIFICATE_CHARS_MAX = 16_384  # one certificate, URL-encoded: a line of a head has no room for more
+PUBLIC_URLS_MAX = 8  # each costs a wrong signature another 23 us
 HASH_HINT_BYTES_MAX = (
     1_000_000  # a better error text is not worth hashing a huge refused body three more times
 )

@@ -69,7 +69,9 @@ class Settings:
     bridge_host: str = _setting("127.0.0.1", "address the bridge listens on")
     bridge_port: int = _setting(8443, "port the bridge listens on; 0: a free one")
     bridge_health_port: int = _setting(8081, "port of the bridge's health pages; 0: a free one")
-    public_url: str = _setting("", "scheme://host[:port] that clients call and sign; empty: as called")
+    public_url: str = _setting(
+        "", "scheme://host[:port] that clients call and sign, several comma separated; empty: as called"
+    )
     tls_certificate: str = _setting(
         "", "PEM file of the bridge's server certificate chain; empty: plain HTTP"
     )
@@ -79,6 +81,34 @@ class Settings:
     )
     signing_ca: str = _setting(
         "", "PEM bundle of CAs for participants' signing certificates; empty: pinned fingerprints only"
+    )
+    client_identified_by: str = _setting(
+        "key", "what a client must show: key, certificate (TLS), both, or either; docs/SECURITY.md"
+    )
+    tls_client_certificate: str = _setting(
+        "require",
+        "require or request: whether TLS turns clients without a certificate away (with tls_client_ca)",
+    )
+    client_id_name: str = _setting(
+        "",
+        "name that makes a client certificate a participant's, as CN={id} or URI:urn:dip:{id}; empty: registered ones only",
+    )
+    tls_crl: str = _setting("", "revocation lists for client certificates, PEM or DER files, comma separated")
+    signing_crl: str = _setting(
+        "", "revocation lists for signing certificates, PEM or DER files, comma separated"
+    )
+    crl_expired: str = _setting(
+        "warn", "warn or refuse: certificates whose revocation list has expired; both show in readiness"
+    )
+    certificates_poll_s: float = _setting(
+        5.0, "how often certificate, key, CA and revocation list files are looked at for changes"
+    )
+    proxy_certificate_header: str = _setting(
+        "", "header in which a TLS-terminating proxy hands over client certificates; empty: none does"
+    )
+    proxy_addresses: str = _setting(
+        "",
+        "addresses and networks of those proxies, as 10.0.0.7,10.1.0.0/24; the header counts from nowhere else",
     )
     environment_tag: str = _setting("", "the only S1.environmentTag accepted; empty: any")
     clock_skew_s: float = _setting(300.0, "largest accepted difference of X-DIP-Signature-Date")
