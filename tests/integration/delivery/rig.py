@@ -60,18 +60,26 @@ class Rig:
         self._producer.flush(30)
 
     def send(self, recipients: Iterable[str], count: int) -> list[Copy]:
-        made = []
-        for number in range(count):
-            for recipient in recipients:
-                copy = self._copy(self._first + len(self.sent), recipient)
-                self.sent.append(copy)
-                made.append(copy)
-                # Several partitions per recipient, as the fan-out keys them.
-                key = f"{recipient}|{number % 8}".encode()
-                self._producer.produce(topics.OUTBOUND, self.codec.encode_copy(copy), key)
-                self._producer.poll(0)
-        self._producer.flush(30)
+        made = [
+            self.send_soon(recipient, shard=number) for number in range(count) for recipient in recipients
+        ]
+        self.flush()
         return made
+
+    def send_soon(self, recipient: str, *, shard: int = 0) -> Copy:
+        """Send one copy without waiting for the broker."""
+        copy = self._copy(self._first + len(self.sent), recipient)
+        self.sent.append(copy)
+        # Several partitions per recipient, as the fan-out keys them.
+        self._producer.produce(
+            topics.OUTBOUND, self.codec.encode_copy(copy), f"{recipient}|{shard % 8}".encode()
+        )
+        self._producer.poll(0)
+        return copy
+
+    def flush(self) -> None:
+        """Wait until the broker has everything that was sent."""
+        assert self._producer.flush(60) == 0
 
     def _copy(self, number: int, recipient: str) -> Copy:
         now = datetime.now(UTC)
