@@ -38,6 +38,10 @@ SLICE_COMMAS_MAX = 20_000  # at most so many elements as a list: 1.5 MB of raw v
 HEAD_BYTES_MAX = 16_384  # of one header: a signing certificate with its chain is 6 kB in base64
 KEEP_ALIVE_S = 75.0  # longer than the pauses of a busy sender; also how long a head may take to arrive
 LINGER_S = 2.0  # how long a refused body is still swallowed, so that the client reads the refusal
+TLS_HANDSHAKE_S_MAX = (
+    10.0  # two round trips and a signature: a client that needs longer holds a handle for nothing
+)
+BACKLOG_CONNECTIONS = 1_024  # that the kernel keeps while the loop is busy: a market that reconnects at once
 CONNECTIONS_MAX = 5_000  # a file handle and some 50 kB each
 REQUESTS_DRAIN_S_MAX = 15.0  # at shutdown: a request in work waits for Kafka 10 s at most
 BUSY_RETRY_AFTER_S = 1  # a place is free again in milliseconds

@@ -24,6 +24,7 @@ Usage = Literal["server", "client", "signing"]
 _KEY_BITS: Final = 2048
 _CA_DAYS: Final = 3650
 _LEAF_DAYS: Final = 397  # the longest that browsers and most libraries accept of a server certificate
+_LIST_DAYS: Final = 30
 _BACKDATE: Final = timedelta(hours=1)  # machines whose clocks differ a little must agree that it is valid
 _EXTENDED: Final = {"server": ExtendedKeyUsageOID.SERVER_AUTH, "client": ExtendedKeyUsageOID.CLIENT_AUTH}
 
@@ -36,6 +37,11 @@ class Issued:
     key_pem: bytes = field(repr=False)
     fingerprint: str
 
+    @property
+    def serial(self) -> int:
+        """Return the number by which a revocation list names the certificate."""
+        return x509.load_pem_x509_certificate(self.certificate_pem).serial_number
+
     def write(self, folder: Path, name: str) -> tuple[Path, Path]:
         """Write `<name>.pem` and `<name>.key` (mode 0600) and return their paths."""
         certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
@@ -43,6 +49,15 @@ class Issued:
         certificate.write_bytes(self.certificate_pem)
         write_private(key, self.key_pem)
         return certificate, key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A certificate that its authority took back; `reason` is a word of RFC 5280, like `keyCompromise`."""
+
+    serial: int
+    at: datetime
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +111,34 @@ class CertificateAuthority:
     def certificate_pem(self) -> bytes:
         """Return the authority's own certificate: the bundle that others trust."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    def revocation_list(
+        self,
+        revoked: Iterable[Taken],
+        *,
+        number: int = 1,
+        days: float = _LIST_DAYS,
+        now: datetime | None = None,
+    ) -> bytes:
+        """Return a complete list as PEM; it promises its successor within `days`, negative ones make it expired."""
+        now = now or SystemClock().now()
+        end = now + timedelta(days=days)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.certificate.subject)
+            .last_update(min(now, end) - _BACKDATE)
+            .next_update(end)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
+            )
+            .add_extension(x509.CRLNumber(number), critical=False)
+        )
+        for one in revoked:
+            row = x509.RevokedCertificateBuilder().serial_number(one.serial).revocation_date(one.at)
+            if one.reason is not None:
+                row = row.add_extension(x509.CRLReason(x509.ReasonFlags(one.reason)), critical=False)
+            builder = builder.add_revoked_certificate(row.build())
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
     def issue(
         self,

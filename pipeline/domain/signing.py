@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from pipeline.domain.revocation import NO_REVOCATIONS, Revocations
 from pipeline.domain.signing_certificates import (
     CERTIFICATE_HEADER,
     Flaw,
@@ -108,12 +109,13 @@ class Signer:
 class Policy:
     """What a verifier insists on.
 
-    `trusted` are authorities; empty means that pinned fingerprints alone decide. Revoking a certificate means
-    taking its fingerprint off the participant.
+    `trusted` are authorities; empty means that pinned fingerprints alone decide. A certificate is revoked by its
+    authority's list, or at once by taking its fingerprint off the participant.
     """
 
     skew_s: float
     trusted: tuple[x509.Certificate, ...] = field(default=(), repr=False)
+    revocations: Revocations = field(default=NO_REVOCATIONS, repr=False)
 
 
 def verify(
@@ -142,7 +144,7 @@ def verify(
     presented = read_certificate(headers[CERTIFICATE_HEADER])
     if isinstance(presented, Refused):
         return presented
-    flaw = check_certificate(presented, allowed, policy.trusted, now)
+    flaw = check_certificate(presented, allowed, policy.trusted, now, revocations=policy.revocations)
     if flaw is not None:
         return flaw
     texts = (signing_text(method, url, date, headers[HASH_HEADER]) for url in urls)

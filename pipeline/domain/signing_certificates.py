@@ -13,6 +13,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from pipeline.domain.revocation import NO_REVOCATIONS, Revocations, Revoked, Unsure
 from pipeline.limits import CERTIFICATE_CHAIN_MAX, CERTIFICATES_CACHED_MAX, RSA_BITS_MIN
 
 CERTIFICATE_HEADER: Final = "X-DIP-Signature-Certificate"
@@ -30,6 +31,8 @@ class Flaw(StrEnum):
     CERTIFICATE_EXPIRED = "certificate-expired"
     CERTIFICATE_UNTRUSTED = "certificate-untrusted"
     CERTIFICATE_FOREIGN = "certificate-foreign"
+    CERTIFICATE_REVOKED = "certificate-revoked"
+    REVOCATION_UNKNOWN = "revocation-unknown"
     SIGNATURE_WRONG = "signature-wrong"
 
 
@@ -77,9 +80,17 @@ def read_certificate(header: str) -> Presented | Refused:
 
 
 def check_certificate(
-    presented: Presented, allowed: Collection[str], trusted: tuple[x509.Certificate, ...], now: datetime
+    presented: Presented,
+    allowed: Collection[str],
+    trusted: tuple[x509.Certificate, ...],
+    now: datetime,
+    *,
+    revocations: Revocations = NO_REVOCATIONS,
 ) -> Refused | None:
-    """Check whose certificate it is, its dates and, where authorities are given, that one of them issued it."""
+    """Check whose certificate it is, its dates and, where authorities are given, that one of them issued it.
+
+    Where there are revocation lists, neither it nor an authority above it may be on them.
+    """
     if presented.fingerprint not in allowed:
         return Refused(
             flaw=Flaw.CERTIFICATE_FOREIGN,
@@ -87,7 +98,7 @@ def check_certificate(
             " participant of this API key.",
             fingerprint=presented.fingerprint,
         )
-    chain = (presented.certificate, *_chain(presented.certificate, trusted))
+    chain = (presented.certificate, *chain_above(presented.certificate, trusted))
     for one in chain:
         start, end = one.not_valid_before_utc, one.not_valid_after_utc
         if not start <= now <= end:
@@ -103,11 +114,21 @@ def check_certificate(
             help="The signing certificate was not issued by an authority that this router trusts.",
             fingerprint=presented.fingerprint,
         )
-    return None
+    found = revocations.find(chain, now)
+    return None if found is None else _revoked(found, presented.fingerprint)
+
+
+def _revoked(found: Revoked | Unsure, fingerprint: str) -> Refused:
+    revoked = isinstance(found, Revoked)
+    return Refused(
+        flaw=Flaw.CERTIFICATE_REVOKED if revoked else Flaw.REVOCATION_UNKNOWN,
+        help=found.text("signing certificate"),
+        fingerprint=fingerprint,
+    )
 
 
 @lru_cache(maxsize=CERTIFICATES_CACHED_MAX)
-def _chain(
+def chain_above(
     certificate: x509.Certificate, trusted: tuple[x509.Certificate, ...]
 ) -> tuple[x509.Certificate, ...]:
     """Return the authorities above a certificate, as far as the trusted ones reach; empty: none issued it."""

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import os
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from aiohttp import web
@@ -16,6 +18,8 @@ from pipeline.errors import SettingsInvalid
 from pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
+
+_VERIFICATION: Final = {"require": ssl.CERT_REQUIRED, "request": ssl.CERT_OPTIONAL}
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -33,12 +37,30 @@ class BoundedServer(web.Server):
 class Listening:
     """One running server."""
 
-    def __init__(self, runner: web.ServerRunner, port: int) -> None:
+    def __init__(self, runner: web.ServerRunner, servers: list[asyncio.Server]) -> None:
         self._runner = runner
-        self.port = port
+        self._servers = servers
+        self.port = int(servers[0].sockets[0].getsockname()[1])
+
+    async def renew(self, tls: ssl.SSLContext) -> None:
+        """Let connections from now on begin with other TLS files; those that are open go on as they are.
+
+        The listening sockets stay, and with them every connection that waits to be accepted: nobody is refused.
+        A context of its own per set of files, and not new files in the old one: sessions that clients resume
+        would otherwise outlive the authorities that vouched for them.
+        """
+        sockets = [
+            socket.socket(fileno=os.dup(one.fileno())) for server in self._servers for one in server.sockets
+        ]
+        fresh = [await _accept(self._runner, tls, sock=one) for one in sockets]
+        former, self._servers = self._servers, fresh
+        for server in former:
+            server.close()
 
     async def stop(self) -> None:
         """Accept nothing more, let requests in work end, close every connection."""
+        for server in self._servers:
+            server.close()
         await self._runner.cleanup()
 
 
@@ -55,26 +77,43 @@ async def listen(handler: Handler, *, host: str, port: int, tls: ssl.SSLContext 
     runner = web.ServerRunner(server, shutdown_timeout=limits.REQUESTS_DRAIN_S_MAX)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, ssl_context=tls).start()
+        return Listening(runner, [await _accept(runner, tls, host=host, port=port)])
     except OSError as error:
         await runner.cleanup()
         raise SettingsInvalid(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
-    return Listening(runner, int(runner.addresses[0][1]))
+
+
+async def _accept(runner: web.ServerRunner, tls: ssl.SSLContext | None, **where: Any) -> asyncio.Server:
+    """Accept connections on an address or a listening socket."""
+    assert runner.server is not None
+    return await asyncio.get_running_loop().create_server(
+        runner.server,
+        ssl=tls,
+        ssl_handshake_timeout=None if tls is None else limits.TLS_HANDSHAKE_S_MAX,
+        backlog=limits.BACKLOG_CONNECTIONS,
+        **where,
+    )
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:
     """Build the server's TLS from the settings, with client certificates asked for where a CA is given.
 
-    Raises SettingsInvalid that names the file.
+    Revocation is not checked here but for every request (docs/adr/0111): connections outlive lists.
+    Raises SettingsInvalid that names the setting.
     """
+    if settings.tls_client_certificate not in _VERIFICATION:
+        raise SettingsInvalid(
+            f"DIP_TLS_CLIENT_CERTIFICATE={settings.tls_client_certificate}: expected {' or '.join(_VERIFICATION)}"
+        )
     if not settings.tls_certificate:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
     _load("tls_certificate", settings.tls_certificate, context.load_cert_chain, settings.tls_key or None)
     if settings.tls_client_ca:
         _load("tls_client_ca", settings.tls_client_ca, context.load_verify_locations)
-        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_mode = _VERIFICATION[settings.tls_client_certificate]
     return context
 
 
@@ -88,10 +127,13 @@ def _load(name: str, path: str, load: Callable[..., Any], *more: str | None) -> 
 
 
 class Health:
-    """The health pages. `live`: the loop turns. `ready`: `check` finds nothing missing."""
+    """The health pages. `live`: the loop turns. `ready`: `check` finds nothing missing; `warnings` are for people."""
 
-    def __init__(self, check: Callable[[], Awaitable[list[str]]]) -> None:
+    def __init__(
+        self, check: Callable[[], Awaitable[list[str]]], warnings: Callable[[], list[str]] = list
+    ) -> None:
         self._check = check
+        self._warnings = warnings
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer `/health/live` and `/health/ready`."""
@@ -101,7 +143,7 @@ class Health:
             case "/health/ready" | "/health":
                 missing = await self._check()
                 status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
-                return _page(status, {"ready": not missing, "missing": missing})
+                return _page(status, {"ready": not missing, "missing": missing, "warnings": self._warnings()})
             case _:
                 return _page(HTTPStatus.NOT_FOUND, {"pages": ["/health/live", "/health/ready"]})
 

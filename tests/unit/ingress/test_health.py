@@ -32,11 +32,11 @@ async def test_ready_names_what_is_missing_and_live_only_that_the_loop_turns() -
         async with aiohttp.ClientSession() as client, client.get(origin + path) as response:
             return response.status, await response.json()
 
-    assert await page("/health/ready") == (200, {"ready": True, "missing": []})
+    assert await page("/health/ready") == (200, {"ready": True, "missing": [], "warnings": []})
     feed.ready = False
     assert await page("/health/ready") == (
         503,
-        {"ready": False, "missing": ["participants are not followed"]},
+        {"ready": False, "missing": ["participants are not followed"], "warnings": []},
     )
     assert (await page("/health/live"))[0] == 200
     assert (await page("/"))[0] == 404
