@@ -74,12 +74,14 @@ class Transport:
         retry: RetryPolicy | None = None,
         fraction: Callable[[], float] = random.random,
         in_flight_max: int = limits.CLIENT_CALLS_IN_FLIGHT_MAX,
+        answer_s_max: float = limits.CLIENT_ANSWER_S_MAX,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._tls = tls
         self._now = now
         self._retry = retry or RetryPolicy()
         self._fraction = fraction
+        self._answer_s_max = answer_s_max
         self._places = asyncio.Semaphore(in_flight_max)
         self._session: aiohttp.ClientSession | None = None
         self.repeats = 0
@@ -87,9 +89,7 @@ class Transport:
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=self._tls if self._tls is not None else True),
-            timeout=aiohttp.ClientTimeout(
-                total=limits.CLIENT_ANSWER_S_MAX, sock_connect=limits.CLIENT_CONNECT_S_MAX
-            ),
+            timeout=aiohttp.ClientTimeout(total=self._answer_s_max, sock_connect=limits.CLIENT_CONNECT_S_MAX),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             headers={"User-Agent": "open-dip-client"},

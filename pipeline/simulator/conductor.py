@@ -14,6 +14,7 @@ from typing import Any, Final
 import orjson
 
 from pipeline import limits
+from pipeline.client import Author
 from pipeline.simulator.cast import Cast, Conduct
 from pipeline.simulator.faults import FAULTS
 from pipeline.simulator.ledger import Ledger, StatusKey
@@ -31,7 +32,6 @@ from pipeline.simulator.plan import (
     size,
 )
 from pipeline.simulator.posting import Answer, Postman
-from pipeline.simulator.signature import Pen
 from pipeline.simulator.webhooks import REFUSAL, is_marked
 from pipeline.simulator.writing import Writer, stamp
 
@@ -53,7 +53,7 @@ class Conductor:
     cast: Cast
     ledger: Ledger
     postman: Postman
-    pens: Mapping[str, Pen]
+    pens: Mapping[str, Author]
     writer: Writer
     rate_per_s: float
     _received: set[str] = field(default_factory=set)
@@ -178,8 +178,8 @@ class Conductor:
         if not self._is_accepted(answer, [draft.reference for draft in drafts]):
             self.ledger.reject(len(drafts))
             return
-        for draft, body in zip(drafts, answer.bodies, strict=True):
-            transaction_id = body["transactionID"]
+        for draft, result in zip(drafts, answer.results, strict=True):
+            transaction_id = result.transaction_id or ""
             self.ledger.accept(draft.reference, transaction_id, at_s=answer.at_s, repeat=repeat)
             if not repeat:
                 self._expect_reports(draft, transaction_id)
@@ -195,10 +195,10 @@ class Conductor:
         self._release(draft.reference)
 
     def _is_accepted(self, answer: Answer, references: Sequence[str]) -> bool:
-        told = [body.get("senderUniqueReference") for body in answer.bodies]
+        told = [one.sender_reference for one in answer.results]
         if answer.status == 201 and told == list(references) and answer.codes() == {"MSG0000"}:  # noqa: PLR2004  # HTTP's own number
             return True
-        problem = answer.text or [(body.get("message"), body.get("help")) for body in answer.bodies[:2]]
+        problem = answer.text or [(one.message, one.help) for one in answer.results[:2]]
         self.ledger.wrong(
             f"{references[0]} and {len(references) - 1} more: answered {answer.status}: {problem}"
         )

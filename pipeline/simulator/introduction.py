@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from pipeline import limits
+from pipeline.client import Author
 from pipeline.simulator.errors import RunBroken
 from pipeline.simulator.observer import Observer
 from pipeline.simulator.plan import Draft
 from pipeline.simulator.posting import Postman
-from pipeline.simulator.signature import Pen
 from pipeline.simulator.writing import Writer
 
 _ACCEPTED: Final = 201
@@ -54,7 +54,7 @@ def load_appointments(path: Path) -> None:
 async def await_understanding(
     *,
     postman: Postman,
-    pens: Mapping[str, Pen],
+    pens: Mapping[str, Author],
     writer: Writer,
     canary: Draft,
     received: Callable[[str], bool],

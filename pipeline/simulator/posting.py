@@ -1,34 +1,47 @@
-"""The participants' clients: sign, post, try again while the router asks for it, read the answer."""
+"""The participants' clients: the reference client's transport, with the patience and the mistakes of a test."""
 
-import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Self
-
-import aiohttp
-import orjson
+from typing import Final, Self
 
 from pipeline import limits
-from pipeline.simulator.signature import Pen
+from pipeline.client import Author, Body, Call, RetryPolicy, Transport, Unsettled, read_response
 
 _AGAIN: Final = frozenset({408, 429, 502, 503, 504})
-_LONGEST_WAIT_S: Final = 2.0
+"""Without 500: a client should try again, a test should not look away."""
+_RETRY: Final = RetryPolicy(
+    statuses=_AGAIN, wait_s_min=0.2, wait_s_max=2.0, give_up_s=limits.SIMULATOR_GIVE_UP_S_MAX
+)
+_TEXT_CHARS_MAX: Final = 300
+
+Headers = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back: a status, the bodies of its StandardResponse if any, and when."""
+    """What came back: a status, the results of its StandardResponse if any, and when."""
 
     status: int
-    bodies: tuple[Mapping[str, Any], ...]
+    results: tuple[Body, ...]
     at_s: float
     text: str = ""
 
     def codes(self) -> frozenset[str]:
-        """Return the leading codes of all bodies."""
-        return frozenset((body.get("message") or "").split(" ")[0] for body in self.bodies)
+        """Return the leading codes of all results."""
+        return frozenset(one.code for one in self.results)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tampering:
+    """An author whose headers are changed after it signed."""
+
+    author: Author
+    tamper: Callable[[Headers], Headers]
+
+    def headers(self, method: str, url: str, body: bytes, *, now: datetime) -> Headers:
+        return self.tamper(self.author.headers(method, url, body, now=now))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,64 +51,44 @@ class Postman:
     bridge_url: str
     tls: ssl.SSLContext | None
     now: Callable[[], datetime]
-    retries: int = 0
-    _session: aiohttp.ClientSession | None = field(default=None, repr=False)
+    _transport: Transport = field(init=False, repr=False)
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(limit=0, ssl=self.tls if self.tls is not None else True)
-        timeout = aiohttp.ClientTimeout(total=limits.SIMULATOR_POST_TIMEOUT_S_MAX)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False)
+        self._transport = Transport(
+            self.bridge_url,
+            tls=self.tls,
+            now=self.now,
+            retry=_RETRY,
+            in_flight_max=limits.SIMULATOR_POSTS_IN_FLIGHT_MAX,
+            answer_s_max=limits.SIMULATOR_POST_TIMEOUT_S_MAX,
+        )
+        await self._transport.__aenter__()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
-            await self._session.close()
+    async def __aexit__(self, *error: object) -> None:
+        await self._transport.__aexit__(*error)
+
+    @property
+    def retries(self) -> int:
+        return self._transport.repeats
 
     async def post(
-        self,
-        path: str,
-        body: bytes,
-        pen: Pen,
-        *,
-        tamper: Callable[[dict[str, str]], dict[str, str]] = lambda headers: headers,
+        self, path: str, body: bytes, author: Author, *, tamper: Callable[[Headers], Headers] | None = None
     ) -> Answer:
-        """Post until there is an answer that is one; the same bytes each time, signed anew.
+        """Post until there is an answer that is one.
 
         Raises TimeoutError when the router does not take it within the limit.
         """
-        loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + limits.SIMULATOR_GIVE_UP_S_MAX
-        reason = ""
-        while loop.time() < deadline_s:
-            try:
-                answer, wait_s = await self._once(f"{self.bridge_url}{path}", body, pen, tamper)
-                if answer.status not in _AGAIN:
-                    return answer
-                reason = f"status {answer.status}"
-            except (aiohttp.ClientError, TimeoutError) as error:
-                reason, wait_s = f"{type(error).__name__}: {error}", 0.2
-            self.retries += 1
-            await asyncio.sleep(min(wait_s, _LONGEST_WAIT_S))
-        raise TimeoutError(f"{path}: not taken within {limits.SIMULATOR_GIVE_UP_S_MAX} s; last: {reason}")
-
-    async def _once(
-        self, url: str, body: bytes, pen: Pen, tamper: Callable[[dict[str, str]], dict[str, str]]
-    ) -> tuple[Answer, float]:
-        assert self._session is not None
-        headers = tamper(pen.headers(url, body, now=self.now()))
-        async with self._session.post(url, data=body, headers=headers) as response:
-            content = await response.read()
-            at_s = asyncio.get_running_loop().time()
-            retry_after = response.headers.get("Retry-After", "")
-        wait_s = float(retry_after) if retry_after.isdigit() else 0.2
-        bodies, text = _read(content)
-        return Answer(status=response.status, bodies=bodies, at_s=at_s, text=text), wait_s
-
-
-def _read(content: bytes) -> tuple[tuple[Mapping[str, Any], ...], str]:
-    """Return the bodies of a StandardResponse; anything else is kept as text for the error report."""
-    try:
-        response = orjson.loads(content)
-        return tuple(response["messageArray"]), ""
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return (), content[:300].decode(errors="replace")
+        call = Call(method="POST", path=path, body=body)
+        received = await self._transport.send(call, _Tampering(author, tamper) if tamper else author)
+        if isinstance(received, Unsettled):
+            raise TimeoutError(
+                f"{path}: not taken within {limits.SIMULATOR_GIVE_UP_S_MAX} s; last: {received.reason}"
+            )
+        response = read_response(received.content)
+        return Answer(
+            status=received.status,
+            results=() if response is None else response.results,
+            at_s=received.at_s,
+            text="" if response else received.content[:_TEXT_CHARS_MAX].decode(errors="replace"),
+        )

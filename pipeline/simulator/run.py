@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from pipeline import limits
 from pipeline.catalogue import Catalogue
+from pipeline.client import SignerTrust
 from pipeline.domain.identifiers import InterfaceId
 from pipeline.simulator.cast import Cast, Conduct
 from pipeline.simulator.conductor import Conductor
@@ -62,6 +63,7 @@ async def run_market(
         webhooks = Webhooks(
             cast=cast,
             ledger=ledger,
+            trust=SignerTrust.of(sandbox.router_certificate()),
             reader=Reader(sandbox.router_certificate()),
             inspector=Inspector(
                 drafts=market.drafts,

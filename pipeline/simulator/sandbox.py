@@ -17,8 +17,8 @@ from typing import Any, Final
 from cryptography import x509
 
 from pipeline.adapters.certificates import CertificateAuthority, fingerprint, write_private
+from pipeline.client import Credentials, SigningKey
 from pipeline.simulator.cast import Cast, Player
-from pipeline.simulator.signature import Pen
 
 _LOOPBACK: Final = ("127.0.0.1", "localhost")
 _SINCE: Final = "2020-01-01"
@@ -72,19 +72,16 @@ class Sandbox:
         context.verify_mode = ssl.CERT_REQUIRED
         return context
 
-    def pens(self, cast: Cast) -> dict[str, Pen]:
+    def pens(self, cast: Cast) -> dict[str, Credentials]:
         """Return every participant's means to sign; one that has a provider uses the provider's."""
         keys = json.loads((self.folder / "api-keys.json").read_text(encoding="utf-8"))
         own = {player.id: self._pen(player.id, keys[player.id]) for player in cast}
         return {player.id: own[player.provider or player.id] for player in cast}
 
-    def _pen(self, player: str, api_key: str) -> Pen:
+    def _pen(self, player: str, api_key: str) -> Credentials:
         folder = self.folder / "participants"
-        return Pen(
-            certificate_pem=(folder / f"{player}.pem").read_bytes(),
-            key_pem=(folder / f"{player}.key").read_bytes(),
-            api_key=api_key,
-        )
+        signing = SigningKey.load(key=folder / f"{player}.key", certificate=folder / f"{player}.pem")
+        return Credentials(api_key=api_key, signing=signing)
 
     def write_participants(self, cast: Cast, webhooks: Mapping[str, tuple[str, str]]) -> Path:
         """Write what `dip participants load` reads; `webhooks` are each participant's two URLs."""

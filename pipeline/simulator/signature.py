@@ -1,47 +1,22 @@
-"""The participant's side of the message signature, written from the protocol alone.
+"""A second look at the router's signature, written from the protocol alone.
 
-The product has its own; two independent ones that agree on the wire show more than one that agrees with itself.
+The participants' receiver kit (`pipeline/client`) verifies every delivery; this checks the same bytes without it and
+without the router's own code. Three writings that agree on the wire show more than one that agrees with itself.
 """
 
 import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 _SIGNATURE, _DATE = "X-DIP-Signature", "X-DIP-Signature-Date"
 _HASH, _CERTIFICATE = "X-DIP-Content-Hash", "X-DIP-Signature-Certificate"
-
-
-class Pen:
-    """Signs requests as one participant (`X-API-Key` included)."""
-
-    def __init__(self, *, certificate_pem: bytes, key_pem: bytes, api_key: str) -> None:
-        key = load_pem_private_key(key_pem, password=None)
-        assert isinstance(key, RSAPrivateKey)
-        self._key = key
-        self._certificate = base64.b64encode(certificate_pem).decode()
-        self.api_key = api_key
-
-    def headers(self, url: str, body: bytes, *, now: datetime) -> dict[str, str]:
-        """Return the headers of a POST."""
-        body_hash, date = _body_hash(body), _date(now)
-        signature = self._key.sign(_text(url, date, body_hash), PKCS1v15(), SHA256())
-        return {
-            "X-API-Key": self.api_key,
-            "Content-Type": "application/json",
-            _HASH: body_hash,
-            _DATE: date,
-            _SIGNATURE: base64.b64encode(signature).decode(),
-            _CERTIFICATE: self._certificate,
-        }
 
 
 @dataclass(slots=True)
@@ -75,11 +50,6 @@ class Reader:
 
 def _body_hash(body: bytes) -> str:
     return base64.b64encode(hashlib.sha256(body).digest()).decode()
-
-
-def _date(now: datetime) -> str:
-    now = now.astimezone(UTC)
-    return f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
 
 
 def _text(url: str, date: str, body_hash: str) -> bytes:

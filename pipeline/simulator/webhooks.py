@@ -11,45 +11,24 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from http import HTTPStatus
+from typing import Final
 
 import msgspec
-import orjson
 from aiohttp import web
 
 from pipeline import limits
+from pipeline.client import TAKEN, Body, Delivered, Delivery, Rcp, Reply, SignerTrust, Verdict, Webhook
+from pipeline.client.serving import response
 from pipeline.simulator.cast import Cast, Conduct, Player
 from pipeline.simulator.inspection import Inspector
 from pipeline.simulator.ledger import Ledger, StatusKey
 from pipeline.simulator.signature import Reader
-from pipeline.simulator.writing import stamp
 
-REFUSAL: Final = "RCP1063"
+REFUSAL: Final = Rcp.CONTENT_DIFFERS
 _MARKED_ONE_IN: Final = 20
 
 
-class _S1(msgspec.Struct):
-    senderUniqueReference: str  # noqa: N815  # the wire's name
-
-
-class _D0(msgspec.Struct):
-    transactionID: str  # noqa: N815  # the wire's name
-
-
-class _CommonBlock(msgspec.Struct):
-    S1: _S1
-    D0: _D0
-
-
-class _Payload(msgspec.Struct):
-    CommonBlock: _CommonBlock
-
-
-class _Egress(msgspec.Struct):
-    payload: _Payload
-
-
-_MESSAGES: Final = msgspec.json.Decoder(list[_Egress])
 _RAW: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -64,6 +43,7 @@ class Webhooks:
 
     cast: Cast
     ledger: Ledger
+    trust: SignerTrust
     reader: Reader
     inspector: Inspector
     now: Callable[[], datetime]
@@ -106,26 +86,25 @@ class Webhooks:
 
     async def _messages(self, request: web.Request) -> web.Response:
         player, body = self.cast[request.match_info["who"]], await request.read()
-        if self._is_forged(request, player, body):
-            return web.Response(status=401)
-        try:
-            pairs = [_ids(message) for message in _MESSAGES.decode(body)]
-        except msgspec.MsgspecError as error:
-            self.ledger.wrong(f"{player.id} received what is not an array of messages: {error}")
-            return web.Response(status=400)
+        delivery = self._open(request, player, body)
+        if isinstance(delivery, Reply):
+            return response(delivery)
         if player.conduct is Conduct.SLOW:
             await asyncio.sleep(self.slow_s)
-        if player.conduct is Conduct.PARTICULAR:
-            refused = [pair for pair in pairs if is_marked(pair[0])]
-            if refused:
-                return self._response(player, refused, f"{REFUSAL} - Content differs", status=400)
-        self._take(player, pairs, body)
-        return self._response(player, pairs, "RCP0000 - Accepted", status=201)
+        particular = player.conduct is Conduct.PARTICULAR
+        verdicts = [
+            _REFUSED if particular and is_marked(one.sender_reference or "") else TAKEN
+            for one in delivery.items
+        ]
+        if all(one.taken for one in verdicts):
+            self._take(player, delivery.items, body)
+        return response(delivery.answer(verdicts, now=self.now(), whole_or_nothing=True))
 
-    def _take(self, player: Player, pairs: Sequence[tuple[str, str]], body: bytes) -> None:
+    def _take(self, player: Player, items: Sequence[Delivered], body: bytes) -> None:
         now_s = asyncio.get_running_loop().time()
-        for index, (reference, transaction_id) in enumerate(pairs):
-            first = self.ledger.deliver(player.id, reference, transaction_id, at_s=now_s)
+        for index, one in enumerate(items):
+            reference = one.sender_reference or ""
+            first = self.ledger.deliver(player.id, reference, one.transaction_id or "", at_s=now_s)
             if first and self.inspector.wants_another():
                 complaint = self.inspector.complaint(player.id, bytes(_RAW.decode(body)[index]))
                 if complaint:
@@ -135,63 +114,41 @@ class Webhooks:
 
     async def _statuses(self, request: web.Request) -> web.Response:
         player, body = self.cast[request.match_info["who"]], await request.read()
-        if self._is_forged(request, player, body):
-            return web.Response(status=401)
-        bodies: list[dict[str, Any]] = orjson.loads(body)
-        for one in bodies:
-            missing = _STATUS_NAMES - one.keys()
+        delivery = self._open(request, player, body)
+        if isinstance(delivery, Reply):
+            return response(delivery)
+        for one in delivery.items:
+            missing = _STATUS_NAMES - one.content.keys()
             if missing:
                 self.ledger.wrong(f"status message at {player.id} without {', '.join(sorted(missing))}")
             self.ledger.deliver_status(
                 StatusKey(
                     recipient=player.id,
-                    transaction_id=one.get("transactionID") or "",
-                    code=(one.get("message") or "").split(" ")[0],
-                    sender=one.get("senderID") or "",
+                    transaction_id=one.transaction_id or "",
+                    code=(one.content.get("message") or "").split(" ")[0],
+                    sender=one.content.get("senderID") or "",
                 ),
-                one.get("senderUniqueReference"),
+                one.sender_reference,
             )
-        pairs = [(one.get("senderUniqueReference") or "", one.get("transactionID") or "") for one in bodies]
-        return self._response(player, pairs, "RCP0000 - Accepted", status=201)
+        return response(delivery.answer([TAKEN] * len(delivery.items), now=self.now()))
 
-    def _is_forged(self, request: web.Request, player: Player, body: bytes) -> bool:
+    def _open(self, request: web.Request, player: Player, body: bytes) -> Delivery | Reply:
+        """Read a POST by the receiver kit; what it says of the signature must be what the second look says."""
         messages_url, status_url = self.urls(player)
-        url = status_url if request.path.startswith("/status/") else messages_url
+        statuses = request.path.startswith("/status/")
+        url = status_url if statuses else messages_url
+        webhook = Webhook(recipient=player.id, url=url, trust=self.trust, statuses=statuses)
+        outcome = webhook.open(request.headers, body, now=self.now())
         complaint = self.reader.complaint(request.headers, url, body)
-        if complaint is not None:
-            self.ledger.wrong(f"delivery to {player.id}: {complaint}")
-        return complaint is not None
-
-    def _response(
-        self, player: Player, pairs: Sequence[tuple[str, str]], message: str, *, status: int
-    ) -> web.Response:
-        now = stamp(self.now())
-        array = [_body(player.id, reference, transaction, message, now) for reference, transaction in pairs]
-        return web.Response(
-            body=orjson.dumps({"messageArray": array, "timestamp": now}),
-            status=status,
-            content_type="application/json",
-        )
+        told = outcome.reason if isinstance(outcome, Reply) else None
+        if complaint is not None or told is not None:
+            self.ledger.wrong(f"delivery to {player.id}: {complaint}; the receiver kit says: {told}")
+        elif isinstance(outcome, Delivery) and outcome.participant not in {None, player.id}:
+            self.ledger.wrong(f"delivery to {player.id} is marked as one to {outcome.participant}")
+        # What the kit would take although the second look would not is refused all the same.
+        refuses = complaint is not None and isinstance(outcome, Delivery)
+        return Reply(status=HTTPStatus.UNAUTHORIZED) if refuses else outcome
 
 
-def _ids(message: _Egress) -> tuple[str, str]:
-    common = message.payload.CommonBlock
-    return common.S1.senderUniqueReference, common.D0.transactionID
-
-
-def _body(player: str, reference: str, transaction_id: str, message: str, now: str) -> dict[str, str | None]:
-    return {
-        "transactionID": transaction_id,
-        "senderUniqueReference": reference,
-        "correlationID": None,
-        "sentTimestamp": now,
-        "senderID": player,
-        "recipientID": None,
-        "DIPConnectionProviderID": None,
-        "message": message,
-        "help": None,
-        "serviceTicketURL": None,
-    }
-
-
-_STATUS_NAMES: Final = frozenset(_body("", "", "", "", ""))
+_REFUSED: Final = Verdict(code=REFUSAL)
+_STATUS_NAMES: Final = frozenset(Body(message=None).wire())

@@ -1,12 +1,13 @@
-"""Two independent writings of the signature must agree on the wire, in both directions."""
+"""Independent writings of the signature must agree on the wire: the client's, the router's, the second look's."""
 
 from datetime import UTC, datetime
 
 import pytest
 
 from pipeline.adapters.certificates import CertificateAuthority
+from pipeline.client import SigningKey
 from pipeline.domain.signing import Signer
-from pipeline.simulator.signature import Pen, Reader
+from pipeline.simulator.signature import Reader
 
 URL, BODY = "https://127.0.0.1:9443/Messages/2300000001", b'[{"payload":{}}]'
 NOW = datetime(2026, 7, 10, 12, 0, tzinfo=UTC)
@@ -19,11 +20,11 @@ def issued():
 
 @pytest.fixture(scope="module")
 def headers(issued):
-    pen = Pen(certificate_pem=issued.certificate_pem, key_pem=issued.key_pem, api_key="key")
-    return pen.headers(URL, BODY, now=NOW)
+    key = SigningKey.from_pem(certificate_pem=issued.certificate_pem, key_pem=issued.key_pem)
+    return key.headers("POST", URL, BODY, now=NOW)
 
 
-def test_what_the_pen_writes_the_reader_accepts(issued, headers):
+def test_what_the_client_signs_the_reader_accepts(issued, headers):
     assert Reader(issued.certificate_pem).complaint(headers, URL, BODY) is None
 
 

@@ -8,12 +8,13 @@ import orjson
 import pytest
 
 from pipeline.adapters.certificates import CertificateAuthority
+from pipeline.client import SignerTrust, SigningKey
 from pipeline.simulator.cast import Conduct, assemble
 from pipeline.simulator.channels import read_channels
 from pipeline.simulator.inspection import Inspector
 from pipeline.simulator.ledger import Elsewhere, Ledger, Place
 from pipeline.simulator.model import Reaches
-from pipeline.simulator.signature import Pen, Reader
+from pipeline.simulator.signature import Reader
 from pipeline.simulator.webhooks import REFUSAL, Webhooks, is_marked
 
 RUN = "run0001"
@@ -36,14 +37,16 @@ class World:
     """Webhooks on loopback and a router's hand to sign with."""
 
     def __init__(self) -> None:
-        issued = CertificateAuthority.create("test").issue("router", usage="signing")
-        self.pen = Pen(certificate_pem=issued.certificate_pem, key_pem=issued.key_pem, api_key="")
+        authority = CertificateAuthority.create("test", now=NOW)
+        issued = authority.issue("router", usage="signing", now=NOW)
+        self.pen = SigningKey.from_pem(certificate_pem=issued.certificate_pem, key_pem=issued.key_pem)
         self.cast = assemble(read_channels())
         self.ledger = Ledger(run=RUN, timed=(), place=lambda _recipient, _reference: Place.DELIVERED)
         self.seen: list[str] = []
         self.webhooks = Webhooks(
             cast=self.cast,
             ledger=self.ledger,
+            trust=SignerTrust.of(issued.certificate_pem),
             reader=Reader(issued.certificate_pem),
             inspector=Inspector(drafts={}, channels={}, write=lambda _: b"", schema=lambda _: None),
             now=lambda: NOW,
@@ -59,10 +62,11 @@ class World:
         return min(player.id for player in self.cast if player.role == "SUP" and player.conduct is conduct)
 
     async def post(
-        self, player: str, *messages: dict, signed: bool = True, kind: int = 0
+        self, player: str, *messages: dict, signed: bool = True, kind: int = 0, marked_for: str = ""
     ) -> tuple[int, dict]:
         url, body = self.webhooks.urls(self.cast[player])[kind], orjson.dumps(messages)
-        headers = self.pen.headers(url, body, now=NOW) if signed else {}
+        headers = self.pen.headers("POST", url, body, now=NOW) if signed else {}
+        headers |= {"X-DIP-MPO": marked_for} if marked_for else {}
         async with (
             aiohttp.ClientSession() as session,
             session.post(url, data=body, headers=headers) as response,
@@ -146,3 +150,23 @@ async def test_what_is_not_an_array_of_messages_is_refused_and_reported(world):
     healthy = world.player(Conduct.HEALTHY)
     assert (await world.post(healthy, {"payload": {}}))[0] == 400
     assert not world.ledger.close(Elsewhere()).closes
+
+
+async def test_what_the_kit_takes_and_the_second_look_does_not_is_refused_and_reported(world):
+    """The two are written apart: where they differ, one of them is wrong, and the account must not close."""
+    stranger = CertificateAuthority.create("other", now=NOW).issue("router", usage="signing", now=NOW)
+    world.webhooks.reader = Reader(stranger.certificate_pem)
+    healthy = world.player(Conduct.HEALTHY)
+    world.expect(reference(1), healthy)
+    assert (await world.post(healthy, egress(reference(1))))[0] == 401
+    account = world.ledger.close(Elsewhere())
+    assert any("not the router's; the receiver kit says: None" in text for text in account.differences)
+
+
+async def test_a_delivery_that_is_marked_as_somebody_elses_is_reported(world):
+    healthy = world.player(Conduct.HEALTHY)
+    world.expect(reference(1), healthy)
+    await world.post(healthy, egress(reference(1)), marked_for="2300000099")
+    assert any(
+        "is marked as one to 2300000099" in text for text in world.ledger.close(Elsewhere()).differences
+    )
