@@ -6,7 +6,7 @@ READY := .venv/.ready
 # The integration tests mostly wait for sessions and restarts; each job has a broker and a registry of its own (0.5 GB).
 JOBS ?= 3
 
-.PHONY: help setup demo test lint format unit integration chaos up bench wheel clean
+.PHONY: help setup demo test lint format unit integration soak chaos up bench wheel clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ unit: $(READY) ## the checks that need no broker (seconds)
 
 integration: $(READY) ## the checks on real Kafka
 	@$(BIN)/pytest -m "kafka and not chaos" -n $(JOBS) --dist worksteal
+
+soak: $(READY) ## a million random appointment histories against the naive model (about 15 minutes)
+	@PYTHONPATH=. $(BIN)/python tests/support/registry_soak.py 1000000 1000000
 
 chaos: $(READY) ## the full fault counts on real Kafka (about an hour)
 	@$(BIN)/pytest -m chaos tests/chaos

@@ -17,13 +17,13 @@ from pipeline.catalogue import Catalogue
 from pipeline.codec import Codec
 from pipeline.domain.addressing import Addressed, Unaddressable, address
 from pipeline.domain.appointments import History
-from pipeline.domain.changes import Change, apply
+from pipeline.domain.changes import Change, apply, changes_in
 from pipeline.domain.envelope import AuditRecord, Copy, Message, Registration, Stage, Status
 from pipeline.domain.fanout import fan_out, outbound_key
 from pipeline.domain.identifiers import Mpan, Role
 from pipeline.domain.rejections import Code
 from pipeline.engine import Record
-from pipeline.intake import canonical_body, changes_of, holdings_of
+from pipeline.intake import canonical_body, changes_of
 from pipeline.ports import Clock, ParticipantSource
 
 STAGE = "addressing"
@@ -135,7 +135,7 @@ class Loading:
         drift = _apply(
             self.appointments,
             registration.mpan,
-            holdings_of(registration),
+            changes_in(registration),
             recorded_at=registration.recorded_at,
             source=registration.source,
         )

@@ -16,8 +16,17 @@ from pipeline.catalogue import Catalogue, Verdict
 from pipeline.catalogue.appointments import Action, DatePath, Effect
 from pipeline.catalogue.json_text import Unreadable, read_json
 from pipeline.catalogue.paths import Path, values
-from pipeline.domain.changes import Change, Confirms, Corrects, Ends, Holds, Leaves, Returns
-from pipeline.domain.envelope import Message, Registration
+from pipeline.domain.changes import (
+    Change,
+    Confirms,
+    Corrects,
+    Ends,
+    Holds,
+    Leaves,
+    Returns,
+    Withdraws,
+)
+from pipeline.domain.envelope import Message
 from pipeline.domain.headers import check_sender, read_message
 from pipeline.domain.identifiers import EventCode, InterfaceId
 from pipeline.domain.participants import Participants
@@ -95,14 +104,6 @@ def changes_of(catalogue: Catalogue, message: Message) -> tuple[Change, ...]:
     )
 
 
-def holdings_of(registration: Registration) -> tuple[Change, ...]:
-    """Return a bulk load's rows as changes."""
-    return tuple(
-        Holds(slot=Slot(one.slot), holder=one.holder, valid_from=one.valid_from, valid_to=one.valid_to)
-        for one in registration.holdings
-    )
-
-
 def _change(effect: Effect, body: object, received_at: datetime) -> Iterator[Change]:
     """Turn one effect into a change; a null where it names its holder or its date says nothing."""
     holder = _text(effect.holder, body)
@@ -123,6 +124,8 @@ def _change(effect: Effect, body: object, received_at: datetime) -> Iterator[Cha
             yield Ends(slot=slot, holder=holder, at=at)
         case Action.CORRECT if slot and holder:
             yield Corrects(slot=slot, holder=holder, valid_from=at)
+        case Action.WITHDRAW if slot and holder:
+            yield Withdraws(slot=slot, holder=holder, valid_from=at)
         case Action.CONFIRM if slot and holder:
             yield Confirms(slot=slot, holder=holder, at=at)
 

@@ -28,6 +28,8 @@ class Action(StrEnum):
     """The holder's appointment ends on the date."""
     CORRECT = "correct"
     """The holder replaces the successor that an earlier message announced for the slot."""
+    WITHDRAW = "withdraw"
+    """The holder's appointment from the date was never to be. No published message says so; a rule file may."""
     CONFIRM = "confirm"
     """States a holder and moves nothing; a difference is drift."""
     END = "end"

@@ -6,7 +6,7 @@ into statements (see `appointments`) and never edits one: a statement that is co
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, assert_never
 
 from pipeline.domain.appointments import (
@@ -18,10 +18,13 @@ from pipeline.domain.appointments import (
     covers,
     timeline,
 )
+from pipeline.domain.envelope import Holding, Registration
 from pipeline.domain.routing import Slot
 from pipeline.domain.times import format_instant
 
 _TICK: Final = timedelta(microseconds=1)
+_REPLACED: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""The date of a replacement's mark: a replacement is about no moment, but about all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,16 @@ class Withdraws:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Replaces:
+    """Whatever was said about the slot so far was wrong: the changes that follow it say all that is right.
+
+    For repairs. The slot `MHHS` stands for the MPAN's absences.
+    """
+
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Leaves:
     """The MPAN leaves the market: disconnected, de-registered, or migrated back."""
 
@@ -93,7 +106,27 @@ class Confirms:
     at: datetime
 
 
-Change = Holds | Ends | Corrects | Withdraws | Leaves | Returns | Confirms
+Change = Holds | Ends | Corrects | Withdraws | Replaces | Leaves | Returns | Confirms
+
+
+def changes_in(registration: Registration) -> tuple[Change, ...]:
+    """Return what a bulk load or a repair says of its MPAN: replacements first, then the rows in their order."""
+    replaced = dict.fromkeys(Slot(one.slot) for one in registration.holdings if one.replaces)
+    return (
+        *(Replaces(slot=slot) for slot in replaced),
+        *(change for one in registration.holdings for change in _stated(one)),
+    )
+
+
+def _stated(one: Holding) -> Iterator[Change]:
+    slot = Slot(one.slot)
+    if slot is ABSENCE:
+        if one.valid_from is not None:
+            yield Leaves(at=one.valid_from)
+        if one.valid_to is not None:
+            yield Returns(at=one.valid_to)
+    elif one.holder and one.valid_from is not None:
+        yield Holds(slot=slot, holder=one.holder, valid_from=one.valid_from, valid_to=one.valid_to)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +181,8 @@ class _Ledger:
                 self._correct(change)
             case Withdraws():
                 self._withdraw(change)
+            case Replaces():
+                self._replace(change)
             case Leaves():
                 self._presence(Says.ENDS, change.at)
             case Returns():
@@ -222,6 +257,14 @@ class _Ledger:
             held = self._holder(change.slot, statement.at)
             self.drift.append(_difference(change.slot, "is withdrawn", change.holder, statement.at, held))
         self._add(statement)
+
+    def _replace(self, change: Replaces) -> None:
+        """Withdraw everything; the mark that stays makes a second telling harmless."""
+        mark = self._statement(change.slot, Says.WITHDRAWN, None, _REPLACED)
+        if self._has(mark):
+            return
+        self._supersede(lambda one: one.slot is change.slot)
+        self._add(mark)
 
     def _presence(self, says: Says, at: datetime) -> None:
         statement = self._statement(ABSENCE, says, None, at)

@@ -181,12 +181,18 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holding:
-    """A role slot of one MPAN held over `[valid_from, valid_to)`; no end means: until further notice."""
+    """A role slot of one MPAN held over `[valid_from, valid_to)`; no end means: until further notice.
+
+    The slot MHHS has no holder: its rows are the spans in which the MPAN is out of the market. `replaces` says
+    that the rows of this slot are all there is, whatever was said before; one without holder and dates says
+    that there is nothing.
+    """
 
     slot: str
     holder: str
-    valid_from: datetime
+    valid_from: datetime | None
     valid_to: datetime | None = None
+    replaces: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
