@@ -62,10 +62,8 @@ class Trust:
 
     def _expired(self, now: datetime) -> list[str]:
         lists = (*self.clients.revocations.expired(now), *self.signing.revocations.expired(now))
-        return [
-            f"the revocation list {one.name} expired at {one.expires_at:%F %T} UTC"
-            for one in dict.fromkeys(lists)
-        ]
+        texts = (f"the revocation list {one.name} expired at {one.expires_at:%F %T} UTC" for one in lists)
+        return list(dict.fromkeys(texts))  # one file may serve both
 
 
 class TrustSource(Protocol):
