@@ -15,9 +15,29 @@ from pipeline.domain.identifiers import TransactionId
 from pipeline.domain.routing import Slot
 from pipeline.errors import UndecodableRecord
 from tables import appointments, seen
-from tests.support.builders import history, holds, ordinary_history
+from tests.support.builders import history, holds
 
-ROW_BYTES_TARGET = 300
+ROW_BYTES_TARGET = 150
+FORM_1 = bytes.fromhex(
+    "0102226c6f61642d303132333435363738396162000c00040214323330303030303030318080e39c0daeaa849cf496a7060000"
+    "02040214303530303030303030318080e39c0daeaa849cf496a706000004040214313230303030303030318080e39c0daeaa84"
+    "9cf496a706000006040214313430303030303030318080e39c0daeaa849cf496a7060000080402143137303030303030303180"
+    "80e39c0daeaa849cf496a70600000a0402045f418080e39c0daeaa849cf496a706000000"
+)
+"""What the first release wrote for `WHOLE`."""
+HELD = {
+    Slot.SUPPLIER: "2300000001",
+    Slot.DISTRIBUTOR: "0500000001",
+    Slot.METERING_SERVICE: "1200000001",
+    Slot.DATA_SERVICE: "1400000001",
+    Slot.DATA_RETRIEVER: "1700000001",
+    Slot.GSP_GROUP: "_A",
+}
+WHOLE = history(
+    *(holds(slot, holder, datetime(2026, 4, 1, tzinfo=UTC)) for slot, holder in HELD.items()),
+    recorded_at=datetime(2026, 4, 1, 1, 2, 3, 4567, tzinfo=UTC),
+    source="load-0123456789ab",
+)
 SEEN = Seen(
     fingerprint=b"\x07" * 32,
     transaction_id=TransactionId("T-IF-021-1400000001-SDS-20260105-7f"),
@@ -26,8 +46,14 @@ SEEN = Seen(
 
 
 def test_an_ordinary_loaded_mpan_is_well_below_the_target_size() -> None:
-    """There are 30 million of them."""
-    assert len(appointments.encode(ordinary_history())) <= ROW_BYTES_TARGET / 2
+    """There are 30 million of them; this one has all six slots."""
+    assert len(appointments.encode(WHOLE)) <= ROW_BYTES_TARGET * 0.75
+    assert appointments.decode(appointments.encode(WHOLE)) == WHOLE
+
+
+def test_rows_of_the_first_release_are_still_read() -> None:
+    """A rolling upgrade finds them on disk and in the changelog."""
+    assert appointments.decode(FORM_1) == WHOLE
 
 
 def test_a_source_of_many_statements_is_stored_once() -> None:
@@ -72,7 +98,7 @@ def test_what_is_no_row_is_told_apart(decode: object, data: bytes) -> None:
 def test_a_damaged_row_is_another_row_or_none_but_never_another_error(place: int, value: int) -> None:
     """Whatever the bytes, the engine meets one kind of error."""
     for encoded, decode in (
-        (appointments.encode(ordinary_history()), appointments.decode),
+        (appointments.encode(WHOLE), appointments.decode),
         (seen.encode(SEEN), seen.decode),
     ):
         damaged = bytearray(encoded)
