@@ -1,6 +1,7 @@
 """Real Kafka and a real registry for the tests: one shared stack, and private brokers to be hurt."""
 
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,10 @@ from pipeline.localstack import (
 )
 from pipeline.localstack.ports import Ports, free_ports
 from pipeline.settings import Settings
+
+# A run in the background ignores Ctrl-C, and so would every process that the tests start and press it on.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 IN_CI = os.environ.get("CI", "").lower() == "true"
 
