@@ -21,10 +21,12 @@ COMMANDS: Final = {
     ),
     "demo": ("pipeline.operate.demo:demo", "Start everything, simulate a market day, close the ledger."),
     "doctor": ("pipeline.operate.doctor:doctor", "Find what keeps a worker waiting."),
+    "lane": ("pipeline.operate.lane:lane", "Pause, disable and resume the delivery to recipients."),
     "participants": (
         "pipeline.operate.participants:participants",
         "Load and show who exists, their keys and webhooks.",
     ),
+    "sandbox": ("pipeline.operate.sandbox:sandbox", "Issue and revoke certificates for a sandbox."),
     "settings": ("pipeline.operate.settings:settings", "Show every setting, its value and what it is for."),
     "simulate": ("pipeline.operate.simulate:simulate", "Drive a simulated market against a running router."),
     "stack": (
