@@ -115,8 +115,38 @@ class Settings:
     body_bytes_max: int = _setting(100_000_000, "largest request body")
     array_messages_max: int = _setting(1_000, "most messages in one request")
     requests_in_flight_max: int = _setting(
-        64, "requests being worked on at a time; more are answered 503 with Retry-After"
+        64, "requests whose messages wait for Kafka at a time; others wait their turn, fairly by participant"
     )
+    requests_open_max: int = _setting(
+        1_000, "requests of known callers at a time, from head to answer; more are answered 503; 0: any"
+    )
+    participant_requests_open_max: int = _setting(
+        100, "the same of one participant; more are answered 429; 0: any"
+    )
+    participant_requests_per_s: float = _setting(
+        2_000.0, "requests of one participant in one bridge process; more are answered 429; 0: any"
+    )
+    participant_messages_per_s: float = _setting(2_000.0, "messages of one participant, as above")
+    participant_bytes_per_s: float = _setting(
+        20_000_000.0, "body bytes of one participant, compressed or not, as above"
+    )
+    total_requests_per_s: float = _setting(
+        4_000.0, "requests of all participants in one bridge process; more are answered 503; 0: any"
+    )
+    total_messages_per_s: float = _setting(8_000.0, "messages of all participants, as above")
+    total_bytes_per_s: float = _setting(80_000_000.0, "body bytes of all participants, as above")
+    rate_burst_s: float = _setting(
+        10.0, "how many seconds' worth of each rate may come at once after a quiet time"
+    )
+    limits_file: str = _setting(
+        "",
+        "TOML file with other limits for single participants, read again when it changes; docs/PARTICIPANTS.md",
+    )
+    wrong_keys_per_s: float = _setting(
+        2.0,
+        "unknown API keys that one address may try; beyond it keys that were not good there before are not checked; 0: any",
+    )
+    compressed_bodies: bool = _setting(True, "bodies may come with Content-Encoding gzip or zstd")  # noqa: FBT003  # a default, not a flag of the call
     schema_versions: str = _setting(
         "", "accepted S0.schemaVersion values, comma separated; empty: those of the fact tables"
     )
