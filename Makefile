@@ -11,7 +11,10 @@ JOBS ?= 3
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-setup: $(READY) ## make .venv and install everything into it (Python 3.11 is the only prerequisite)
+setsoak: $(READY) ## twenty times the generated messages of `make test`, with other seeds
+	@$(BIN)/pytest -q -m soak
+
+up: $(READY) ## make .venv and install everything into it (Python 3.11 is the only prerequisite)
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "make: Python 3.11 is needed; $(PYTHON) is another. Try: make PYTHON=/path/to/python3.11"; exit 1; }
@@ -25,7 +28,7 @@ demo: $(READY) ## start everything, simulate a market day, close the ledger
 	@$(BIN)/dip demo
 
 test: lint ## every check: lint, types, import contracts, unit, property, contract, simulation, integration
-	@$(BIN)/pytest -m "not chaos" -n $(JOBS) --dist worksteal
+	@$(BIN)/pytest -m "not chaos and not soak" -n $(JOBS) --dist worksteal
 
 lint: $(READY) ## ruff, format, types, import contracts
 	@$(BIN)/ruff check .
@@ -38,7 +41,7 @@ format: $(READY) ## let ruff write the format and the fixes it is sure of
 	@$(BIN)/ruff format .
 
 unit: $(READY) ## the checks that need no broker (seconds)
-	@$(BIN)/pytest -q -m "not chaos and not kafka"
+	@$(BIN)/pytest -q -m "not chaos and not kafka and not soak"
 
 integration: $(READY) ## the checks on real Kafka
 	@$(BIN)/pytest -m "kafka and not chaos" -n $(JOBS) --dist worksteal
@@ -48,6 +51,9 @@ soak: $(READY) ## a million random appointment histories against the naive model
 
 chaos: $(READY) ## the full fault counts on real Kafka (about an hour)
 	@$(BIN)/pytest -m chaos tests/chaos
+
+soak: $(READY) ## twenty times the generated messages of `make test`, with other seeds
+	@$(BIN)/pytest -q -m soak
 
 up: $(READY) ## start the local stack and the router, leave them running
 	@$(BIN)/dip up

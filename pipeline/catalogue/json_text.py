@@ -1,9 +1,12 @@
 """Reads JSON strictly: one meaning for every reader, or a refusal."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import orjson
+
+from pipeline.limits import NAME_CHARS_SHOWN_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +18,10 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Why a text has no single meaning."""
+    """Why a text has no single meaning, and where, as a JSON Pointer, if it is at one place."""
 
     reason: str
+    pointer: str = ""
 
 
 def read_json(raw: bytes) -> Parsed | Unreadable:
@@ -37,8 +41,8 @@ def read_json(raw: bytes) -> Parsed | Unreadable:
     try:
         # Numbers were parsed above; here only names count, and `int` refuses texts of 4,300 digits.
         json.loads(raw, object_pairs_hook=_refuse_repeats, parse_int=len)
-    except _NamedTwice as error:
-        return Unreadable(f"an object names {json.dumps(error.args[0])} twice")
+    except _NamedTwice:
+        return _named_twice(json.loads(raw, object_pairs_hook=_Pairs, parse_int=len))
     except RecursionError:
         return Unreadable("nested too deeply")
     return Parsed(value)
@@ -52,5 +56,35 @@ def _refuse_repeats(pairs: list[tuple[str, object]]) -> None:
     names = set()
     for name, _ in pairs:
         if name in names:
-            raise _NamedTwice(name[:40])
+            raise _NamedTwice
         names.add(name)
+
+
+class _Pairs(list[tuple[str, object]]):
+    """An object with every name that its text has."""
+
+
+def _named_twice(value: object) -> Unreadable:
+    """Say which name an object has twice, and where: read a third time, since a mistake may cost that."""
+    for place, name in _repeats(value, ""):
+        shown = name[:NAME_CHARS_SHOWN_MAX]
+        return Unreadable(f"an object names {json.dumps(shown)} twice", f"{place}/{_escaped(shown)}")
+    raise AssertionError("asked only where a name appears twice")
+
+
+def _repeats(value: object, place: str) -> Iterator[tuple[str, str]]:
+    """Yield (pointer of the object, name) in the order of the text."""
+    if isinstance(value, _Pairs):
+        names = set()
+        for name, part in value:
+            if name in names:
+                yield place, name
+            names.add(name)
+            yield from _repeats(part, f"{place}/{_escaped(name[:NAME_CHARS_SHOWN_MAX])}")
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from _repeats(part, f"{place}/{index}")
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
