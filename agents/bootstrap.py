@@ -9,6 +9,7 @@ from collections.abc import Callable
 from agents.app import Outside, create_router
 from agents.delivery_app import create_delivery
 from pipeline.adapters.clock import SystemClock, SystemDice
+from pipeline.adapters.lane_orders import LaneOrderFeed
 from pipeline.adapters.participants import ParticipantFeed
 from pipeline.adapters.registry import connect
 from pipeline.catalogue import load_catalogue
@@ -28,7 +29,10 @@ def router() -> App:
 
 def delivery() -> App:
     """Make the delivery worker. Raises RouterError where the outside is not as it must be."""
-    return create_delivery(_outside(), dice=SystemDice())
+    outside = _outside()
+    orders = LaneOrderFeed(outside.settings, outside.codec)
+    orders.start()
+    return create_delivery(outside, orders=orders, dice=SystemDice())
 
 
 def _outside() -> Outside:

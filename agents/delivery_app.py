@@ -14,11 +14,11 @@ from pipeline.delivery.outside import Policy
 from pipeline.delivery.settling import Topics
 from pipeline.domain.delivery import Schedule
 from pipeline.engine import App
-from pipeline.ports import Dice
+from pipeline.ports import Dice, LaneOrderSource
 from tables import parked as parked_table
 
 
-def create_delivery(outside: Outside, *, dice: Dice) -> App:
+def create_delivery(outside: Outside, *, orders: LaneOrderSource, dice: Dice) -> App:
     """Make the delivery worker: `dip.outbound` and `dip.status` to webhooks, the table `parked` beside them."""
     settings = outside.settings
     app = create_app(DELIVERY, outside)
@@ -40,6 +40,7 @@ def create_delivery(outside: Outside, *, dice: Dice) -> App:
             webhooks=webhooks,
             codec=outside.codec,
             participants=outside.participants,
+            orders=orders,
             clock=outside.clock,
             dice=dice,
             topics=Topics(audit=topics.AUDIT, dead_letters=topics.DEAD_LETTER_DELIVERY),

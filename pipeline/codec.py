@@ -28,6 +28,7 @@ from pipeline.domain.envelope import (
     Stage,
     Status,
 )
+from pipeline.domain.lane_orders import LaneOrder, LaneState
 from pipeline.domain.participants import ApiKey, CertificatePeriod, Participant, RoleGrant, Webhook
 from pipeline.errors import UndecodableRecord
 from pipeline.ports import SchemaSource
@@ -81,6 +82,12 @@ class Codec:
 
     def decode_participant(self, data: bytes) -> Participant:
         return self._build("reference/participant", data, _participant)
+
+    def encode_lane_order(self, order: LaneOrder) -> bytes:
+        return self._write("reference/lane_order", _flat(order))
+
+    def decode_lane_order(self, data: bytes) -> LaneOrder:
+        return self._build("reference/lane_order", data, _lane_order)
 
     def _write(self, name: str, row: dict[str, Any]) -> bytes:
         out = io.BytesIO()
@@ -189,6 +196,10 @@ def _reason(row: dict[str, Any]) -> Reason:
 def _registration(row: dict[str, Any]) -> Registration:
     row["holdings"] = tuple(Holding(**one) for one in row["holdings"])
     return Registration(**row)
+
+
+def _lane_order(row: dict[str, Any]) -> LaneOrder:
+    return LaneOrder(**(row | {"state": LaneState(row["state"])}))
 
 
 def _participant_row(participant: Participant) -> dict[str, Any]:

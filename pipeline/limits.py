@@ -111,6 +111,7 @@ WINDOW_PARK_COPIES = 500  # parked at a time when a window is full: one transact
 REFILL_ROWS = 200  # rows read back at a time: two full arrays
 PROBE_ROWS = 10  # read for a probe: one is sent, the others tell whether holds have ended
 CLAIM_SCAN_ROWS = 1_000  # rows looked at between two breaths of the event loop when a partition is taken over
+HOLD_SWEEP_S = 600.0  # how often a waiting lane is searched for ended holds; a topic keeps a day longer than the hold
 LANE_TICK_S = 0.5  # how often ages and changed webhooks are looked at
 REFILL_MISSES_MAX = 5  # scans without the rows that are counted: 10 s, far longer than any commit
 REREAD_S = 2.0  # wait after the topic could not be read for a refill
@@ -196,6 +197,7 @@ TOPIC_LOOKS_MAX = 100  # looks 0.1 s apart until new topics show; milliseconds o
 # --- Operators' loads -----------------------------------------------------------------------------------
 BULK_DELIVERY_S_MAX = 60  # a broker that takes longer is not there; the load can be repeated
 BULK_REPORT_RECORDS = 500  # how often progress is shown
+VIEW_STALL_S_MAX = 60.0  # an operator's copy of a table that does not grow for so long will not
 LOAD_ERRORS_SHOWN_MAX = 20  # on the terminal; all of them are in the error file
 
 # --- The simulated market -------------------------------------------------------------------------------

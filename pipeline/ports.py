@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Protocol
 
+from pipeline.domain.lane_orders import LaneOrders
 from pipeline.domain.participants import Participants
 
 
@@ -27,6 +28,14 @@ class ParticipantSource(Protocol):
 
     def current(self) -> Participants:
         """Return the latest complete picture; cheap enough for every message."""
+        ...
+
+
+class LaneOrderSource(Protocol):
+    """The current picture of `dip.lanes`."""
+
+    def current(self) -> LaneOrders:
+        """Return the latest complete picture; cheap enough for every copy."""
         ...
 
 

@@ -17,6 +17,7 @@ SUBJECTS: Final = {
     "envelope/registration": ("dip.registration-value",),
     "envelope/audit": ("dip.audit-value",),
     "reference/participant": ("dip.participants-value",),
+    "reference/lane_order": ("dip.lanes-value",),
     "table/appointments": ("dip-router-appointments-changelog-value",),
     "table/seen": ("dip-router-seen-changelog-value",),
     "table/parked": ("dip-delivery-parked-changelog-value",),

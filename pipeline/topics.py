@@ -14,6 +14,7 @@ OUTBOUND: Final = "dip.outbound"
 STATUS: Final = "dip.status"
 AUDIT: Final = "dip.audit"
 PARTICIPANTS: Final = "dip.participants"
+LANES: Final = "dip.lanes"
 DEAD_LETTER_VALIDATION: Final = "dip.dead-letter.validation"
 DEAD_LETTER_ADDRESSING: Final = "dip.dead-letter.addressing"
 DEAD_LETTER_DELIVERY: Final = "dip.dead-letter.delivery"
@@ -116,6 +117,10 @@ _KEYED: Final[tuple[tuple[str, Cleanup, int, str], ...]] = (
     (APPOINTMENTS_CHANGELOG, *_TABLE, "table `appointments`"),
     (PARKED_CHANGELOG, *_TABLE, "table `parked`"),
 )
+_WHOLE: Final = (
+    (PARTICIPANTS, "who exists: roles, keys, certificates, webhooks; the last record of a key counts"),
+    (LANES, "operators' orders to lanes: paused, disabled; the last record of a key counts"),
+)
 
 
 def topic_specs(*, partitions: int, replication: int = 1, min_isr: int = 1) -> tuple[TopicSpec, ...]:
@@ -140,16 +145,19 @@ def topic_specs(*, partitions: int, replication: int = 1, min_isr: int = 1) -> t
         )
         for name, cleanup, retention_ms, why in _KEYED
     )
-    participants = TopicSpec(
-        name=PARTICIPANTS,
-        partitions=1,  # every process reads all of it, and its order is the order of the changes
-        replication=replication,
-        min_isr=min_isr,
-        cleanup=Cleanup.COMPACT,
-        retention_ms=FOREVER_MS,
-        why="who exists: roles, keys, certificates, webhooks; the last record of a key counts",
+    whole = tuple(
+        TopicSpec(
+            name=name,
+            partitions=1,  # every process reads all of it, and its order is the order of the changes
+            replication=replication,
+            min_isr=min_isr,
+            cleanup=Cleanup.COMPACT,
+            retention_ms=FOREVER_MS,
+            why=why,
+        )
+        for name, why in _WHOLE
     )
-    return (*keyed, participants)
+    return (*keyed, *whole)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,11 +20,11 @@ _POLL_S: Final = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """One record to publish."""
+    """One record to publish; one without a value takes its key off a compacted topic."""
 
     topic: str
     key: bytes
-    value: bytes
+    value: bytes | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

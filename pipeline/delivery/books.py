@@ -44,7 +44,9 @@ class Books:
         self._policy = policy
         self._spawn = spawn
         self._pump = pump
-        self.lanes = Lanes(in_flight_max=policy.lane_in_flight_max)
+        self.lanes = Lanes(
+            in_flight_max=policy.lane_in_flight_max, order_of=lambda key: outside.orders.current().waits(key)
+        )
         self.windows: dict[Claim, Window] = {}
         self._under_way: Counter[Claim] = Counter()
         self._returned = asyncio.Event()
@@ -142,12 +144,21 @@ class Books:
                 entry.attempts += counted
             self._keep(account, lane, tried, reason=failure.text)
             self._let_go(lane, tried)
+        self._empty(account, lane, failure.text)
+        self.commit(lane, account)
+
+    def set_aside(self, lane: Lane, reason: str) -> None:
+        """Keep everything that a lane holds in memory as rows: it will not send for a while."""
+        account = self.account(lane)
+        self._empty(account, lane, reason)
+        self.commit(lane, account)
+
+    def _empty(self, account: Account, lane: Lane, reason: str) -> None:
         queued = lane.empty_queue()
         for entry in queued:
             if entry.ticket is None:
                 self.unload(lane, entry.claim, entry.key)
-        self._keep_unsent(account, lane, [entry for entry in queued if entry.ticket], failure.text)
-        self.commit(lane, account)
+        self._keep_unsent(account, lane, [entry for entry in queued if entry.ticket], reason)
 
     def _step(self, lane: Lane, failure: LaneFailure, now: datetime) -> None:
         wait_s = self._policy.schedule.wait_s(

@@ -23,13 +23,16 @@ from pipeline.delivery.ports import Claim, Post
 from pipeline.delivery.refill import Refill
 from pipeline.delivery.slots import Slot, Slots
 from pipeline.domain.delivery import Divide, ErrorClass, ParkLane, Result, Retry, Settled, judge
+from pipeline.domain.lane_orders import LaneOrders
 from pipeline.domain.parked import LaneKey, Parked
 from pipeline.domain.participants import Participants, Webhook
 from pipeline.limits import (
     DUE_S_MAX,
     GATHER_S,
+    HOLD_SWEEP_S,
     LANE_SLOW_S,
     LANE_TICK_S,
+    REFILL_ROWS,
     REVOKE_WAIT_S,
     STOP_GRACE_S,
 )
@@ -48,6 +51,7 @@ class Dispatcher:
         self._refill = Refill(outside, policy, self._books)
         self._slots = Slots(policy.in_flight_max)
         self._seen: Participants | None = None
+        self._orders: LaneOrders | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._error: BaseException | None = None
         self._wake = asyncio.Event()
@@ -114,7 +118,7 @@ class Dispatcher:
             else:
                 parked.setdefault(lane, []).append(entry)
         for lane, entries in parked.items():
-            self._books.park(lane, entries, "recipient is failing" if lane.due_at else "recipient is behind")
+            self._books.park(lane, entries, _why_parked(lane))
         for lane in touched:
             self._gather(lane)
         for claim in {arrival.ticket.claim for arrival in arrivals}:
@@ -228,6 +232,10 @@ class Dispatcher:
         if current is not self._seen:
             self._seen = current
             self._notice_webhooks()
+        orders = self._out.orders.current()
+        if orders is not self._orders:
+            self._orders = orders
+            self._notice_orders(orders)
         for lane in self._books.lanes.due(now):
             self._wait_over(lane)
         for window in tuple(self._books.windows.values()):
@@ -235,6 +243,14 @@ class Dispatcher:
         for lane in self._books.lanes:
             if lane.rows_wanted():  # it found no room in memory before
                 self._pump(lane)
+            elif lane.sweep_due(now):
+                lane.refilling = True
+                self._spawn(self._swept(lane))
+
+    async def _swept(self, lane: Lane) -> None:
+        """Give up what a waiting lane has held for too long, before its records leave their topic."""
+        more = await self._refill.refill(lane, REFILL_ROWS)
+        lane.sweep_at = self._out.clock.now() + timedelta(seconds=0 if more else HOLD_SWEEP_S)
 
     def _wait_over(self, lane: Lane) -> None:
         lane.probe()
@@ -247,6 +263,20 @@ class Dispatcher:
             changed = hook is not None and lane.url not in {"", hook.url}
             if changed and lane.due_at is not None:
                 self._wait_over(lane)
+
+    def _notice_orders(self, orders: LaneOrders) -> None:
+        """Let lanes wait, or go on, as operators have ordered; calls under way end as they may."""
+        for lane in self._books.lanes:
+            order = orders.waits(lane.key)
+            if not lane.obey(order):
+                continue
+            name = f"{lane.key.recipient} on {lane.key.channel}"
+            if order is None:
+                log.info("%s may be delivered again", name)
+                self._pump(lane)
+            else:
+                log.info("%s waits: %s", name, order.text)
+                self._books.set_aside(lane, order.text)
 
     def _park_aged(self, aged: frozenset[Entry]) -> None:
         for lane in {self._books.lanes[entry.lane]: None for entry in aged}:
@@ -285,6 +315,7 @@ class Dispatcher:
         return Figures(
             lanes=len(lanes),
             lanes_waiting=sum(lane.due_at is not None for lane in lanes),
+            lanes_ordered=sum(lane.order is not None for lane in lanes),
             copies=self._books.lanes.memory.copies,
             posts=len(self._slots),
             posts_sick=self._slots.sick,
@@ -323,3 +354,10 @@ class Dispatcher:
         known = key.recipient in self._out.participants.current()
         text = f"no webhook registered for {key.channel}" if known else "not among the participants"
         return ParkLane(error=ErrorClass.NO_WEBHOOK, text=text)
+
+
+def _why_parked(lane: Lane) -> str:
+    """Return what the audit says of a copy that is not sent at once."""
+    if lane.order is not None:
+        return lane.order.text
+    return "recipient is failing" if lane.due_at else "recipient is behind"

@@ -13,6 +13,7 @@ from datetime import datetime
 from pipeline.delivery.batching import BatchLimits, take
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.ports import Claim
+from pipeline.domain.lane_orders import LaneOrder
 from pipeline.domain.parked import LaneKey
 from pipeline.limits import (
     BATCH_MESSAGES_MAX,
@@ -60,7 +61,8 @@ class Lane:
     """One lane. `due_at` is the next probe of a lane that failed; `ramp` bounds a lane that is recovering.
 
     `url` is the address last used, None where there was none; empty while nothing is known of it. `limit` is how
-    many calls it may have under way: it grows while the recipient keeps up, and is halved by a failure.
+    many calls it may have under way: it grows while the recipient keeps up, and is halved by a failure. `order` is
+    what makes it wait by an operator's will. At `sweep_at` a waiting lane is searched for copies whose hold ended.
     """
 
     key: LaneKey
@@ -79,6 +81,8 @@ class Lane:
     due_at: datetime | None = None
     ramp: int | None = None
     url: str | None = ""
+    order: LaneOrder | None = None
+    sweep_at: datetime | None = None
     refilling: bool = False
     gathering: bool = False
 
@@ -89,7 +93,12 @@ class Lane:
 
     def may_post(self) -> bool:
         """Tell whether one more POST may start."""
-        return self.due_at is None and self.posts < int(self.limit) and self.allowance > 0
+        return not self.held and self.posts < int(self.limit) and self.allowance > 0
+
+    @property
+    def held(self) -> bool:
+        """Tell whether nothing is sent now: it waits for its next try, or an operator said so."""
+        return self.due_at is not None or self.order is not None
 
     @property
     def crowded(self) -> bool:
@@ -107,7 +116,7 @@ class Lane:
         Behind rows that are not in memory it must not be: it would overtake them.
         """
         return (
-            self.due_at is None
+            not self.held
             and self.behind == 0
             and self.in_memory < LANE_COPIES_MAX
             and self.in_memory_bytes + size_bytes <= LANE_BYTES_MAX
@@ -136,7 +145,7 @@ class Lane:
 
     def rows_wanted(self) -> int:
         """Return how many rows to read back now."""
-        if self.refilling or self.due_at is not None or self.waiting == 0:
+        if self.refilling or self.held or self.waiting == 0:
             return 0
         next_array = BATCH_MESSAGES_MAX if self.ramp is None else self.ramp
         wanted = min(REFILL_ROWS, max(PROBE_ROWS, 2 * next_array))
@@ -144,6 +153,15 @@ class Lane:
         if full or len(self.queue) >= next_array:
             return 0
         return min(wanted, LANE_COPIES_MAX - self.in_memory)
+
+    def sweep_due(self, now: datetime) -> bool:
+        """Tell whether to look for copies that have waited for as long as they may, though nothing is sent."""
+        return (
+            self.held
+            and not self.refilling
+            and self.waiting > 0
+            and (self.sweep_at is None or self.sweep_at <= now)
+        )
 
     # --- copies come and go ---
 
@@ -242,6 +260,17 @@ class Lane:
     def hold(self, due_at: datetime) -> None:
         """Wait without having failed."""
         self.due_at = due_at
+
+    def obey(self, order: LaneOrder | None) -> bool:
+        """Take up an order, or that there is none any more; tell whether the lane begins or ends to wait for one.
+
+        A lane that may go on does so carefully: nobody knows what became of the endpoint meanwhile.
+        """
+        changed = (order is None) != (self.order is None)
+        if changed and order is None:
+            self.ramp = 1
+        self.order = order
+        return changed
 
     def probe(self) -> None:
         """End the wait: the next message is a probe if the lane failed before."""

@@ -1,21 +1,23 @@
 """All lanes of a worker, and the one timer each of them may have."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import count
 
 from pipeline.delivery.lane import Lane, Memory
 from pipeline.delivery.ports import Claim
+from pipeline.domain.lane_orders import LaneOrder
 from pipeline.domain.parked import LaneKey
 
 
 class Lanes:
     """Finds, makes and forgets lanes. Memory grows with recipients, never with the backlog."""
 
-    def __init__(self, *, in_flight_max: int) -> None:
+    def __init__(self, *, in_flight_max: int, order_of: Callable[[LaneKey], LaneOrder | None]) -> None:
         self.memory = Memory()
         self._in_flight_max = in_flight_max
+        self._order_of = order_of
         self._lanes: dict[LaneKey, Lane] = {}
         self._timers: list[tuple[datetime, int, Lane]] = []
         self._order = count()
@@ -30,7 +32,12 @@ class Lanes:
         """Return the lane of a recipient and channel, made on first use."""
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(key=key, memory=self.memory, in_flight_max=self._in_flight_max)
+            lane = self._lanes[key] = Lane(
+                key=key,
+                memory=self.memory,
+                in_flight_max=self._in_flight_max,
+                order=self._order_of(key),
+            )
         return lane
 
     def schedule(self, lane: Lane) -> None:

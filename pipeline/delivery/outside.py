@@ -9,7 +9,7 @@ from pipeline.delivery.settling import Topics
 from pipeline.domain.delivery import Schedule
 from pipeline.domain.envelope import Copy
 from pipeline.domain.parked import Pointer
-from pipeline.ports import Clock, Dice, ParticipantSource
+from pipeline.ports import Clock, Dice, LaneOrderSource, ParticipantSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,7 @@ class Outside:
     webhooks: Webhooks
     codec: Codec
     participants: ParticipantSource
+    orders: LaneOrderSource
     clock: Clock
     dice: Dice
     topics: Topics
@@ -49,11 +50,13 @@ class Arrival:
 class Figures:
     """What the dispatcher holds right now.
 
-    `parked` counts rows, those in memory included; `posts_sick` are those of `posts` that lanes in trouble have.
+    `parked` counts rows, those in memory included; `posts_sick` are those of `posts` that lanes in trouble have;
+    `lanes_ordered` wait because an operator said so.
     """
 
     lanes: int
     lanes_waiting: int
+    lanes_ordered: int
     copies: int
     posts: int
     posts_sick: int

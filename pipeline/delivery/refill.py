@@ -63,8 +63,11 @@ class Refill:
         self._policy = policy
         self._books = books
 
-    async def refill(self, lane: Lane, wanted: int) -> None:
-        """Load up to `wanted` rows; the caller has marked the lane as refilling."""
+    async def refill(self, lane: Lane, wanted: int) -> bool:
+        """Load up to `wanted` rows; the caller has marked the lane as refilling.
+
+        Returns whether all of them were given up: there may be more whose hold has ended.
+        """
         picked = pick(lane, self._out.rows, wanted)
         try:
             found = await self._out.payloads.read([one.row.pointer for one in picked])
@@ -76,12 +79,11 @@ class Refill:
                 self._books.unload(lane, one.claim, one.key)
         if isinstance(found, Unreadable) or not picked:
             self._later(lane)
-            return
+            return False
         account = self._books.account(lane)
-        for one in picked:
-            if self._books.serves(one.claim):
-                self._load(lane, account, one, found)
+        kept = [self._load(lane, account, one, found) for one in picked if self._books.serves(one.claim)]
         self._books.commit(lane, account)
+        return not any(kept)
 
     def _later(self, lane: Lane) -> None:
         """Try again in a while: Kafka is away, or rows are not readable yet."""
@@ -91,18 +93,18 @@ class Refill:
 
     def _load(
         self, lane: Lane, account: Account, one: Picked, found: Mapping[Pointer, bytes | Missing]
-    ) -> None:
+    ) -> bool:
         """Put a row's copy into the lane, or give it up: its hold has ended, or its record is lost."""
         now = self._out.clock.now()
         value = found[one.row.pointer]
         if isinstance(value, Missing):
             self._books.give_up_row(account, one.claim, one.row, str(value), b"")
-            return
+            return False
         try:
             copy = self._out.codec.decode_copy(value)
         except UndecodableRecord as error:
             self._books.give_up_row(account, one.claim, one.row, str(error), value)
-            return
+            return False
         entry = Entry(
             copy=copy,
             pointer=one.row.pointer,
@@ -113,7 +115,9 @@ class Refill:
         )
         if self._policy.schedule.exhausted(copy, now=now):
             self._books.give_up(account, entry, one.row.reason)
-        elif lane.due_at is not None:
+            return False
+        if lane.held:
             self._books.unload(lane, one.claim, one.key)
         else:
             lane.add(entry)
+        return True

@@ -22,6 +22,10 @@ COMMANDS: Final = {
     "demo": ("pipeline.operate.demo:demo", "Start everything, simulate a market day, close the ledger."),
     "doctor": ("pipeline.operate.doctor:doctor", "Find what keeps a worker waiting."),
     "lane": ("pipeline.operate.lane:lane", "Pause, disable and resume the delivery to recipients."),
+    "explain": (
+        "pipeline.operate.explain:explain_command",
+        "Say who gets a message, or got one, and why.",
+    ),
     "participants": (
         "pipeline.operate.participants:participants",
         "Load and show who exists, their keys and webhooks.",

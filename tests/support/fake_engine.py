@@ -28,6 +28,7 @@ from pipeline.domain.identifiers import (
     SenderReference,
     TransactionId,
 )
+from pipeline.domain.lane_orders import NO_ORDERS, LaneOrders
 from pipeline.domain.parked import Missing, Parked, Pointer, Reading, Unreadable
 from pipeline.domain.participants import ANY_CHANNEL, Participant, Participants, Webhook
 from pipeline.errors import UndecodableRecord
@@ -99,6 +100,16 @@ class FakeParticipants:
     picture: Participants
 
     def current(self) -> Participants:
+        return self.picture
+
+
+@dataclass(slots=True)
+class FakeOrders:
+    """Orders to lanes that a test replaces."""
+
+    picture: LaneOrders = NO_ORDERS
+
+    def current(self) -> LaneOrders:
         return self.picture
 
 
@@ -356,6 +367,7 @@ class World:
     people: FakeParticipants = field(
         default_factory=lambda: FakeParticipants(make_participants("2300000001"))
     )
+    orders: FakeOrders = field(default_factory=FakeOrders)
     schedule: Schedule = QUICK
     lane_in_flight_max: int = 4
     in_flight_max: int = 100
@@ -373,6 +385,7 @@ class World:
             webhooks=self.webhooks,
             codec=PlainCodec(),
             participants=self.people,
+            orders=self.orders,
             clock=self.clock,
             dice=self.dice,
             topics=Topics(audit=AUDIT, dead_letters=DEAD),

@@ -1,0 +1,25 @@
+"""The feed of `dip.lanes`: operators' orders to lanes, as every delivery worker knows them."""
+
+from pipeline.adapters.compacted import CompactedFeed
+from pipeline.codec import Codec
+from pipeline.domain.lane_orders import NO_ORDERS, LaneOrder, LaneOrders
+from pipeline.settings import Settings
+from pipeline.topics import LANES
+
+
+class LaneOrderFeed(CompactedFeed[LaneOrders]):
+    """Implements `pipeline.ports.LaneOrderSource`."""
+
+    def __init__(self, settings: Settings, codec: Codec) -> None:
+        super().__init__(settings, topic=LANES, empty=NO_ORDERS)
+        self._codec = codec
+        self._by_key: dict[str, LaneOrder] = {}
+
+    def _apply(self, key: str, value: bytes | None) -> bool:
+        if value is None:
+            return self._by_key.pop(key, None) is not None
+        self._by_key[key] = self._codec.decode_lane_order(value)
+        return True
+
+    def _build(self) -> LaneOrders:
+        return LaneOrders(self._by_key.values())

@@ -1,0 +1,71 @@
+"""What operators have ordered of lanes: to wait, for a while or until further notice."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from pipeline.domain.identifiers import InterfaceId, ParticipantId
+from pipeline.domain.parked import LaneKey
+from pipeline.domain.participants import ANY_CHANNEL
+
+
+class LaneState(StrEnum):
+    """What a lane may do. Whatever it is, copies are kept: nothing is dropped while a lane waits."""
+
+    ACTIVE = "active"
+    """It delivers, even if its participant is told to wait."""
+    PAUSED = "paused"
+    """It waits for a moment: work on the endpoint, a drain in order."""
+    DISABLED = "disabled"
+    """It waits until somebody has mended the endpoint and enables it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneOrder:
+    """One order, to one channel of a recipient or to all of them (`ANY_CHANNEL`)."""
+
+    recipient: ParticipantId
+    channel: InterfaceId
+    state: LaneState
+    reason: str
+    by: str
+    at: datetime
+
+    @property
+    def key(self) -> bytes:
+        """Return the record's key on `dip.lanes`."""
+        return order_key(self.recipient, self.channel)
+
+    @property
+    def text(self) -> str:
+        """Return what the audit says of copies that wait for it."""
+        return f"{self.state} by {self.by}: {self.reason}" if self.reason else f"{self.state} by {self.by}"
+
+
+def order_key(recipient: ParticipantId, channel: InterfaceId) -> bytes:
+    """Return the key under which the last order counts."""
+    return f"{recipient}|{channel}".encode()
+
+
+class LaneOrders:
+    """All orders in force. Immutable; a change is a new picture."""
+
+    def __init__(self, orders: Iterable[LaneOrder] = ()) -> None:
+        self._by_key = {(one.recipient, one.channel): one for one in orders}
+
+    def __iter__(self) -> Iterator[LaneOrder]:
+        return iter(sorted(self._by_key.values(), key=lambda one: one.key))
+
+    def get(self, recipient: ParticipantId, channel: InterfaceId) -> LaneOrder | None:
+        """Return the order given to exactly this channel."""
+        return self._by_key.get((recipient, channel))
+
+    def waits(self, lane: LaneKey) -> LaneOrder | None:
+        """Return the order by which a lane waits; None if it may deliver. An order to the channel outweighs."""
+        order = self.get(lane.recipient, lane.channel) or self.get(lane.recipient, ANY_CHANNEL)
+        return None if order is None or order.state is LaneState.ACTIVE else order
+
+
+NO_ORDERS: Final = LaneOrders()

@@ -1,0 +1,71 @@
+"""`dip lane` against a worker that runs: orders reach it, survive it, and are taken back."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from pipeline import topics
+from pipeline.domain.envelope import Status
+from tests.integration.delivery.rig import DIP, Rig
+from tests.support.webhooks import WebhookServer
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(280)]
+
+
+def lane(rig: Rig, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [DIP, "lane", *arguments],
+        env={**os.environ, "KAFKA_BOOTSTRAP": rig.bootstrap, "SCHEMA_REGISTRY_URL": rig.registry_url},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_lane_is_paused_over_a_restart_and_resumed(rig: Rig, server: WebhookServer) -> None:
+    paused, other = rig.names(2)
+    rig.register(paused, other)
+    worker = rig.start()
+    rig.send((paused, other), 5)
+    rig.wait_for(lambda: len(server.taken(paused)) == len(server.taken(other)) == 5, "both are served")
+    ordered = lane(
+        rig, "pause", paused, "--channel", "if-021", "--reason", "planned work", "--by", "ops", "--json"
+    )
+    assert ordered.returncode == 0, ordered.stderr
+    assert json.loads(ordered.stdout)["state"] == "paused"
+    rig.wait_for(lambda: "planned work" in rig.log(), "the worker knows")
+    rig.send((paused, other), 20)
+    rig.wait_for(lambda: len(server.taken(other)) == 25, "the other goes on")
+    rig.wait_for(lambda: len(rig.parked()) == 20, "its copies are kept")
+    rig.kill(worker)
+    rig.start()
+    rig.send((paused, other), 5)
+    rig.wait_for(
+        lambda: len(rig.parked()) == 25 and len(server.taken(other)) == 30, "the next worker knows it too"
+    )
+    assert len(server.taken(paused)) == 5
+    listed = lane(rig, "list")
+    assert "planned work" in listed.stdout, listed.stdout
+    assert lane(rig, "resume", paused).returncode == 0
+    rig.wait_for(lambda: len(server.taken(paused)) == 30 and not rig.parked(), "everything is delivered")
+    rig.check_ledger(exact=False)
+    assert "no lane waits" in lane(rig, "list").stdout
+    told = [one for one in rig.audits() if one.recipient == paused and (one.reason or "").startswith("lane ")]
+    assert [one.status for one in told] == [Status.PAUSED, Status.OK]
+
+
+def test_wrong_use_is_told_in_one_line(rig: Rig) -> None:
+    (known,) = rig.names(1)
+    rig.register(known)
+    for arguments, expected in (
+        (("pause", "0000000009"), "no participant 0000000009"),
+        (("pause", known, "--channel", "IF-999"), "no channel IF-999"),
+    ):
+        answer = lane(rig, *arguments)
+        assert answer.returncode == 2
+        assert expected in answer.stderr
+        assert "Traceback" not in answer.stderr
+    assert not [one for one in rig.read(topics.LANES, 1) if one.key().startswith(known.encode())]
