@@ -36,7 +36,7 @@ JUDGED_INLINE_BYTES_MAX = 262_144  # 60 messages, some 4 ms of the event loop; l
 JUDGING_THREADS = 2  # two cores; what they do holds the interpreter's lock most of the time anyway
 SLICE_COMMAS_MAX = 20_000  # at most so many elements as a list: 1.5 MB of raw values
 HEAD_BYTES_MAX = 16_384  # of one header: a signing certificate with its chain is 6 kB in base64
-KEEP_ALIVE_S = 75.0  # longer than the pauses of a busy sender; also how long a head may take to arrive
+KEEP_ALIVE_S = 75.0  # longer than the pauses of a busy sender
 LINGER_S = 2.0  # how long a refused body is still swallowed, so that the client reads the refusal
 TLS_HANDSHAKE_S_MAX = (
     10.0  # two round trips and a signature: a client that needs longer holds a handle for nothing
@@ -62,6 +62,25 @@ PARTICIPANTS_RETRY_S = 1.0  # between tries while Kafka or the registry does not
 PARTICIPANTS_STOP_S_MAX = 15.0  # the thread may be inside a metadata call
 assert BODY_BYTES_MAX < PUBLISH_QUEUE_BYTES_MAX
 assert PUBLISH_S_MAX < REQUESTS_DRAIN_S_MAX
+
+# --- The door: time, turns and packing (docs/adr/0120-0124) ---------------------------------------------
+HEAD_S_MAX = 10.0  # from accepting, or from a head's first byte, to its last: one packet or two
+HEADERS_MAX = 100  # an honest request has a dozen, behind proxies thirty
+BODY_GRACE_S = 10.0  # a body may take so long whatever its size; from then on it needs the rate below
+BODY_BYTES_PER_S_MIN = 10_000  # a modem of 1998 is faster; 1,000 that drip are gone after the grace
+ANSWER_TAKEN_S_MAX = 30.0  # a client that does not read its answer holds its connection no longer
+TURN_S_MAX = 5.0  # waiting for one's turn: when the queue is longer than that, 503 is the better answer
+TURN_BYTES = 65_536  # what one turn of the judging may cost: bodies as large as this are dear as several small
+KEY_GUESSES_BURST = 60  # a client set up wrongly tries for half a minute before its address is slowed down
+ADDRESSES_WATCHED_MAX = 10_000  # that tried wrong keys, and good pairs of address and key: 2 MB
+UNPACKED_RATIO_MAX = 200  # arrays of like messages reach 100 with zstd; a bomb has 1,000 and more
+UNPACKED_FREE_BYTES = 1_000_000  # below this the ratio says nothing
+UNPACK_STEP_BYTES = 1_000_000  # unpacked between two looks at the bounds
+UNPACK_MEMBERS_MAX = 64  # gzip members or zstd frames of one body: parallel packers write some dozens
+ZSTD_WINDOW_LOG_MAX = 23  # 8 MB, what RFC 9659 lets a sender ask for
+assert HEAD_S_MAX < KEEP_ALIVE_S
+assert BODY_GRACE_S < BODY_READ_S_MAX
+assert BODY_BYTES_PER_S_MIN * BODY_READ_S_MAX < BODY_BYTES_MAX
 
 # --- Keeping (design.md 5, protocol.md 13) --------------------------------------------------------------
 RETENTION_DAYS = 14  # online retention of the published targets; the window in which a duplicate is known
