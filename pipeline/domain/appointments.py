@@ -16,7 +16,7 @@ Source of the rules: protocol.md 11. Spans are half-open, `[from, to)`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
 from typing import Final, Protocol
@@ -109,6 +109,17 @@ class History:
 
 
 UNKNOWN: Final = History()
+
+
+def as_known(history: History, moment: datetime) -> History:
+    """Return what was believed at a moment, as a history of its own: all questions can be asked of it as of now."""
+    return History(
+        statements=tuple(
+            one if one.superseded_at is None else replace(one, superseded_at=None)
+            for one in history.statements
+            if one.known_at(moment)
+        )
+    )
 
 
 def known(history: History | None, *, as_known_at: datetime | None = None) -> bool:
