@@ -54,7 +54,7 @@ def test_a_lane_is_paused_over_a_restart_and_resumed(rig: Rig, server: WebhookSe
     rig.check_ledger(exact=False)
     assert "no lane waits" in lane(rig, "list").stdout
     told = [one for one in rig.audits() if one.recipient == paused and (one.reason or "").startswith("lane ")]
-    assert [one.status for one in told] == [Status.PAUSED, Status.OK]
+    assert [one.status for one in sorted(told, key=lambda one: one.at)] == [Status.PAUSED, Status.OK]
 
 
 def test_wrong_use_is_told_in_one_line(rig: Rig) -> None:
