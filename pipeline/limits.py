@@ -70,7 +70,10 @@ BODY_GRACE_S = 10.0  # a body may take so long whatever its size; from then on i
 BODY_BYTES_PER_S_MIN = 10_000  # a modem of 1998 is faster; 1,000 that drip are gone after the grace
 ANSWER_TAKEN_S_MAX = 30.0  # a client that does not read its answer holds its connection no longer
 TURN_S_MAX = 5.0  # waiting for one's turn: when the queue is longer than that, 503 is the better answer
-TURN_BYTES = 65_536  # what one turn of the judging may cost: bodies as large as this are dear as several small
+TURN_BYTES = 16_384  # what an owner may spend in one turn: two arrays of one message
+ROUND_BYTES = 65_536  # judged between two looks at the sockets: some 3 ms of the event loop
+REQUEST_COST_BYTES = 4_096  # of a request besides its bytes: the signature is as dear as a message
+UNPACKED_COST = 10  # bytes that one byte of a packed body becomes, guessed before it is unpacked
 KEY_GUESSES_BURST = 60  # a client set up wrongly tries for half a minute before its address is slowed down
 ADDRESSES_WATCHED_MAX = 10_000  # that tried wrong keys, and good pairs of address and key: 2 MB
 UNPACKED_RATIO_MAX = 200  # arrays of like messages reach 100 with zstd; a bomb has 1,000 and more
@@ -130,7 +133,9 @@ WINDOW_PARK_COPIES = 500  # parked at a time when a window is full: one transact
 REFILL_ROWS = 200  # rows read back at a time: two full arrays
 PROBE_ROWS = 10  # read for a probe: one is sent, the others tell whether holds have ended
 CLAIM_SCAN_ROWS = 1_000  # rows looked at between two breaths of the event loop when a partition is taken over
-HOLD_SWEEP_S = 600.0  # how often a waiting lane is searched for ended holds; a topic keeps a day longer than the hold
+HOLD_SWEEP_S = (
+    600.0  # how often a waiting lane is searched for ended holds; a topic keeps a day longer than the hold
+)
 LANE_TICK_S = 0.5  # how often ages and changed webhooks are looked at
 REFILL_MISSES_MAX = 5  # scans without the rows that are counted: 10 s, far longer than any commit
 REREAD_S = 2.0  # wait after the topic could not be read for a refill
