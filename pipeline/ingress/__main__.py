@@ -6,11 +6,9 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import uvloop
-from cryptography import x509
 
 from pipeline import limits, topics
 from pipeline.adapters.clock import SystemClock
@@ -19,11 +17,12 @@ from pipeline.adapters.producer import KafkaPublisher
 from pipeline.adapters.registry import connect
 from pipeline.adapters.topics import require_topics
 from pipeline.catalogue import load_catalogue
-from pipeline.domain.signing import Policy
 from pipeline.errors import BrokerUnavailable, SettingsInvalid
 from pipeline.ingress.app import Bridge
 from pipeline.ingress.outside import Outside, Publisher
-from pipeline.ingress.server import Health, Listening, listen, tls_context
+from pipeline.ingress.server import Health, Listening, listen
+from pipeline.ingress.trust import TrustFiles
+from pipeline.intake import terms_of
 from pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -52,9 +51,11 @@ async def start(outside: Outside, readiness: "Readiness") -> Running:
     """Listen on the ports that the settings name."""
     settings = outside.settings
     bridge = Bridge(outside)
-    tls = tls_context(settings)
+    tls = outside.trust.current().tls
     health = await listen(
-        Health(readiness.missing).handle, host=settings.bridge_host, port=settings.bridge_health_port
+        Health(readiness.missing, readiness.warnings).handle,
+        host=settings.bridge_host,
+        port=settings.bridge_health_port,
     )
     try:
         front = await listen(bridge.handle, host=settings.bridge_host, port=settings.bridge_port, tls=tls)
@@ -68,9 +69,10 @@ async def start(outside: Outside, readiness: "Readiness") -> Running:
 class Readiness:
     """What keeps the bridge from serving: asked by the health page, answered from a look at most seconds old."""
 
-    def __init__(self, feed: ParticipantFeed, publisher: Publisher) -> None:
+    def __init__(self, feed: ParticipantFeed, publisher: Publisher, trust: TrustFiles | None = None) -> None:
         self._feed = feed
         self._publisher = publisher
+        self._trust = trust
         self._asked_s = float("-inf")
         self._broker_answers = False
         self.bridge: Bridge | None = None
@@ -86,7 +88,12 @@ class Readiness:
             "participants are not followed": self._feed.ready,
             "shutting down": self.bridge is None or not self.bridge.stopping,
         }
-        return [text for text, fine in facts.items() if not fine]
+        missing = [text for text, fine in facts.items() if not fine]
+        return missing if self._trust is None else [*missing, *self._trust.missing()]
+
+    def warnings(self) -> list[str]:
+        """Name what does not keep it from serving, and will one day."""
+        return [] if self._trust is None else self._trust.warnings()
 
 
 def run(settings: Settings, *, make_publisher: Callable[[Settings], KafkaPublisher] = KafkaPublisher) -> None:
@@ -97,8 +104,8 @@ def run(settings: Settings, *, make_publisher: Callable[[Settings], KafkaPublish
     for name in ("kafka_bootstrap", "schema_registry_url"):
         if not getattr(settings, name):
             raise SettingsInvalid(f"{name.upper()} is not set; `dip up` prints the one of the local stack")
-    policy = Policy(skew_s=settings.clock_skew_s, trusted=_authorities(settings.signing_ca))
-    tls_context(settings)  # a wrong path is told before a minute of waiting for Kafka
+    trust = TrustFiles(settings, SystemClock())  # a wrong path is told before a minute of waiting for Kafka
+    terms_of(settings)  # checked here, made by the bridge
     versions = tuple(one.strip() for one in settings.schema_versions.split(",") if one.strip())
     catalogue = load_catalogue(versions_accepted=versions)
     publisher = make_publisher(settings)
@@ -114,11 +121,11 @@ def run(settings: Settings, *, make_publisher: Callable[[Settings], KafkaPublish
             publisher=publisher,
             encoder=codec,
             catalogue=catalogue,
-            policy=policy,
+            trust=trust,
         )
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_serve(outside, Readiness(feed, publisher)))
+                runner.run(_serve(outside, Readiness(feed, publisher, trust), trust))
         finally:
             feed.stop()
     finally:
@@ -126,7 +133,23 @@ def run(settings: Settings, *, make_publisher: Callable[[Settings], KafkaPublish
     log.info("stopped")
 
 
-async def _serve(outside: Outside, readiness: Readiness) -> None:
+async def follow(trust: TrustFiles, front: Listening, every_s: float) -> None:
+    """Look at the files every so often, for ever; newcomers are served by what they say now."""
+    served = trust.current().tls
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            await asyncio.to_thread(trust.refresh)
+            tls = trust.current().tls
+            if tls is not None and tls is not served:
+                await front.renew(tls)
+                served = tls
+        except Exception:
+            # Out of file handles, perhaps. Those who are connected are served, and the next look tries again.
+            log.exception("changed certificate files could not be taken over")
+
+
+async def _serve(outside: Outside, readiness: Readiness, trust: TrustFiles) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -135,7 +158,9 @@ async def _serve(outside: Outside, readiness: Readiness) -> None:
     host = outside.settings.bridge_host
     log.info("listening on %s://%s:%d", scheme, host, running.front.port)
     log.info("health pages on http://%s:%d/health/ready", host, running.health.port)
+    following = asyncio.create_task(follow(trust, running.front, outside.settings.certificates_poll_s))
     await stop.wait()
+    following.cancel()
     log.info("stopping: no new requests; those in work end within %g s", limits.REQUESTS_DRAIN_S_MAX)
     await running.stop()
 
@@ -161,17 +186,6 @@ def _await_broker(settings: Settings, publisher: KafkaPublisher) -> None:
         min_isr=settings.topic_min_isr,
     )
     require_topics(settings.kafka(), [spec for spec in specs if spec.name in _NEEDED])
-
-
-def _authorities(path: str) -> tuple[x509.Certificate, ...]:
-    if not path:
-        return ()
-    try:
-        return tuple(x509.load_pem_x509_certificates(Path(path).read_bytes()))
-    except OSError as error:
-        raise SettingsInvalid(f"DIP_SIGNING_CA={path}: cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise SettingsInvalid(f"DIP_SIGNING_CA={path}: not a PEM bundle of certificates") from None
 
 
 if __name__ == "__main__":

@@ -44,20 +44,28 @@ def channel_of(method: str, path: str, catalogue: Catalogue) -> InterfaceId | Re
 def called_urls(request: web.BaseRequest, settings: Settings) -> tuple[str, ...]:
     """Return the forms of the full URL as called: with a default port written, and without.
 
-    Clients differ in whether they send a default port in Host; what they signed is what they called.
+    Clients differ in whether they send a default port in Host; what they signed is what they called. Of several
+    public URLs any may have been.
     """
-    origin = settings.public_url.rstrip("/").lower()
-    if not origin:
+    origins = public_urls(settings)
+    if not origins:
         scheme = "https" if settings.tls_certificate else "http"
-        origin = f"{scheme}://{request.headers.get(hdrs.HOST, '')}".lower()
+        origins = (f"{scheme}://{request.headers.get(hdrs.HOST, '')}".lower(),)
     target = request.raw_path if request.raw_path.startswith("/") else request.path_qs
-    return tuple(f"{form}{target}" for form in _forms(origin))
+    return tuple(f"{form}{target}" for origin in origins for form in _forms(origin))
+
+
+def public_urls(settings: Settings) -> tuple[str, ...]:
+    """Return the URLs under which clients know the bridge, in lower case and without a last slash."""
+    found = (one.strip().rstrip("/").lower() for one in settings.public_url.split(","))
+    return tuple(one for one in found if one)
 
 
 def _forms(origin: str) -> tuple[str, ...]:
     scheme, _, place = origin.partition("://")
     port = f":{_DEFAULT_PORTS.get(scheme, '')}"
-    if place.endswith(port):
-        return origin, origin.removesuffix(port)
-    bare = ":" not in place.rpartition("]")[2]  # an IPv6 address has colons of its own
-    return (origin, origin + port) if bare else (origin,)
+    host, slash, path = place.partition("/")  # a public URL may have a path that a proxy takes off
+    if host.endswith(port):
+        return origin, f"{scheme}://{host.removesuffix(port)}{slash}{path}"
+    bare = ":" not in host.rpartition("]")[2]  # an IPv6 address has colons of its own
+    return (origin, f"{scheme}://{host}{port}{slash}{path}") if bare else (origin,)

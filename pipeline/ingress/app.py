@@ -16,14 +16,14 @@ from pipeline.domain.participants import Participants
 from pipeline.domain.responses import standard_response
 from pipeline.domain.signing import Refused, verify
 from pipeline.ingress.addresses import called_urls, channel_of
-from pipeline.ingress.identity import KEY_HEADER, Caller, Identity, identify, signature_refusal
+from pipeline.ingress.identity import KEY_HEADER, Caller, Credentials, identify, signature_refusal
 from pipeline.ingress.outside import Outside
 from pipeline.ingress.reading import Body, BodyBudget
 from pipeline.ingress.refusals import Refusal, json_response, printable, refusal_response
 from pipeline.ingress.slicing import NoArray, Slicer, TooMuch
 from pipeline.ingress.statusmessages import StatusJudge
 from pipeline.ingress.submission import Acceptable, Circumstances, Invalid, Judgement, judge, refused_whole
-from pipeline.intake import Gate
+from pipeline.intake import Gate, terms_of
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,7 @@ class Bridge:
         self._outside = outside
         self._slicer = Slicer(outside.settings.array_messages_max)
         self._status_judge = StatusJudge(outside.encoder)
+        self._terms = terms_of(outside.settings)
         self._budget = BodyBudget()
         self._working = 0
         # Large bodies are judged beside the loop, so that small ones do not wait behind them.
@@ -106,8 +107,14 @@ class Bridge:
         channel = channel_of(request.method, request.raw_path, self._outside.catalogue)
         if isinstance(channel, Refusal):
             return channel
-        participants = self._outside.participants.current()
-        caller = identify(request.headers.get(KEY_HEADER), participants)
+        participants, trust = self._outside.participants.current(), self._outside.trust.current()
+        caller = identify(
+            Credentials(key=request.headers.get(KEY_HEADER), certificate=trust.source.find(request)),
+            participants,
+            now=self._outside.clock.now(),
+            by=trust.identified_by,
+            policy=trust.clients,
+        )
         if isinstance(caller, Refusal):
             return caller
         refusal = _check_media(request)
@@ -149,15 +156,12 @@ class Bridge:
             call.request.headers,
             content,
             allowed=call.caller.may_sign(call.participants),
-            policy=outside.policy,
+            policy=outside.trust.current().signing,
             now=now,
         )
         if isinstance(verified, Refused):
-            return signature_refusal(verified, call.participants)
-        identity = Identity(
-            key_owners=call.caller.ids,
-            signers=call.caller.signed_by(verified.fingerprint, call.participants),
-        )
+            return signature_refusal(verified, call.participants, now=now)
+        identity = call.caller.identity(verified.fingerprint, call.participants)
         sliced = self._slicer(content)
         if isinstance(sliced, NoArray):
             return refused_whole(sliced.reason, now)
@@ -167,7 +171,7 @@ class Bridge:
             )
         if call.channel == STATUS_CHANNEL:
             return self._status_judge(sliced, identity=identity, participants=call.participants, now=now)
-        gate = Gate(participants=call.participants, environment_tag=outside.settings.environment_tag)
+        gate = Gate(participants=call.participants, terms=self._terms)
         about = Circumstances(channel=call.channel, identity=identity, gate=gate, now=now)
         return judge(sliced, about, catalogue=outside.catalogue, encoder=outside.encoder)
 

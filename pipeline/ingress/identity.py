@@ -1,7 +1,7 @@
 """Who calls, and for whom it may speak: key, certificates and sender belong together (protocol.md 10, docs/SECURITY.md)."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Final
@@ -20,7 +20,6 @@ from pipeline.ingress.refusals import Refusal
 from pipeline.limits import UNAVAILABLE_RETRY_AFTER_S
 
 KEY_HEADER: Final = "X-API-Key"
-_ANY_TIME: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class IdentifiedBy(StrEnum):
@@ -108,16 +107,14 @@ def with_providers(owners: tuple[Participant, ...], participants: Participants) 
 
 
 def identify(
-    shown: Credentials | str | None,
+    shown: Credentials,
     participants: Participants,
     *,
-    now: datetime = _ANY_TIME,
+    now: datetime,
     by: IdentifiedBy = IdentifiedBy.KEY,
     policy: ClientPolicy | None = None,
 ) -> Caller | Refusal:
     """Find out who calls: 401 where nobody vouches for it, 403 where the proofs belong to different participants."""
-    if not isinstance(shown, Credentials):
-        shown = Credentials(key=shown)
     certificate = shown.certificate
     if isinstance(certificate, ClientCertificate):
         certificate = check_client_certificate(certificate, policy or ClientPolicy(), now) or certificate
@@ -144,7 +141,7 @@ def identify(
     )
 
 
-def signature_refusal(refused: Refused, participants: Participants, *, now: datetime = _ANY_TIME) -> Refusal:
+def signature_refusal(refused: Refused, participants: Participants, *, now: datetime) -> Refusal:
     """Say 403 where the certificate is somebody else's, 401 where nobody vouches for the request, 503 if we cannot."""
     if refused.flaw is Flaw.REVOCATION_UNKNOWN:
         return _unsure(refused.help)

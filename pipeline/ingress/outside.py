@@ -7,7 +7,7 @@ from typing import Protocol
 from pipeline.adapters.producer import Outgoing, Publication
 from pipeline.catalogue import Catalogue
 from pipeline.domain.envelope import AuditRecord, Copy, Message
-from pipeline.domain.signing import Policy
+from pipeline.ingress.trust import TrustSource
 from pipeline.ports import Clock, ParticipantSource
 from pipeline.settings import Settings
 
@@ -44,4 +44,4 @@ class Outside:
     publisher: Publisher
     encoder: Encoder
     catalogue: Catalogue = field(repr=False)
-    policy: Policy
+    trust: TrustSource

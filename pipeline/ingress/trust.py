@@ -18,10 +18,11 @@ from pipeline.domain.client_certificates import ClientPolicy
 from pipeline.domain.revocation import ExpiredList, RevocationList, Revocations, latest, read_lists
 from pipeline.domain.signing import Policy
 from pipeline.errors import SettingsInvalid
+from pipeline.ingress.addresses import public_urls
 from pipeline.ingress.client_certificates import CertificateSource
 from pipeline.ingress.identity import IdentifiedBy
 from pipeline.ingress.server import tls_context
-from pipeline.limits import CERTIFICATE_DAYS_WARNED, CERTIFICATE_FILE_BYTES_MAX
+from pipeline.limits import CERTIFICATE_DAYS_WARNED, CERTIFICATE_FILE_BYTES_MAX, PUBLIC_URLS_MAX
 from pipeline.ports import Clock
 from pipeline.settings import Settings, variable
 
@@ -191,6 +192,12 @@ def _check_reach(settings: Settings, identified_by: IdentifiedBy) -> None:
         raise SettingsInvalid(
             f"DIP_CLIENT_IDENTIFIED_BY={identified_by}: no client certificate can come; set DIP_TLS_CERTIFICATE and"
             " DIP_TLS_CLIENT_CA, or DIP_PROXY_CERTIFICATE_HEADER"
+        )
+    urls = public_urls(settings)
+    if len(urls) > PUBLIC_URLS_MAX or not all(one.startswith(("https://", "http://")) for one in urls):
+        raise SettingsInvalid(
+            f"DIP_PUBLIC_URL={settings.public_url}: expected at most {PUBLIC_URLS_MAX} of scheme://host[:port], comma"
+            " separated"
         )
     if settings.client_id_name and settings.client_id_name.count("{id}") != 1:
         raise SettingsInvalid(

@@ -24,6 +24,7 @@ from pipeline.domain.signing import Policy, Signer
 from pipeline.ingress.app import Bridge
 from pipeline.ingress.outside import Outside
 from pipeline.ingress.server import Listening, listen
+from pipeline.ingress.trust import FixedTrust, Trust
 from pipeline.settings import Settings
 
 NOW = datetime(2026, 1, 5, 9, 30, 0, 250_000, tzinfo=UTC)
@@ -239,7 +240,7 @@ async def open_world(
             publisher=publisher,
             encoder=codec(),
             catalogue=catalogue(),
-            policy=Policy(skew_s=chosen.clock_skew_s),
+            trust=FixedTrust(trust=Trust(signing=Policy(skew_s=chosen.clock_skew_s))),
         )
     )
     listening = await listen(bridge.handle, host="127.0.0.1", port=0)

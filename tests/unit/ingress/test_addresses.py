@@ -40,6 +40,9 @@ def test_other_paths_are_nowhere(path: str) -> None:
         ({"tls_certificate": "x"}, "dip", {"https://dip/p?Q=1", "https://dip:443/p?Q=1"}),
         ({"tls_certificate": "x"}, "[::1]", {"https://[::1]/p?Q=1", "https://[::1]:443/p?Q=1"}),
         ({"public_url": "https://DIP.example/"}, "inside:1", {"https://dip.example/p?Q=1", "https://dip.example:443/p?Q=1"}),
+        ({"public_url": "https://a.example/dip"}, "inside:1", {"https://a.example/dip/p?Q=1", "https://a.example:443/dip/p?Q=1"}),
+        ({"public_url": "https://a.example:9, HTTP://B.example:8,"}, "x", {"https://a.example:9/p?Q=1", "http://b.example:8/p?Q=1"}),
+        ({"public_url": "https://[::1]"}, "x", {"https://[::1]/p?Q=1", "https://[::1]:443/p?Q=1"}),
         ({"public_url": "https://dip.example:8443"}, "inside:1", {"https://dip.example:8443/p?Q=1"}),
     ],
 )  # fmt: skip

@@ -10,6 +10,7 @@ from pipeline.errors import SettingsInvalid
 from pipeline.ingress.__main__ import Readiness, start
 from pipeline.ingress.outside import Outside
 from pipeline.ingress.server import listen, tls_context
+from pipeline.ingress.trust import FixedTrust, Trust
 from pipeline.settings import Settings
 from tests.support.bridge import FixedClock, FixedParticipants, Recorder, World, catalogue, codec
 
@@ -23,7 +24,8 @@ async def test_ready_names_what_is_missing_and_live_only_that_the_loop_turns() -
     readiness = Readiness(feed, publisher)  # type: ignore[arg-type]  # only `ready` of the feed is asked
     outside = Outside(
         settings=Settings(bridge_port=0, bridge_health_port=0), clock=FixedClock(), participants=feed,
-        publisher=publisher, encoder=codec(), catalogue=catalogue(), policy=Policy(skew_s=300),
+        publisher=publisher, encoder=codec(), catalogue=catalogue(),
+        trust=FixedTrust(trust=Trust(signing=Policy(skew_s=300))),
     )  # fmt: skip
     running = await start(outside, readiness)
     origin = f"http://127.0.0.1:{running.health.port}"

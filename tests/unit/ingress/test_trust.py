@@ -69,6 +69,8 @@ def test_a_whole_set_is_read(place: Callable[..., Settings], authority: Certific
         ({"client_id_name": "CN="}, "expected a name with {id}"),
         ({"client_id_name": "CN={id}", "tls_client_ca": "", "tls_crl": ""}, "needs DIP_TLS_CLIENT_CA"),
         ({"proxy_certificate_header": "X"}, "belong together"),
+        ({"public_url": "dip.example"}, "DIP_PUBLIC_URL=dip.example: expected"),
+        ({"public_url": "https://a," * 9}, "at most 8"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_named(
