@@ -222,6 +222,9 @@ TOPIC_LOOKS_MAX = 100  # looks 0.1 s apart until new topics show; milliseconds o
 BULK_DELIVERY_S_MAX = 60  # a broker that takes longer is not there; the load can be repeated
 BULK_REPORT_RECORDS = 500  # how often progress is shown
 VIEW_STALL_S_MAX = 60.0  # an operator's copy of a table that does not grow for so long will not
+LOAD_LINE_BYTES_MAX = 4_096  # a row has some 70; a file without line ends must not fill the memory
+LOAD_ROWS_OF_MPAN_MAX = 1_000  # of one MPAN standing together: a change of everything each month for ten years
+LOAD_CHECKPOINT_MPANS = 20_000  # a few seconds of work; so much is read again after a kill -9
 LOAD_ERRORS_SHOWN_MAX = 20  # on the terminal; all of them are in the error file
 
 # --- The simulated market -------------------------------------------------------------------------------

@@ -1,49 +1,39 @@
-"""`dip appointments load`: who holds which slot of an MPAN, from a file, through `dip.registration`."""
+"""`dip appointments`: load, export, compare and repair who holds which slot of an MPAN."""
 
 import csv
-import hashlib
 import json
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from itertools import groupby
+import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Self
 
 import click
 
-from pipeline import limits, topics
-from pipeline.adapters.bulk import send_all
+from pipeline import limits
 from pipeline.adapters.clock import SystemClock
+from pipeline.adapters.histories import decode
+from pipeline.adapters.participants import ParticipantFeed
 from pipeline.adapters.registry import connect
-from pipeline.domain.envelope import Holding, Registration
+from pipeline.codec import Codec
+from pipeline.domain.header_rules import check_digit_remark
 from pipeline.domain.identifiers import Mpan
-from pipeline.domain.routing import Slot
-from pipeline.domain.times import effective_instant
+from pipeline.operate.appointments_drift import Report, compare
+from pipeline.operate.appointments_load import Loader, digest_of
+from pipeline.operate.extracts import BadLine, Judge, rows_of, write_extract
 from pipeline.operate.stack import located
+from pipeline.operate.table_view import TableView
 from pipeline.settings import Settings
 
-COLUMNS: Final = ("mpan", "slot", "holder", "valid_from", "valid_to")
-SLOTS: Final = tuple(slot.value for slot in Slot if slot is not Slot.MARKET)
-_DATES: Final = "2026-04-01 or 2026-04-01T00:00:00+01:00"
-_MPAN = re.compile(r"[0-9]{13}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One good line of the file."""
-
-    mpan: Mpan
-    holding: Holding
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadLine:
-    """One line that cannot be loaded, and why."""
-
-    number: int
-    error: str
+SAMPLE: Final = """mpan,slot,holder,valid_from,valid_to
+2000056535971,SUP,2300000001,2026-04-01,2026-07-01
+2000056535971,SUP,2300000002,2026-07-01,
+2000056535971,LDSO,2500000001,2026-04-01,
+2000056535971,MS,1200000001,2026-04-01T00:00:00+01:00,
+2000056535971,DS,1400000001,2026-04-01,
+2000056535971,GSP,_A,2026-04-01,
+1900012374324,SUP,2300000001,2026-04-01,
+1900012374324,LDSO,2500000001,2026-04-01,
+1900012374324,OUT,,2026-09-01,
+"""
 
 
 @click.group()
@@ -52,7 +42,15 @@ def appointments() -> None:
 
 
 @appointments.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def template() -> None:
+    """Print a small file to begin with."""
+    click.echo(SAMPLE, nl=False)
+
+
+@appointments.command()
+@click.argument(
+    "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
 @click.option(
     "--source",
     help="Name of this load; the same name with the same rows changes nothing. Default: made from the file's content.",
@@ -60,117 +58,213 @@ def appointments() -> None:
 @click.option(
     "--errors",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where to write refused lines; default: FILE.errors.csv.",
+    help="Where to write refused rows; default: FILE.errors.csv.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def load(file: Path, source: str | None, errors: Path | None, *, as_json: bool) -> None:
-    r"""Load appointments from a CSV file with the columns mpan, slot, holder, valid_from, valid_to.
+@click.option(
+    "--allow-unknown-holders", is_flag=True, help="Take rows whose holder is no registered participant."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each file.")
+def load(
+    files: tuple[Path, ...],
+    *,
+    source: str | None,
+    errors: Path | None,
+    allow_unknown_holders: bool,
+    as_json: bool,
+) -> None:
+    """Load appointments from CSV files (or Avro containers) with these columns.
 
     \b
-    slot        SUP, LDSO, MS (metering service), DS (data service), MDR, or GSP (holder is the group, as _A)
-    holder      DIP ID
+    mpan        13 digits; rows of one MPAN stand together
+    slot        SUP, LDSO, MS, DS, MDR, GSP, a role of one of these (MSS, SDS, ...), or OUT: out of the market
+    holder      DIP ID; for GSP the group, as _A; for OUT nothing
     valid_from  2026-04-01 (a UK local midnight) or 2026-04-01T00:00:00+01:00
-    valid_to    the same, or empty: until further notice
+    valid_to    the same, or empty: until further notice, or until the next row of the slot begins
+    action      may be missing; replace: the rows of this slot are all there is (one without holder: there is none)
 
-    Good lines are loaded even if others are bad; bad ones go to the error file, and the exit code is 1. Loading
-    a file again changes nothing. Lines of one MPAN that stand together are loaded together.
-    """
+    Good rows are loaded even if others are bad; bad ones go to the error file, and the exit code is 1. An
+    interrupted load goes on where it stopped when it is started again; loading a file again changes nothing.
+    """  # noqa: D301  # click needs its mark for text that is not rewrapped
     settings = located(Settings.load())
-    name = source or f"load-{_digest(file)}"
-    codec = connect(
-        settings.schema_registry_url,
-        wait_s=settings.start_wait_s,
-        say=lambda text: click.echo(text, err=True),
-    )
-    bad: list[BadLine] = []
-    recorded_at = SystemClock().now()
-
-    def rows() -> Iterator[tuple[bytes, bytes]]:
-        for registration in registrations(file, source=name, recorded_at=recorded_at, bad=bad):
-            yield registration.mpan.encode(), codec.encode_registration(registration)
-
-    def progress(count: int) -> None:
-        if not as_json:
-            click.echo(f"\r{count:,} MPANs", nl=False, err=True)
-
-    count = send_all(settings, topics.REGISTRATION, rows(), progress=progress)
-    if not as_json:
-        click.echo(err=True)
-    _report(file, errors or file.with_suffix(".errors.csv"), count, bad, name, as_json=as_json)
-    if bad:
+    codec = _codec(settings)
+    holders = None if allow_unknown_holders else _participants(settings, codec)
+    refused = 0
+    for file in files:
+        with _ErrorFile(errors or file.with_suffix(".errors.csv")) as bad:
+            judge = _judge(settings, holders, bad)
+            loader = Loader(settings, codec, judge=judge, bad=bad.take, say=_progress(as_json=as_json))
+            name = source or f"load-{digest_of(file)}"
+            loaded = loader.load(file, source=name, now=SystemClock().now())
+        result = {
+            "file": str(file),
+            "loaded": loaded.mpans,
+            "resumed_at_line": loaded.resumed_at_line,
+            "refused": bad.count,
+            "warned": bad.warned,
+            "source": name,
+            "errors": str(bad.path) if bad.count else None,
+        }
+        _tell(file, result, bad, as_json=as_json)
+        refused += bad.count
+    if refused:
         raise SystemExit(1)
 
 
-def registrations(
-    file: Path, *, source: str, recorded_at: datetime, bad: list[BadLine]
-) -> Iterator[Registration]:
-    """Yield the holdings of a file, one record per run of lines with the same MPAN; bad lines are collected."""
-    for mpan, group in groupby(_lines(file, bad), key=lambda line: line.mpan):
-        holdings = tuple(line.holding for line in group)
-        yield Registration(mpan=mpan, source=source, recorded_at=recorded_at, holdings=holdings)
+@appointments.command()
+@click.option("--output", default="-", help="File to write; -: standard output.")
+@click.option("--avro", is_flag=True, help="An Avro container instead of CSV.")
+def export(output: str, *, avro: bool) -> None:
+    """Write what is held now in the format that `load` takes, in the order of MPANs.
+
+    It is a picture: sources, recorded times and superseded rows stay in the table.
+    """
+    settings = located(Settings.load())
+    with TableView(settings, table="appointments", say=_say) as view:
+        found = (row for key, raw in view.scan() for row in rows_of(key.decode(), decode(raw)))
+        if output == "-":
+            write_extract(sys.stdout.buffer, found, avro=avro)
+            return
+        path = Path(output)
+        part = path.with_name(path.name + ".part")
+        with part.open("wb") as stream:
+            count = write_extract(stream, found, avro=avro)
+        part.replace(path)  # a reader never sees half of it
+    click.echo(f"{count:,} rows written to {path}", err=True)
 
 
-def _lines(file: Path, bad: list[BadLine]) -> Iterator[Line]:
-    with file.open(encoding="utf-8", newline="", errors="replace") as stream:
-        reader = csv.DictReader(stream)
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise click.ClickException(
-                f"{file}: no column {', '.join(missing)}; the first line must name {', '.join(COLUMNS)}"
+@appointments.command()
+@click.argument("extract", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--repair",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a file that makes the table as the extract (load it with `dip appointments load`).",
+)
+@click.option(
+    "--differences",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write every difference to this CSV file.",
+)
+@click.option(
+    "--repair-extra",
+    is_flag=True,
+    help="Let the repair also empty MPANs that the extract does not have at all.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def drift(
+    extract: Path, repair: Path | None, differences: Path | None, *, repair_extra: bool, as_json: bool
+) -> None:
+    """Compare the table with a registration extract, in one pass; exit code 1 when they differ.
+
+    The extract has the columns of `load` and must be sorted by MPAN, as `export` writes it. Kinds: missing (the
+    table has no row of the slot), extra (the extract has none), dates (same holder, other from or to), holder.
+    """
+    settings = located(Settings.load())
+    with (
+        _ErrorFile(extract.with_suffix(".errors.csv")) as bad,
+        TableView(settings, table="appointments", say=_say) as view,
+    ):
+        report = Report(repair=repair, differences=differences, repair_extra=repair_extra)
+        with report:
+            compare(
+                extract,
+                view.scan(),
+                report=report,
+                judge=_judge(settings, None, bad),
+                bad=bad.take,
             )
-        for row in reader:
-            line = parse_line(row)
-            if isinstance(line, str):
-                bad.append(BadLine(number=reader.line_num, error=line))
-            else:
-                yield line
-
-
-def parse_line(row: dict[str, str | None]) -> Line | str:
-    """Return a line's holding, or what is wrong with it."""
-    mpan, slot, holder, start, end = (str(row.get(name) or "").strip() for name in COLUMNS)
-    valid_from = effective_instant(start)
-    valid_to = effective_instant(end) if end else None
-    problems = {
-        f"mpan {mpan!r}: expected 13 digits": not _MPAN.fullmatch(mpan),
-        f"slot {slot!r}: expected one of {', '.join(SLOTS)}": slot not in SLOTS,
-        "holder is empty: expected a DIP ID": not holder,
-        f"valid_from {start!r}: expected {_DATES}": valid_from is None,
-        f"valid_to {end!r}: expected {_DATES}, or nothing": bool(end) and valid_to is None,
-        f"valid_to {end} is not after valid_from {start}": bool(valid_from and valid_to)
-        and valid_to <= valid_from,  # type: ignore[operator]  # both are there
-    }
-    wrong = [text for text, holds in problems.items() if holds]
-    if wrong or valid_from is None:
-        return "; ".join(wrong)
-    return Line(
-        mpan=Mpan(mpan),
-        holding=Holding(slot=slot, holder=holder, valid_from=valid_from, valid_to=valid_to),
-    )
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
-
-
-def _report(file: Path, errors: Path, count: int, bad: list[BadLine], source: str, *, as_json: bool) -> None:
-    if bad:
-        with errors.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(("line", "error"))
-            writer.writerows((one.number, one.error) for one in bad)
+    result = {**report.counts(), "refused": bad.count, "repair": str(repair) if repair else None}
     if as_json:
-        result = {
-            "loaded": count,
-            "refused": len(bad),
-            "source": source,
-            "errors": str(errors) if bad else None,
-        }
+        click.echo(json.dumps(result))
+    else:
+        for name, value in result.items():
+            click.echo(f"{name:<10} {value if value is not None else '-'}")
+    if report.differing or bad.count:
+        raise SystemExit(1)
+
+
+class _ErrorFile:
+    """Bad rows, written as they come; the file is made with the first one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.count = 0
+        self.warned = 0
+        self.first: list[BadLine] = []
+        self._stream: Any = None
+        self._writer: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+    def take(self, line: BadLine) -> None:
+        if self._stream is None:
+            self._stream = self.path.open("w", encoding="utf-8", newline="")
+            self._writer = csv.writer(self._stream)
+            self._writer.writerow(("line", "error"))
+        self._writer.writerow((line.number, line.error))
+        self.count += 1
+        if len(self.first) < limits.LOAD_ERRORS_SHOWN_MAX:
+            self.first.append(line)
+
+    def warn(self) -> None:
+        self.warned += 1
+
+
+def _judge(settings: Settings, holders: frozenset[str] | None, bad: _ErrorFile) -> Judge:
+    """Return how rows are judged; the check digit counts as its setting says."""
+    if settings.mpan_check_digit == "off":
+        return Judge(holders=holders)
+
+    def problem(mpan: str) -> str | None:
+        remark = check_digit_remark(Mpan(mpan))
+        if remark is None or settings.mpan_check_digit == "reject":
+            return remark
+        bad.warn()
+        return None
+
+    return Judge(holders=holders, mpan_problem=problem)
+
+
+def _codec(settings: Settings) -> Codec:
+    return connect(settings.schema_registry_url, wait_s=settings.start_wait_s, say=_say)
+
+
+def _participants(settings: Settings, codec: Codec) -> frozenset[str]:
+    feed = ParticipantFeed(settings, codec)
+    feed.start()
+    try:
+        return frozenset(feed.current())
+    finally:
+        feed.stop()
+
+
+def _progress(*, as_json: bool) -> Any:
+    def tell(text: str) -> None:
+        if not as_json:
+            click.echo(f"\r{text}", nl=False, err=True)
+
+    return tell
+
+
+def _tell(file: Path, result: dict[str, Any], bad: _ErrorFile, *, as_json: bool) -> None:
+    if as_json:
         click.echo(json.dumps(result))
         return
-    click.echo(f"{count:,} MPANs loaded from {file} as {source}")
-    for one in bad[: limits.LOAD_ERRORS_SHOWN_MAX]:
+    click.echo(err=True)
+    click.echo(f"{result['loaded']:,} MPANs loaded from {file} as {result['source']}")
+    for one in bad.first:
         click.echo(f"  line {one.number}: {one.error}", err=True)
-    if bad:
-        click.echo(f"{len(bad):,} lines refused: see {errors}", err=True)
+    if bad.count:
+        click.echo(f"{bad.count:,} rows refused: see {bad.path}", err=True)
+    if bad.warned:
+        click.echo(
+            f"{bad.warned:,} rows have an MPAN with a wrong check digit (taken all the same)", err=True
+        )
+
+
+def _say(text: str) -> None:
+    click.echo(f"dip: {text}", err=True)
