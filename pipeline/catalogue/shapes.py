@@ -38,10 +38,14 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A JSON object. `open` ones accept keys that the specification does not name."""
+    """A JSON object. `open` ones accept keys that the specification does not name.
+
+    `name` is the specification's block, for documents; shells (payload, CommonBlock, CustomBlock) have none.
+    """
 
     members: Mapping[str, Member]
     open: bool
+    name: str = ""
 
 
 Shape = Scalar | Listing | Record
@@ -71,6 +75,7 @@ def load_blocks(items: Mapping[str, Item]) -> Mapping[str, Record]:
         if block not in done:
             fields = grouped[block]
             done[block] = Record(
+                name=block,
                 open=fields["."]["additional"] == "y",
                 members={
                     path: Member(shape=shape(fields, path), required=row["required"] == "y")
@@ -98,7 +103,7 @@ def load_blocks(items: Mapping[str, Item]) -> Mapping[str, Record]:
 
 
 def load_messages(
-    blocks: Mapping[str, Record], versions_accepted: tuple[str, ...]
+    blocks: Mapping[str, Record], versions_accepted: Mapping[InterfaceId, tuple[str, ...]]
 ) -> Mapping[tuple[InterfaceId, EventCode], MessageShape]:
     """Compile messages.tsv: one shape per (interface, event).
 
@@ -111,7 +116,7 @@ def load_messages(
         pair = (InterfaceId(interface), EventCode(event))
         if pair in shapes:
             raise FactsInvalid(f"messages.tsv: the rows of {interface} [{event}] do not stand together")
-        shapes[pair] = _message(*pair, list(group), blocks, versions_accepted)
+        shapes[pair] = _message(*pair, list(group), blocks, versions_accepted.get(pair[0], ()))
     return shapes
 
 

@@ -1,0 +1,132 @@
+"""Schemas of HTTP bodies that are no messages: from blocks.tsv, and those of version 2.2.1 that it lacks."""
+
+from typing import Any, Final
+
+from pipeline.catalogue.facts import load_items
+from pipeline.catalogue.shapes import load_blocks
+from pipeline.limits import HELP_CHARS_MAX
+from pipeline.openapi.schemas import Components, Schema, item_schema, reference
+
+_FROM_TABLES: Final = (
+    "api:StandardResponse",
+    "api:WebhookConfig",
+    "api:MessageRequest",
+    "api:StatusMessageRequest",
+    "api:marketParticipantDetail",
+)
+_TEXT: Final[Schema] = {"type": "string"}
+_COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+_TEXT_OR_NULL: Final[Schema] = {"type": ["string", "null"]}
+_JOURNAL_TIME: Final[Schema] = {
+    "type": "string",
+    "description": "Date and time with milliseconds and a space between, as 2026-01-05 09:30:00.250; not in 25 characters.",
+}
+_RECIPIENTS: Final[Schema] = {"type": "array", "items": reference("RecipientOfKind")}
+
+
+def add_bodies(components: Components) -> None:
+    """Add every schema that a call refers to by name."""
+    blocks = load_blocks(load_items())
+    for name in _FROM_TABLES:
+        components.block(blocks[name])
+    for name, schema in _later_schemas().items():
+        components.add(name, schema)
+    components.add("RequeueId", item_schema(load_items()["api:RequeueId"]))
+    components.add("Problem", _PROBLEM)
+
+
+def _later_schemas() -> dict[str, Schema]:
+    """Return what version 2.2.1 has and the tables of 2.1.0 have not, or have otherwise."""
+    return {
+        "RequeueStatus": _record(
+            requeueId=reference("RequeueId"),
+            percentComplete={"type": "number", "minimum": 0, "maximum": 100},
+            totalTransactions=_COUNT,
+            processedTransactions=_COUNT,
+            status={"type": "string", "enum": ["Processing", "Completed", "Failed", "PartialCompletion"]},
+        ),
+        "CompanyRecord": {
+            "description": "The schema's form, with payload; the form without it is read as well.",
+            **_record(payload=reference("marketParticipantDetail")),
+        },
+        "RecipientOfKind": _record(role=_TEXT, dipId=_TEXT),
+        "RecipientMap": _record(Primary=_RECIPIENTS, Secondary=_RECIPIENTS, Always=_RECIPIENTS),
+        "DIPJournalRecord": _record(
+            SentDateTime=_JOURNAL_TIME,
+            Interface=_TEXT,
+            SenderUniqueReference=_TEXT,
+            DIPTransactionID=_TEXT,
+            MPANCore=_TEXT_OR_NULL,
+            JournalEntries={"type": "array", "minItems": 1, "items": reference("JournalEntry")},
+            optional={"DIPCorrelationID": _TEXT_OR_NULL},
+        ),
+        "JournalEntry": _journal_entry(),
+    }
+
+
+def _journal_entry() -> Schema:
+    return _record(
+        TimeGenerated=_JOURNAL_TIME,
+        SenderDIPID=_TEXT,
+        Interface=_TEXT,
+        EventCode=_TEXT,
+        SentDateTime=_JOURNAL_TIME,
+        Duration={"type": "integer", "description": "Milliseconds."},
+        MessageDelayInMilliSeconds={"type": "integer"},
+        SenderUniqueReference=_TEXT,
+        DIPTransactionID=_TEXT,
+        MPANCore=_TEXT_OR_NULL,
+        DIPStage={
+            "type": "string",
+            "enum": ["Inbound", "MPANUpdateQueue", "Addressing", "Outbound", "StatusMessage"],
+        },
+        Status=_TEXT,
+        StatusCode={"type": "integer", "description": "An HTTP status."},
+        rn={"type": "integer", "description": "Counts the entries of a message."},
+        optional={
+            "Reason": _TEXT_OR_NULL,
+            "DIPCorrelationID": _TEXT_OR_NULL,
+            "Message": _TEXT_OR_NULL,
+            "Recipient": _TEXT_OR_NULL,
+            "Recipients": {"type": "array", "items": _TEXT},
+            "RecipientMap": reference("RecipientMap"),
+            "uri": _TEXT_OR_NULL,
+        },
+    )
+
+
+def _record(*, optional: dict[str, Schema] | None = None, **required: Schema) -> Schema:
+    return {"type": "object", "required": list(required), "properties": required | (optional or {})}
+
+
+_PROBLEM: Final[Schema] = {
+    "description": "Why a request was refused (RFC 9457). `type` is stable and for machines, `detail` says what to do.",
+    **_record(
+        type={"type": "string", "examples": ["urn:open-dip:problem:no-such-path"]},
+        title=_TEXT,
+        status={"type": "integer", "minimum": 400, "maximum": 599},
+        detail={"type": "string", "maxLength": HELP_CHARS_MAX},
+    ),
+}
+
+
+def example_bodies() -> dict[str, dict[str, Any]]:
+    """Return one example of each small body that people write by hand."""
+    return {
+        "WebhookConfig": {
+            "callbackURL": "https://hooks.supplier.example/dip",
+            "maxMessageCount": 100,
+            "maxPayloadSize": 4000,
+        },
+        "MessageRequest": {
+            "datetimeFrom": "2026-01-05T00:00:00+00:00",
+            "datetimeTo": "2026-01-06T00:00:00+00:00",
+            "eventCode": None,
+            "MPAN": "2000056535971",
+            "version": None,
+        },
+        "StatusMessageRequest": {
+            "datetimeFrom": "2026-01-05T00:00:00+00:00",
+            "datetimeTo": "2026-01-06T00:00:00+00:00",
+        },
+    }
