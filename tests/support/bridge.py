@@ -124,11 +124,14 @@ def array(*messages: object) -> bytes:
     return orjson.dumps(messages)
 
 
+@dataclass
 class FixedClock:
     """Stands still, so that signatures stay fresh."""
 
+    at: datetime = NOW
+
     def now(self) -> datetime:
-        return NOW
+        return self.at
 
 
 @dataclass
@@ -228,14 +231,18 @@ class Answer:
 
 
 async def open_world(
-    *, publisher: Recorder | None = None, participants: Participants = EVERYBODY, **settings: Any
+    *,
+    publisher: Recorder | None = None,
+    participants: Participants = EVERYBODY,
+    now: datetime = NOW,
+    **settings: Any,
 ) -> World:
     publisher = publisher or Recorder()
     chosen = Settings(**settings)
     bridge = Bridge(
         Outside(
             settings=chosen,
-            clock=FixedClock(),
+            clock=FixedClock(now),
             participants=FixedParticipants(participants),
             publisher=publisher,
             encoder=codec(),
