@@ -6,6 +6,7 @@ line finds.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial, update_wrapper
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,20 @@ from typing import Any
 from agents.addressing import Addressing, Loading
 from agents.health import add_health_pages
 from agents.loop import Step, drive
+from agents.quarantine import Quarantine
 from agents.reporting import Reporting
+from agents.sweep import Sweep
 from agents.validation import Validation
-from pipeline import topics
+from pipeline import limits, topics
 from pipeline.catalogue import Catalogue
 from pipeline.codec import Codec
 from pipeline.engine import App, EngineSettings
+from pipeline.errors import SettingsInvalid
+from pipeline.intake import terms_of
 from pipeline.ports import Clock, ParticipantSource
 from pipeline.settings import Settings
 from tables import appointments as appointments_table
+from tables import quarantine as quarantine_table
 from tables import seen as seen_table
 
 ROUTER = "dip-router"
@@ -88,11 +94,18 @@ def create_router(outside: Outside, catalogue: Catalogue) -> App:
     """Make the router: header validation, addressing with fan-out, bulk load, and error reporting."""
     app = create_app(ROUTER, outside)
     codec, participants, clock = outside.codec, outside.participants, outside.clock
+    keep_days = outside.settings.appointments_keep_days
+    if keep_days < limits.APPOINTMENTS_KEEP_DAYS_MIN:
+        raise SettingsInvalid(
+            f"DIP_APPOINTMENTS_KEEP_DAYS={keep_days}: expected at least {limits.APPOINTMENTS_KEEP_DAYS_MIN},"
+            " late data asks for so old appointments"
+        )
     inbound = app.topic(topics.INBOUND)
     validated = app.topic(topics.VALIDATED)
     registration = app.topic(topics.REGISTRATION)
     seen = seen_table.declare(app, inbound)
     appointments = appointments_table.declare(app, validated, registration)
+    waiting = quarantine_table.declare(app, validated, registration)
 
     bind(
         app,
@@ -104,22 +117,22 @@ def create_router(outside: Outside, catalogue: Catalogue) -> App:
             participants=participants,
             clock=clock,
             seen=seen,
-            environment_tag=outside.settings.environment_tag,
+            terms=terms_of(outside.settings),
         ),
     )
-    bind(
-        app,
-        validated,
-        "addressing",
-        Addressing(
-            codec=codec,
-            catalogue=catalogue,
-            participants=participants,
-            clock=clock,
-            appointments=appointments,
-        ),
+    addressing = Addressing(
+        codec=codec,
+        catalogue=catalogue,
+        participants=participants,
+        clock=clock,
+        appointments=appointments,
+        quarantine=Quarantine(rows=waiting),
+        sweep=Sweep(waiting),
+        keep=timedelta(days=keep_days),
     )
-    bind(app, registration, "loading", Loading(codec=codec, clock=clock, appointments=appointments))
+    bind(app, validated, "addressing", addressing)
+    loading = Loading(codec=codec, clock=clock, appointments=appointments, addressing=addressing)
+    bind(app, registration, "loading", loading)
     for topic, read in (
         (topics.DEAD_LETTER_VALIDATION, codec.decode_message),
         (topics.DEAD_LETTER_ADDRESSING, codec.decode_message),

@@ -10,12 +10,13 @@ from agents.loop import Emission
 from pipeline import topics
 from pipeline.catalogue import Catalogue
 from pipeline.codec import Codec
+from pipeline.domain.checks import Level, Terms
 from pipeline.domain.envelope import Message, Stage, Status
 from pipeline.domain.headers import New, Repeat, Reused, Seen, decide_duplicate, message_key
 from pipeline.domain.identifiers import reference_key
 from pipeline.domain.rejections import Code, Rejection
 from pipeline.engine import Record
-from pipeline.intake import Gate, take_bytes
+from pipeline.intake import Gate, take_bytes, vouched
 from pipeline.ports import Clock, ParticipantSource
 
 STAGE = "validation"
@@ -30,14 +31,14 @@ class Validation:
     participants: ParticipantSource
     clock: Clock
     seen: MutableMapping[bytes, Seen]
-    environment_tag: str = ""
+    terms: Terms
 
     def __call__(self, record: Record) -> Iterator[Emission]:
         """Check one record of `dip.inbound`.
 
-        A message that the entrance checked against the same facts is not checked again; any other is checked in
-        full: a topic is an entrance, too. A repeated reference with the same body is accepted and goes no
-        further; with another body it is refused (MSG1006, design.md 6).
+        What the entrance checked against the same facts and terms is not checked again, only what is left to L2;
+        any other message is checked in full: a topic is an entrance, too. A repeated reference with the same body
+        is accepted and goes no further; with another body it is refused (MSG1006, design.md 6).
         """
         envelope = self.codec.decode_message(record.value() or b"")
         checked = self._checked(envelope)
@@ -64,15 +65,18 @@ class Validation:
                 assert_never(decision)
 
     def _checked(self, envelope: Message) -> Message | tuple[Rejection, ...]:
-        """Return the envelope as it came if the bridge vouches for it, else one made anew from its body."""
-        if envelope.checked_against == self.catalogue.fingerprint:
-            return envelope
+        """Return the envelope as it came as far as the bridge vouches for it, else one made anew from its body."""
+        levels: tuple[Level, ...] = (Level.L1, Level.L2)
+        if envelope.checked_against == vouched(self.catalogue, self.terms):
+            if not self.terms.later:
+                return envelope
+            levels = (Level.L2,)
         return take_bytes(
             self.catalogue,
             envelope.body,
             channel=envelope.interface,
             received_at=envelope.received_at,
-            gate=Gate(participants=self.participants.current(), environment_tag=self.environment_tag),
+            gate=Gate(participants=self.participants.current(), terms=self.terms, levels=levels),
         )
 
     def _refuse(

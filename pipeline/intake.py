@@ -4,18 +4,23 @@ Both entrances use it: the bridge for what it is sent, the validation stage for 
 another way. Neither clock nor IO.
 """
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 import orjson
 
 from pipeline import limits
-from pipeline.catalogue import Catalogue, Verdict
-from pipeline.catalogue.appointments import Action, DatePath, Effect
+from pipeline.catalogue import Catalogue
+from pipeline.catalogue.appointments import Action, Effect
+from pipeline.catalogue.checks import default_terms, load_checks
+from pipeline.catalogue.days import read_days
+from pipeline.catalogue.explanation import Problem
 from pipeline.catalogue.json_text import Unreadable, read_json
 from pipeline.catalogue.paths import Path, values
+from pipeline.domain.addressing import check_primary
 from pipeline.domain.changes import (
     Change,
     Confirms,
@@ -26,21 +31,62 @@ from pipeline.domain.changes import (
     Returns,
     Withdraws,
 )
+from pipeline.domain.checks import CheckDigit, Level, Terms
 from pipeline.domain.envelope import Message
-from pipeline.domain.headers import check_sender, read_message
-from pipeline.domain.identifiers import EventCode, InterfaceId
+from pipeline.domain.fanout import Correlation
+from pipeline.domain.header_rules import Header, check_header
+from pipeline.domain.headers import COMMON, read_message
+from pipeline.domain.identifiers import InterfaceId
 from pipeline.domain.participants import Participants
-from pipeline.domain.rejections import Code, Rejection
+from pipeline.domain.rejections import CheckId, Code, Rejection
 from pipeline.domain.routing import Slot
-from pipeline.domain.times import applicable_instant, effective_instant, settlement_day
+from pipeline.domain.times import effective_instant
+from pipeline.errors import SettingsInvalid
+from pipeline.settings import Settings
+
+_VERSION: Final = f"{COMMON}/S0/schemaVersion"
+_PRIMARY: Final = frozenset({CheckId.PRIMARY_RECIPIENT, CheckId.PRIMARY_RECIPIENT_ROLE})
+
+
+def terms_of(settings: Settings) -> Terms:
+    """Return the terms that the operator chose. Raises SettingsInvalid with what is wrong and what is possible."""
+    pattern = settings.reference_pattern
+    try:
+        compiled = re.compile(pattern, re.ASCII) if pattern else None
+    except re.error as error:
+        raise SettingsInvalid(f"DIP_REFERENCE_PATTERN={pattern!r}: no regular expression: {error}") from None
+    digit = settings.mpan_check_digit
+    if digit not in set(CheckDigit):
+        raise SettingsInvalid(f"DIP_MPAN_CHECK_DIGIT={digit!r}: expected one of {', '.join(CheckDigit)}")
+    future_s = settings.sender_timestamp_future_s
+    return Terms(
+        checks=load_checks(settings.check_levels),
+        environment_tag=settings.environment_tag,
+        timestamp_future=timedelta(seconds=future_s) if future_s >= 0 else None,
+        check_digit=CheckDigit(digit),
+        reference_pattern=compiled,
+        reference_parts=settings.reference_parts,
+        correlation_required=settings.correlation_required,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """Who may send: the participants as they are now, and the only environment tag accepted (empty: any)."""
+    """Who may send: the participants as they are now, and the terms. `levels` says whose checks are made here."""
 
     participants: Participants
-    environment_tag: str = ""
+    terms: Terms = field(default_factory=default_terms)
+    levels: tuple[Level, ...] = (Level.L1,)
+
+    @property
+    def checks(self) -> frozenset[CheckId]:
+        """Return the checks that are made here."""
+        return frozenset().union(*map(self.terms.checks.at, self.levels))
+
+
+def vouched(catalogue: Catalogue, terms: Terms) -> str:
+    """Name what a message was checked against: facts and terms. Who has the same need not repeat the checks."""
+    return f"{catalogue.fingerprint}.{terms.fingerprint}"
 
 
 def take(
@@ -58,28 +104,43 @@ def take(
     """
     verdict = catalogue.check(parsed, channel=channel)
     if not verdict.valid or verdict.interface is None or verdict.event is None:
-        return tuple(
-            Rejection(code=problem.code, help=problem.text, pointer=problem.pointer)
-            for problem in verdict.problems
-        )
+        return tuple(map(rejection_of, verdict.problems))
+    interface, event = verdict.interface, verdict.event
     named: Any = parsed if verdict.rewritten is None else verdict.rewritten
-    refusals = _date_problems(catalogue, named, verdict.interface, verdict.event) + check_sender(
-        named["payload"]["CommonBlock"]["S1"],
-        participants=gate.participants,
-        channel_sender_roles=catalogue.channels[verdict.interface].sender_roles,
-        environment_tag=gate.environment_tag,
-        now=received_at,
+    checks = gate.checks
+    days = read_days(
+        catalogue.date_paths(interface, event),
+        [effect.date for effect in catalogue.effects(interface, event) if effect.date],
+        named,
+        received_at,
     )
-    return refusals or read_message(
+    refusals = check_header(
+        Header(
+            common=named["payload"]["CommonBlock"],
+            interface=interface,
+            sender_roles=catalogue.channels[interface].sender_roles,
+            answers=catalogue.correlation(interface, event) is Correlation.COPY,
+            participants=gate.participants,
+            now=received_at,
+        ),
+        gate.terms,
+        checks,
+    )
+    if days.problems and CheckId.DECIDING_DATE in checks:
+        refusals = (*refusals, *days.problems)
+    if refusals:
+        return refusals[: limits.PROBLEMS_PER_MESSAGE_MAX]
+    message = read_message(
         named,
         body=body,
-        interface=verdict.interface,
-        event=verdict.event,
+        interface=interface,
+        event=event,
         received_at=received_at,
-        applicable=_applicable(catalogue, named, verdict, received_at),
-        checked_against=catalogue.fingerprint,
+        applicable=days.applicable,
+        checked_against=vouched(catalogue, gate.terms),
         exact_case=verdict.exact_case,
     )
+    return _primary_problems(catalogue, message, gate) or message
 
 
 def take_bytes(
@@ -88,13 +149,53 @@ def take_bytes(
     """Do the same for bytes that nobody has parsed yet (messages that did not come through the bridge)."""
     text = read_json(body)
     if isinstance(text, Unreadable):
-        return (Rejection(code=Code.SCHEMA, help=text.reason, pointer=""),)
+        return (unreadable(text),)
     return take(catalogue, text.value, body=body, channel=channel, received_at=received_at, gate=gate)
 
 
-def changes_of(catalogue: Catalogue, message: Message) -> tuple[Change, ...]:
-    """Return what a message says about the appointments of its MPAN, in the order of the effect table."""
-    body = canonical_body(catalogue, message)
+def unreadable(text: Unreadable) -> Rejection:
+    """Refuse what is no JSON that every reader understands alike."""
+    return Rejection(
+        check=CheckId.JSON,
+        code=Code.SCHEMA,
+        help=text.reason,
+        pointer="",
+        expected='a JSON object {"payload": {"CommonBlock": {...}, "CustomBlock": {...}}}',
+    )
+
+
+def rejection_of(problem: Problem) -> Rejection:
+    """Turn what the facts have against a message into a refusal."""
+    version = problem.pointer == _VERSION and problem.check is CheckId.SCHEMA
+    return Rejection(
+        check=CheckId.SCHEMA_VERSION if version else problem.check,
+        code=problem.code,
+        help=problem.text,
+        pointer=problem.pointer,
+        value=problem.value,
+        expected=problem.expected,
+    )
+
+
+def _primary_problems(catalogue: Catalogue, message: Message, gate: Gate) -> tuple[Rejection, ...]:
+    """Judge the recipients that the sender names, if that was moved to L1; at L2 the addressing stage does it."""
+    if (
+        not message.primary
+        or Level.L1 not in gate.levels
+        or _PRIMARY.isdisjoint(gate.terms.checks.at(Level.L1))
+    ):
+        return ()
+    routing = catalogue.channels[message.interface].routing(message.event, message.received_at)
+    found = check_primary(message, routing=routing, participants=gate.participants)
+    return tuple(one for one in found if one.check in gate.terms.checks.at(Level.L1))
+
+
+def changes_of(catalogue: Catalogue, message: Message, canonical: object = None) -> tuple[Change, ...]:
+    """Return what a message says about the appointments of its MPAN, in the order of the effect table.
+
+    `canonical` is its `canonical_body`, where the caller has it already.
+    """
+    body = canonical_body(catalogue, message) if canonical is None else canonical
     effects = catalogue.effects(message.interface, message.event)
     return tuple(
         change
@@ -146,64 +247,3 @@ def canonical_body(catalogue: Catalogue, message: Message) -> object:
     if message.exact_case:
         return parsed
     return catalogue.canonical(parsed, message.interface, message.event).message
-
-
-def _date_problems(
-    catalogue: Catalogue, message: object, interface: InterfaceId, event: EventCode
-) -> tuple[Rejection, ...]:
-    """Refuse dates that decide who gets a message, or from when somebody is appointed, and are no dates.
-
-    The published schema checks their length only. Routing such a message by another date would misaddress it.
-    """
-    dates = catalogue.date_paths(interface, event)
-    deciding = {path.text: path for date in dates for path in (date.start, date.end) if path}
-    effects = (effect.date for effect in catalogue.effects(interface, event))
-    deciding |= {path.text: path for path in effects if path}
-    return tuple(
-        Rejection(
-            code=Code.ADDRESSING,
-            pointer=None if "[" in path.text else f"/payload/{path.text.replace('.', '/')}",
-            help=f"{path.text}: {value!r} is no date: write 2026-01-05 or 2026-01-05T00:00:00+00:00,"
-            " as the field's form asks.",
-        )
-        for path in deciding.values()
-        for value in values(message, path)
-        if isinstance(value, str) and applicable_instant(value) is None
-    )
-
-
-def _applicable(
-    catalogue: Catalogue, message: object, verdict: Verdict, received_at: datetime
-) -> tuple[datetime, ...]:
-    """Return the instants a message is about, sorted and once each; a null one is the time of receipt."""
-    assert verdict.interface is not None
-    assert verdict.event is not None
-    paths = catalogue.date_paths(verdict.interface, verdict.event)
-    found = {instant for path in paths for instant in _instants(message, path, received_at)}
-    return tuple(sorted(found))
-
-
-def _instants(message: object, path: DatePath, received_at: datetime) -> Iterator[datetime]:
-    starts = values(message, path.start)
-    if path.end is None:
-        for start in starts:
-            yield _instant(start, received_at)
-        return
-    for start, end in zip(starts, values(message, path.end), strict=False):
-        yield from _days(_instant(start, received_at), _instant(end, received_at))
-
-
-def _instant(value: object, received_at: datetime) -> datetime:
-    """Return the instant a date stands for; a null, or an absent one, stands for the time of receipt."""
-    return (applicable_instant(value) if isinstance(value, str) else None) or received_at
-
-
-def _days(start: datetime, end: datetime) -> Iterator[datetime]:
-    """Yield the start and every later day up to the end, bounded."""
-    yield start
-    day: date = start.date()
-    for _ in range(limits.APPLICABLE_DAYS_MAX):
-        day += timedelta(days=1)
-        if settlement_day(day) > end:
-            return
-        yield settlement_day(day)

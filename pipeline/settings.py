@@ -65,6 +65,11 @@ class Settings:
         "group.instance.id from `instance`: rolling restarts without rebalance",
     )
 
+    # Appointments
+    appointments_keep_days: int = _setting(
+        1500, "how long superseded appointments and answers 'as known then' are kept; at least 1500"
+    )
+
     # The entrance
     bridge_host: str = _setting("127.0.0.1", "address the bridge listens on")
     bridge_port: int = _setting(8443, "port the bridge listens on; 0: a free one")
@@ -111,6 +116,24 @@ class Settings:
         "addresses and networks of those proxies, as 10.0.0.7,10.1.0.0/24; the header counts from nowhere else",
     )
     environment_tag: str = _setting("", "the only S1.environmentTag accepted; empty: any")
+    check_levels: str = _setting(
+        "", "checks moved between L1 and L2, as environment-tag=L2,primary-recipient=L1; docs/REJECTIONS.md"
+    )
+    sender_timestamp_future_s: float = _setting(
+        86_400.0, "how far S1.senderTimestamp may be in the future; negative: not checked"
+    )
+    mpan_check_digit: str = _setting("off", "a wrong check digit of an MPAN: reject, warn or off")
+    reference_pattern: str = _setting(
+        "", "regular expression that all of senderUniqueReference must match, beside the published one"
+    )
+    reference_parts: bool = _setting(
+        False,  # noqa: FBT003  # a default, not a flag of the call
+        "senderUniqueReference must name the interface, sender and role of its message",
+    )
+    correlation_required: bool = _setting(
+        False,  # noqa: FBT003  # a default, not a flag of the call
+        "answers must carry the correlation id of what they answer (channels with rule Copy)",
+    )
     clock_skew_s: float = _setting(300.0, "largest accepted difference of X-DIP-Signature-Date")
     body_bytes_max: int = _setting(100_000_000, "largest request body")
     array_messages_max: int = _setting(1_000, "most messages in one request")
@@ -148,7 +171,8 @@ class Settings:
     )
     compressed_bodies: bool = _setting(True, "bodies may come with Content-Encoding gzip or zstd")  # noqa: FBT003  # a default, not a flag of the call
     schema_versions: str = _setting(
-        "", "accepted S0.schemaVersion values, comma separated; empty: those of the fact tables"
+        "",
+        "S0.schemaVersion values accepted beside the published ones, as 009 for all channels, IF-021=010 for one",
     )
 
     # Delivery
@@ -168,6 +192,9 @@ class Settings:
         "most webhook calls at a time for one recipient and channel; it begins with 4 and grows by quick answers",
     )
     delivery_in_flight_max: int = _setting(500, "webhook calls at a time in one worker")
+    delivery_order: str = _setting(
+        "", "channels whose order differs from the table, as IF-021=mpan; orders: none, mpan, strict"
+    )
     retry_delays_s: str = _setting(
         "0,1,2,4,8,15,60,120,300,600,1200,1800,3600",
         "waits between tries; the last repeats until the hold ends",

@@ -7,7 +7,7 @@ the same field twice, and no reader could say which counts: that is refused.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.catalogue.explanation import Place, Problem, problem
+from pipeline.catalogue.explanation import Place, Problem, problem, shown
 from pipeline.catalogue.shapes import Listing, Record, Scalar, Shape
 
 
@@ -68,7 +68,8 @@ def _walk_record(
     for key, part in value.items():
         name = names.get(fold(key), key)
         if name in result:
-            clashes.append(problem((*place, name), f"named twice: {name} appears again in other letter case"))
+            text = f"named twice: {name} appears again in other letter case"
+            clashes.append(problem((*place, name), text, value=shown(part), expected=f"one field {name}"))
             continue
         member = record.members.get(name)
         if member is None:

@@ -1,22 +1,31 @@
 """The catalogue: all interface facts as one value."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipeline.catalogue.appointments import DatePath, Effect, load_date_paths, load_effects
 from pipeline.catalogue.casing import Canonical, find_name
 from pipeline.catalogue.channels import Channel, load_channels
-from pipeline.catalogue.explanation import MISSING, Place, Problem, problem, shown
+from pipeline.catalogue.correlation import load_correlations
+from pipeline.catalogue.explanation import MISSING, Place, Problem, misfit, problem, shown
 from pipeline.catalogue.facts import fingerprint, load_items
 from pipeline.catalogue.shapes import load_blocks, load_messages
 from pipeline.catalogue.validator import CompiledShape, PairValidator
+from pipeline.domain.fanout import Correlation
 from pipeline.domain.identifiers import EventCode, InterfaceId
-from pipeline.domain.rejections import Code
+from pipeline.domain.rejections import CheckId, Code
+from pipeline.errors import SettingsInvalid
 from pipeline.limits import PROBLEMS_PER_MESSAGE_MAX
 
 Pair = tuple[InterfaceId, EventCode]
 
+_VERSION = re.compile(r"[0-9]{3}", re.ASCII)
 _TO_S0 = ("payload", "CommonBlock", "S0")
+_EXPECTED = {
+    "interfaceID": "the name of the channel as text, as IF-021",
+    "eventCode": "an event of the interface as text, in brackets",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +68,7 @@ class Catalogue:
     pairs: Mapping[Pair, PairValidator] = field(repr=False)
     _effects: Mapping[Pair, tuple[Effect, ...]] = field(repr=False)
     _date_paths: Mapping[Pair, tuple[DatePath, ...]] = field(repr=False)
+    _correlations: Mapping[Pair, Correlation] = field(repr=False)
 
     def pair(self, interface: InterfaceId, event: EventCode) -> PairValidator:
         """Return the validator of a pair; KeyError for one that does not exist."""
@@ -71,6 +81,10 @@ class Catalogue:
     def date_paths(self, interface: InterfaceId, event: EventCode) -> tuple[DatePath, ...]:
         """Return where messages of a pair name the days they are about; nowhere means the time of receipt."""
         return self._date_paths.get((interface, event), ())
+
+    def correlation(self, interface: InterfaceId, event: EventCode) -> Correlation:
+        """Return what becomes of correlation ids on a channel; KeyError: unknown pair."""
+        return self._correlations[interface, event]
 
     def canonical(self, message: object, interface: InterfaceId, event: EventCode) -> Canonical:
         """Return a message with the specification's letter case in all names; KeyError: unknown pair."""
@@ -127,13 +141,17 @@ class Catalogue:
             return None, found
         place = (*_TO_S0, "interfaceID")
         if found not in self.channels:
-            return None, problem(
-                place, f"{shown(found)} is no interface with a published schema", Code.INTERFACE
+            text = f"{shown(found)} is no interface with a published schema"
+            expected = "an interface with a published schema" if channel is None else channel
+            return None, _refused(
+                place, found, text, code=Code.INTERFACE, check=CheckId.INTERFACE, expected=expected
             )
         interface = InterfaceId(found)
         if channel is not None and interface != channel:
             text = f"{shown(found)} does not belong on channel {channel}"
-            return interface, problem(place, text, Code.INTERFACE)
+            return interface, _refused(
+                place, found, text, code=Code.INTERFACE, check=CheckId.CHANNEL, expected=channel
+            )
         return interface, None
 
     def _event(self, message: object, interface: InterfaceId) -> tuple[EventCode | None, Problem | None]:
@@ -144,8 +162,10 @@ class Catalogue:
         event = EventCode(found[1:-1])
         if found != f"[{event}]" or event not in events:
             known = ", ".join(f"[{event}]" for event in events)
-            return None, problem(
-                (*_TO_S0, "eventCode"), f"{shown(found)} is no event of {interface}: expected {known}"
+            text = f"{shown(found)} is no event of {interface}: expected {known}"
+            place = (*_TO_S0, "eventCode")
+            return None, _refused(
+                place, found, text, code=Code.SCHEMA, check=CheckId.EVENT, expected=f"one of {known}"
             )
         return event, None
 
@@ -156,23 +176,29 @@ def _header(message: object, name: str) -> str | Problem:
     place: Place = ()
     for step in (*_TO_S0, name):
         if not isinstance(value, Mapping):
-            return problem(place, f"{shown(value)} does not fit: expected an object")
+            return misfit(place, value, "an object")
         place = (*place, step)
         key = find_name(value, step)
         if key is None:
-            return problem(place, MISSING)
+            return problem(place, MISSING, expected=_EXPECTED.get(step, "an object"))
         value = value[key]
     if not isinstance(value, str):
-        return problem(place, f"{shown(value)} does not fit: expected text")
+        return misfit(place, value, _EXPECTED[name])
     return value
+
+
+def _refused(place: Place, value: str, text: str, *, code: Code, check: CheckId, expected: str) -> Problem:
+    return problem(place, text, code, value=shown(value), expected=expected, check=check)
 
 
 def load_catalogue(*, versions_accepted: tuple[str, ...] = ()) -> Catalogue:
     """Compile the fact tables of the package (some 20 ms); schemas are compiled when first used.
 
-    `versions_accepted` are schema versions that coexist with the published one.
+    `versions_accepted` are schema versions that coexist with the published one: `009` on every channel,
+    `IF-021=010` on one. Raises SettingsInvalid for a channel that does not exist and a version that is none.
     """
-    shapes = load_messages(load_blocks(load_items()), versions_accepted)
+    channels = load_channels()
+    shapes = load_messages(load_blocks(load_items()), _versions(versions_accepted, channels))
     compiled: dict[tuple[InterfaceId, str], CompiledShape] = {}
     pairs = {}
     for pair, shape in shapes.items():
@@ -180,11 +206,28 @@ def load_catalogue(*, versions_accepted: tuple[str, ...] = ()) -> Catalogue:
         pairs[pair] = PairValidator(shape=shape, compiled=compiled.setdefault(key, CompiledShape(shape.root)))
     return Catalogue(
         fingerprint=fingerprint(*versions_accepted),
-        channels=load_channels(),
+        channels=channels,
         pairs=pairs,
         _effects=load_effects(shapes),
         _date_paths=load_date_paths(shapes),
+        _correlations=load_correlations(shapes),
     )
+
+
+def _versions(
+    accepted: tuple[str, ...], channels: Mapping[InterfaceId, Channel]
+) -> Mapping[InterfaceId, tuple[str, ...]]:
+    """Return the further versions of each channel."""
+    versions: dict[InterfaceId, tuple[str, ...]] = dict.fromkeys(channels, ())
+    for text in map(str.strip, accepted):
+        channel, _, version = text.rpartition("=")
+        if not _VERSION.fullmatch(version) or (channel and channel not in channels):
+            raise SettingsInvalid(
+                f"DIP_SCHEMA_VERSIONS: {text!r}: expected three digits, or IF-nnn= and them"
+            )
+        for one in [InterfaceId(channel)] if channel else channels:
+            versions[one] = (*versions[one], version)
+    return versions
 
 
 def _some(refusal: Problem | None) -> tuple[Problem, ...]:

@@ -16,7 +16,7 @@ from typing import Final
 from pipeline.catalogue.facts import Item, ScalarType
 from pipeline.catalogue.pointers import pointer
 from pipeline.catalogue.shapes import Listing, Record, Scalar, Shape
-from pipeline.domain.rejections import Code
+from pipeline.domain.rejections import CheckId, Code
 from pipeline.limits import ENUM_VALUES_SHOWN_MAX, NAME_CHARS_SHOWN_MAX, VALUE_CHARS_SHOWN_MAX
 
 Place = tuple[str | int, ...]
@@ -34,12 +34,16 @@ class Problem:
     """One thing wrong with a message.
 
     `pointer` names the failing field from the message object on: a missing field by the name it should have,
-    an unknown one by the name it has. `text` tells what is there and what is expected.
+    an unknown one by the name it has. `text` tells what is there and what is expected;
+    `value` and `expected` are the two alone. A missing field has no value.
     """
 
     pointer: str
     code: Code
     text: str
+    value: str | None = None
+    expected: str | None = None
+    check: CheckId = CheckId.SCHEMA
 
 
 def explain(value: object, shape: Shape, place: Place = ()) -> Iterator[Problem]:
@@ -51,33 +55,68 @@ def explain(value: object, shape: Shape, place: Place = ()) -> Iterator[Problem]
             yield from _explain_listing(value, shape, place)
         case Scalar(item=item):
             if not fits(value, item):
-                yield problem(place, f"{shown(value)} does not fit: expected {expectation(item)}")
+                yield misfit(place, value, expectation(item))
 
 
-def problem(place: Place, text: str, code: Code = Code.SCHEMA) -> Problem:
+def misfit(place: Place, value: object, expected: str) -> Problem:
+    """Make the problem of a value that is not what it must be."""
+    text = f"{shown(value)} does not fit: expected {expected}"
+    return problem(place, text, value=shown(value), expected=expected)
+
+
+def missing(place: Place, shape: Shape) -> Problem:
+    """Make the problem of a field that is not there."""
+    return problem(place, MISSING, expected=kind(shape))
+
+
+def problem(
+    place: Place,
+    text: str,
+    code: Code = Code.SCHEMA,
+    *,
+    value: str | None = None,
+    expected: str | None = None,
+    check: CheckId = CheckId.SCHEMA,
+) -> Problem:
     """Make a problem at a place."""
-    return Problem(pointer=pointer(place), code=code, text=text)
+    return Problem(pointer=pointer(place), code=code, text=text, value=value, expected=expected, check=check)
+
+
+def kind(shape: Shape) -> str:
+    """Describe a shape for a person: what it is, not what is in it."""
+    match shape:
+        case Record():
+            return "an object"
+        case Listing():
+            return f"an array{_bounds(shape.count_min or None, shape.count_max, ' elements')}"
+        case Scalar(item=item):
+            return expectation(item)
 
 
 def _explain_record(value: object, record: Record, place: Place) -> Iterator[Problem]:
     if not isinstance(value, Mapping):
-        yield problem(place, f"{shown(value)} does not fit: expected an object")
+        yield misfit(place, value, kind(record))
         return
     for name, member in record.members.items():
         if name in value:
             yield from explain(value[name], member.shape, (*place, name))
         elif member.required:
-            yield problem((*place, name), MISSING)
+            yield missing((*place, name), member.shape)
     if not record.open:
         for name in value:
             if name not in record.members:
                 text = f"unknown field{_suggestion(name, value, record)}"
-                yield problem((*place, name[:NAME_CHARS_SHOWN_MAX]), text)
+                yield problem(
+                    (*place, name[:NAME_CHARS_SHOWN_MAX]),
+                    text,
+                    value=shown(value[name]),
+                    expected=f"no field but {_names(record)}",
+                )
 
 
 def _explain_listing(value: object, listing: Listing, place: Place) -> Iterator[Problem]:
     if not isinstance(value, list):
-        yield problem(place, f"{shown(value)} does not fit: expected an array")
+        yield misfit(place, value, "an array")
         return
     if len(value) < listing.count_min or (listing.count_max is not None and len(value) > listing.count_max):
         bounds = (
@@ -85,7 +124,10 @@ def _explain_listing(value: object, listing: Listing, place: Place) -> Iterator[
             if listing.count_max is None
             else _span(listing.count_min, listing.count_max)
         )
-        yield problem(place, f"array of {len(value)}: expected {bounds} elements")
+        expected = f"{bounds} elements"
+        yield problem(
+            place, f"array of {len(value)}: expected {expected}", value=shown(value), expected=expected
+        )
     for index, element in enumerate(value):
         yield from explain(element, listing.element, (*place, index))
 
@@ -156,6 +198,11 @@ def _bounds(low: int | None, high: int | None, unit: str) -> str:
 
 def _span(low: int, high: int) -> str:
     return str(low) if low == high else f"{low} to {high}"
+
+
+def _names(record: Record) -> str:
+    names = list(record.members)
+    return ", ".join(names[:ENUM_VALUES_SHOWN_MAX]) + (", ..." if len(names) > ENUM_VALUES_SHOWN_MAX else "")
 
 
 def _suggestion(name: str, value: Mapping[str, object], record: Record) -> str:

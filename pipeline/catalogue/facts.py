@@ -22,6 +22,7 @@ TABLES: Final = (
     "routing.tsv",
     "appointment_effects.tsv",
     "applicable_dates.tsv",
+    "correlation.tsv",
 )
 """Every table that verdicts or routing depend on; together they are the identity of a catalogue."""
 

@@ -44,6 +44,24 @@ def values(message: object, path: Path) -> list[object]:
     return list(_values(message, path.steps))
 
 
+def places(message: object, path: Path) -> Iterator[tuple[tuple[str | int, ...], object]]:
+    """Yield the values at a path with where each is, for texts about them: `values` is several times faster."""
+    yield from _places(message, path.steps, ())
+
+
+def _places(
+    value: object, steps: Sequence[Step], place: tuple[str | int, ...]
+) -> Iterator[tuple[tuple[str | int, ...], object]]:
+    if not steps:
+        yield place, value
+    elif steps[0] is EACH:
+        if isinstance(value, list):
+            for index, element in enumerate(value):
+                yield from _places(element, steps[1:], (*place, index))
+    elif isinstance(value, Mapping) and steps[0] in value:
+        yield from _places(value[steps[0]], steps[1:], (*place, steps[0]))
+
+
 def _values(value: object, steps: Sequence[Step]) -> Iterator[object]:
     if not steps:
         yield value

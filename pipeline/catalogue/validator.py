@@ -73,7 +73,10 @@ class PairValidator:
             return ()
         found = tuple(islice(explain(message, self.shape.root), limit))
         # The schema has the last word: what it refuses is refused, also without an explanation.
-        return found or (problem((), "does not fit the schema"),)[:limit]
+        return (
+            found
+            or (problem((), "does not fit the schema", expected="a message by the published schema"),)[:limit]
+        )
 
     def canonical(self, message: object) -> Canonical:
         """Return the message with the specification's letter case in all names."""

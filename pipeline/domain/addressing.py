@@ -26,13 +26,24 @@ from pipeline.domain.envelope import Addressee, Kind, Message, Reason
 from pipeline.domain.headers import COMMON
 from pipeline.domain.identifiers import ParticipantId, Role
 from pipeline.domain.participants import Participant, Participants
-from pipeline.domain.rejections import Code, Rejection
+from pipeline.domain.rejections import CheckId, Code, Rejection
 from pipeline.domain.routing import SLOT_OF_ROLE, Holders, Need, Routing, SecondaryRule
 from pipeline.domain.times import format_instant
 from pipeline.limits import PROBLEMS_PER_MESSAGE_MAX
 
 _PRIMARY: Final = f"{COMMON}/A0/primaryRecipients"
 _MPAN: Final = f"{COMMON}/M0"
+_CHECKS: Final = {
+    Code.ADDRESSING: CheckId.RECIPIENTS,
+    Code.PRIMARY_UNKNOWN: CheckId.PRIMARY_RECIPIENT,
+    Code.PRIMARY_ROLE: CheckId.PRIMARY_RECIPIENT_ROLE,
+    Code.SECONDARY_UNKNOWN: CheckId.SECONDARY_RECIPIENT,
+    Code.SECONDARY_ROLE: CheckId.SECONDARY_RECIPIENT_ROLE,
+    Code.ALWAYS_UNKNOWN: CheckId.ALWAYS_RECIPIENT,
+    Code.ALWAYS_ROLE: CheckId.ALWAYS_RECIPIENT_ROLE,
+    Code.MPAN_UNKNOWN: CheckId.MPAN_KNOWN,
+    Code.NO_HOLDER: CheckId.MPAN_HOLDER,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +88,16 @@ def address(
     return search.result()
 
 
+def check_primary(message: Message, *, routing: Routing, participants: Participants) -> tuple[Rejection, ...]:
+    """Return what is wrong with the recipients that the sender names, as far as it shows without the MPAN's history.
+
+    What this refuses, `address` refuses too: the entrance may ask first (checks primary-recipient and -role).
+    """
+    search = _Search(message, routing=routing, history=None, participants=participants)
+    search.find_primary()
+    return tuple(search.rejections[:PROBLEMS_PER_MESSAGE_MAX])
+
+
 @dataclass(slots=True)
 class _Search:
     """The recipients found so far."""
@@ -103,6 +124,8 @@ class _Search:
                     Code.PRIMARY_UNKNOWN,
                     f"No participant has the DIP ID {named}: correct it, or have it registered.",
                     pointer,
+                    value=named,
+                    expected="the DIP ID of a registered participant",
                 )
             elif not self.routing.primary:
                 self.unchannelled.append(named)
@@ -115,6 +138,8 @@ class _Search:
                     f"{named} has {_listed(_roles(participant, self.instants))} {self._when()}, but the "
                     f"sender may name {_listed(self.routing.primary)} on this channel.",
                     pointer,
+                    value=named,
+                    expected=f"a participant with one of {_listed(self.routing.primary)}",
                 )
 
     def find_secondary(self) -> None:
@@ -262,8 +287,20 @@ class _Search:
     def _add(self, recipient: ParticipantId, reason: Reason) -> None:
         self.found.setdefault(recipient, []).append(reason)
 
-    def _refuse(self, code: Code, text: str, pointer: str | None) -> None:
-        self.rejections.append(Rejection(code=code, help=text, pointer=pointer))
+    def _refuse(
+        self,
+        code: Code,
+        text: str,
+        pointer: str | None,
+        *,
+        value: str | None = None,
+        expected: str | None = None,
+    ) -> None:
+        self.rejections.append(
+            Rejection(
+                check=_CHECKS[code], code=code, help=text, pointer=pointer, value=value, expected=expected
+            )
+        )
 
     def _is_own(self, recipient: ParticipantId, role: Role) -> bool:
         return recipient == self.message.sender_id and role == self.message.sender_role

@@ -28,6 +28,46 @@ class Code(StrEnum):
     NO_HOLDER = "MSG1038"
 
 
+class CheckId(StrEnum):
+    """The checks by name (catalogue/checks.tsv). Names are public: settings and documents use them."""
+
+    TLS = "tls"
+    API_KEY = "api-key"
+    SIGNATURE = "signature"
+    CALLER = "caller"
+    SIZE = "size"
+    JSON = "json"
+    SCHEMA = "schema"
+    INTERFACE = "interface"
+    CHANNEL = "channel"
+    EVENT = "event"
+    SCHEMA_VERSION = "schema-version"
+    ENVIRONMENT_TAG = "environment-tag"
+    REFERENCE_PATTERN = "reference-pattern"
+    REFERENCE_PARTS = "reference-parts"
+    SENDER_TIMESTAMP = "sender-timestamp"
+    SENDER_TIMESTAMP_FUTURE = "sender-timestamp-future"
+    SENDER = "sender"
+    SENDER_ROLE = "sender-role"
+    SENDER_ROLE_CHANNEL = "sender-role-channel"
+    CONNECTION_PROVIDER = "connection-provider"
+    SENDER_CORRELATION = "sender-correlation"
+    MPAN_CHECK_DIGIT = "mpan-check-digit"
+    DECIDING_DATE = "deciding-date"
+    REFERENCE_IN_ARRAY = "reference-in-array"
+    REFERENCE_USED = "reference-used"
+    PRIMARY_RECIPIENT = "primary-recipient"
+    PRIMARY_RECIPIENT_ROLE = "primary-recipient-role"
+    RECIPIENTS = "recipients"
+    SECONDARY_RECIPIENT = "secondary-recipient"
+    SECONDARY_RECIPIENT_ROLE = "secondary-recipient-role"
+    ALWAYS_RECIPIENT = "always-recipient"
+    ALWAYS_RECIPIENT_ROLE = "always-recipient-role"
+    MPAN_KNOWN = "mpan-known"
+    MPAN_HOLDER = "mpan-holder"
+    PROCESSING = "processing"
+
+
 TEXTS: dict[Code, str] = {
     Code.ACCEPTED: "Success",
     Code.NOT_PROCESSED: "Could not be processed",
@@ -53,11 +93,18 @@ TEXTS: dict[Code, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
-    """One refusal. `pointer` is a JSON Pointer into the message object, `help` says what to do."""
+    """One refusal: by which check, where, what was found there, and what would have been right.
 
+    `pointer` is a JSON Pointer into the message object, `help` says in a sentence what to do. `value` is the
+    offending value, shortened, None where nothing is there; `expected` is its type, pattern or enumeration.
+    """
+
+    check: CheckId
     code: Code
     help: str
     pointer: str | None = None
+    value: str | None = None
+    expected: str | None = None
 
     @property
     def text(self) -> str:

@@ -26,12 +26,13 @@ from pipeline.domain.identifiers import (
     TransactionId,
 )
 from pipeline.domain.participants import Participants
-from pipeline.domain.rejections import Code, Rejection
+from pipeline.domain.rejections import CheckId, Code, Rejection
 from pipeline.domain.responses import Body, help_of, text_of
 from pipeline.ingress.identity import Identity, not_allowed
 from pipeline.ingress.outside import Encoder
 from pipeline.ingress.slicing import Sliced, read_message_text
 from pipeline.ingress.submission import Acceptable, Invalid, Judgement
+from pipeline.intake import rejection_of, unreadable
 from pipeline.limits import PROBLEMS_PER_MESSAGE_MAX
 
 _BLOCK: Final = "api:StandardResponseBodyType"
@@ -90,22 +91,24 @@ class StatusJudge:
     def _judge_one(self, raw: bytes, participants: Participants) -> Statement | tuple[Rejection, ...]:
         text = read_message_text(raw)
         if isinstance(text, Unreadable):
-            return (Rejection(code=Code.SCHEMA, help=text.reason, pointer=""),)
+            return (unreadable(text),)
         named = canonical(text.value, self._shape)
         problems = named.clashes or tuple(explain(named.message, self._shape))
         if problems:
             bounded = problems[:PROBLEMS_PER_MESSAGE_MAX]
-            return tuple(Rejection(code=one.code, help=one.text, pointer=one.pointer) for one in bounded)
+            return tuple(map(rejection_of, bounded))
         assert isinstance(named.message, Mapping)
         recipient = _recipient(named.message)
         if recipient is None:
             help_text = (
                 "is null, and senderUniqueReference does not name the original sender: give one of them"
             )
-            return (Rejection(code=Code.SCHEMA, help=help_text, pointer="/recipientID"),)
+            return (_recipient_refused(CheckId.SCHEMA, Code.SCHEMA, "null", help_text),)
         if recipient not in participants:
             help_text = f"no participant has the DIP ID {recipient}: name who sent the message this is about"
-            return (Rejection(code=Code.PRIMARY_UNKNOWN, help=help_text, pointer="/recipientID"),)
+            return (
+                _recipient_refused(CheckId.PRIMARY_RECIPIENT, Code.PRIMARY_UNKNOWN, recipient, help_text),
+            )
         body = orjson.dumps(named.message) if named.renamed else raw
         return _statement(named.message, body, recipient)
 
@@ -131,6 +134,17 @@ class StatusJudge:
                 value=self._encoder.encode_audit(audit),
             ),
         )
+
+
+def _recipient_refused(check: CheckId, code: Code, value: str, text: str) -> Rejection:
+    return Rejection(
+        check=check,
+        code=code,
+        pointer="/recipientID",
+        value=value,
+        expected="the DIP ID of the participant that sent the message this is about",
+        help=text,
+    )
 
 
 def _recipient(named: Mapping[str, Any]) -> ParticipantId | None:

@@ -13,13 +13,13 @@ from pipeline.domain.envelope import Message
 from pipeline.domain.fanout import correlation_id, correlation_of
 from pipeline.domain.headers import S1
 from pipeline.domain.identifiers import InterfaceId, ParticipantId, SenderReference, reference_key
-from pipeline.domain.rejections import Code, Rejection
+from pipeline.domain.rejections import CheckId, Code, Rejection
 from pipeline.domain.responses import Body, help_of, text_of
 from pipeline.ingress.identity import Identity, not_allowed
 from pipeline.ingress.outside import Encoder
 from pipeline.ingress.refusals import Refusal
 from pipeline.ingress.slicing import Sliced, read_message_text
-from pipeline.intake import Gate, take
+from pipeline.intake import Gate, take, unreadable
 
 _NAMED_CODES = frozenset({
     Code.REFERENCE_USED, Code.SENDER_TIMESTAMP, Code.SENDER_ID, Code.SENDER_ROLE, Code.CONNECTION_PROVIDER,
@@ -106,9 +106,7 @@ def refused_whole(text: str, now: datetime) -> Invalid:
 def _judge_one(index: int, raw: bytes, about: Circumstances, catalogue: Catalogue) -> Message | Problematic:
     text = read_message_text(raw)
     if isinstance(text, Unreadable):
-        return Problematic(
-            index=index, rejections=(Rejection(code=Code.SCHEMA, help=text.reason, pointer=""),)
-        )
+        return Problematic(index=index, rejections=(unreadable(text),))
     outcome = take(
         catalogue, text.value, body=raw, channel=about.channel, received_at=about.now, gate=about.gate
     )
@@ -124,9 +122,12 @@ def _repeats(messages: Mapping[int, Message]) -> Iterator[Problematic]:
         known = first.setdefault(reference_key(message.sender_id, message.sender_reference), message)
         if known.fingerprint != message.fingerprint:
             rejection = Rejection(
+                check=CheckId.REFERENCE_IN_ARRAY,
                 code=Code.REFERENCE_USED,
                 help="used earlier in this array with another body; choose a new reference",
                 pointer=f"{S1}/senderUniqueReference",
+                value=message.sender_reference,
+                expected="a new reference, or the same bytes",
             )
             yield Problematic(index=index, rejections=(rejection,), message=message)
 

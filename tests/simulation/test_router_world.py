@@ -13,15 +13,19 @@ import pytest
 
 from agents.addressing import Addressing, Loading
 from agents.loop import Emission
+from agents.quarantine import TOTAL, Quarantine
 from agents.reporting import Reporting
+from agents.sweep import Sweep
 from agents.validation import Validation
 from pipeline import schemas, topics
 from pipeline.catalogue import Catalogue, load_catalogue
+from pipeline.catalogue.checks import default_terms
 from pipeline.catalogue.samples import sample
 from pipeline.codec import Codec
-from pipeline.domain.envelope import Copy, Holding, Message, Registration, Stage, Status
+from pipeline.domain.envelope import AuditRecord, Copy, Holding, Message, Registration, Stage, Status
 from pipeline.domain.identifiers import EventCode, InterfaceId, Mpan, ParticipantId, Role, reference_key
 from pipeline.domain.participants import Participant, Participants, RoleGrant
+from pipeline.domain.quarantine import Waiting, Ward
 from pipeline.intake import Gate, take_bytes
 from tests.support.world import TableFake, World
 
@@ -30,6 +34,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 CHANGE = datetime(2026, 5, 1, tzinfo=UTC)
 OLD_SUPPLIER, NEW_SUPPLIER = ParticipantId("2300000001"), ParticipantId("2300000002")
 DISTRIBUTOR, DATA_SERVICE = ParticipantId("2500000001"), ParticipantId("1400000001")
+REGISTRATION = ParticipantId("2200000001")
 CENTRAL = {Role("MDS"): ParticipantId("1800000001"), Role("LSS"): ParticipantId("1900000001")}
 IF_021 = InterfaceId("IF-021")
 MPANS = tuple(Mpan(f"20000000000{number:02d}") for number in range(12))
@@ -61,6 +66,7 @@ def participants() -> Participants:
         NEW_SUPPLIER: "SUP",
         DISTRIBUTOR: "LDSO",
         DATA_SERVICE: "SDS",
+        REGISTRATION: "REGS",
         **{one: role for role, one in CENTRAL.items()},
     }
     return Participants(
@@ -82,16 +88,30 @@ def codec() -> Codec:
 def build(seed: int, catalogue: Catalogue, codec: Codec) -> World:
     """Return the router as `agents.app` binds it, on the bus."""
     fixed = Fixed(participants())
-    seen, appointments = TableFake(), TableFake()
-    world = World(rng=Random(seed), tables=[seen, appointments])
+    seen, appointments, waiting = TableFake(), TableFake(), TableFake()
+    world = World(rng=Random(seed), tables=[seen, appointments, waiting])
+    addressing = Addressing(
+        codec=codec,
+        catalogue=catalogue,
+        participants=fixed,
+        clock=fixed,
+        appointments=appointments,
+        quarantine=Quarantine(rows=waiting),
+        sweep=Sweep(waiting, every=3),
+    )
     world.stages = {
         topics.INBOUND: Validation(
-            codec=codec, catalogue=catalogue, participants=fixed, clock=fixed, seen=seen
+            codec=codec,
+            catalogue=catalogue,
+            participants=fixed,
+            clock=fixed,
+            seen=seen,
+            terms=default_terms(),
         ),
-        topics.VALIDATED: Addressing(
-            codec=codec, catalogue=catalogue, participants=fixed, clock=fixed, appointments=appointments
+        topics.VALIDATED: addressing,
+        topics.REGISTRATION: Loading(
+            codec=codec, clock=fixed, appointments=appointments, addressing=addressing
         ),
-        topics.REGISTRATION: Loading(codec=codec, clock=fixed, appointments=appointments),
         topics.DEAD_LETTER_VALIDATION: Reporting(codec=codec, clock=fixed, read=codec.decode_message),
         topics.DEAD_LETTER_ADDRESSING: Reporting(codec=codec, clock=fixed, read=codec.decode_message),
     }
@@ -151,6 +171,36 @@ def accepted(catalogue: Catalogue, body: bytes) -> Message:
     return taken
 
 
+def accepted_as(catalogue: Catalogue, body: bytes, channel: InterfaceId) -> Message:
+    taken = take_bytes(
+        catalogue, body, channel=channel, received_at=NOW, gate=Gate(participants=participants())
+    )
+    assert isinstance(taken, Message), taken
+    return taken
+
+
+def creation(catalogue: Catalogue, rng: Random, mpan: str) -> bytes:
+    """Return the bytes of an IF-050 that names the distributor."""
+    return orjson.dumps(
+        sample(
+            catalogue,
+            InterfaceId("IF-050"),
+            EventCode("MPANCreation"),
+            rng,
+            sent_at=NOW,
+            overrides={
+                "CommonBlock.M0.MPANCore": mpan,
+                "CommonBlock.M0.distributorDIPID": DISTRIBUTOR,
+                "CommonBlock.S1.senderDIPID": REGISTRATION,
+                "CommonBlock.S1.senderRoleID": "REGS",
+                "CommonBlock.S1.DIPConnectionProviderID": None,
+                "CommonBlock.S1.senderUniqueReference": f"S-IF-050-{REGISTRATION}-REGS-20260601-1",
+                "CustomBlock.B001.GSPGroupEffectiveFromDate": "2026-01-01T00:00:00+00:00",
+            },
+        )
+    )
+
+
 def send(world: World, codec: Codec, message: Message) -> None:
     key = reference_key(message.sender_id, message.sender_reference)
     world.put(Emission(topics.INBOUND, codec.encode_message(message), key))
@@ -201,6 +251,150 @@ def test_a_message_that_cannot_be_addressed_is_kept_and_its_sender_told(
     assert report.recipient == DATA_SERVICE
     assert body["message"].startswith("MSG1037 - ")
     assert body["transactionID"] == message.transaction_id
+
+
+def repair(mpan: str, source: str = "repair-1") -> Registration:
+    whole = loaded(Mpan(mpan))
+    return Registration(mpan=whole.mpan, source=source, recorded_at=NOW, holdings=whole.holdings)
+
+
+def audits(world: World, codec: Codec, stage: Stage) -> list[AuditRecord]:
+    found = (codec.decode_audit(record.value()) for record in world.read(topics.AUDIT))
+    return [one for one in found if one.stage is stage]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_repair_routes_what_waited_for_it_once_and_marked(
+    seed: int, catalogue: Catalogue, codec: Codec
+) -> None:
+    """Crashes at any point, repairs told twice, messages before and behind the repair: each copy exists once."""
+    world = build(seed, catalogue, codec)
+    strays = [f"20999999999{number:02d}" for number in range(4)]
+    expected, late = set(), set()
+    for number in range(24):
+        mpan = world.rng.choice(strays)
+        day = world.rng.choice([CHANGE - timedelta(days=3), CHANGE])
+        message = accepted(catalogue, consumption(catalogue, world.rng, number, mpan=mpan, day=day))
+        send(world, codec, message)
+        supplier = OLD_SUPPLIER if day < CHANGE else NEW_SUPPLIER
+        expected |= {(message.transaction_id, one) for one in (supplier, DISTRIBUTOR, *CENTRAL.values())}
+        if number == 11:
+            world.run()
+            late = {one.transaction_id for one in audits(world, codec, Stage.ADDRESSING)}
+    assert not copies(world, codec, topics.OUTBOUND)
+    for mpan in strays * 2:
+        world.put(Emission(topics.REGISTRATION, codec.encode_registration(repair(mpan)), mpan.encode()))
+    world.run()
+
+    found = [(one.transaction_id, one.recipient) for one in copies(world, codec, topics.OUTBOUND)]
+    assert sorted(found) == sorted(expected)
+    assert world.crashes
+    marked = {
+        one.transaction_id
+        for one in audits(world, codec, Stage.ADDRESSING)
+        if one.status is Status.SENT_TO_TOPIC and "routed again after repair-1" in (one.reason or "")
+    }
+    assert late <= marked
+    told = [orjson.loads(one.body)["transactionID"] for one in copies(world, codec, topics.STATUS)]
+    assert set(told) >= marked
+    assert len(told) == len(set(told)), "a sender is told once, not again by the second try"
+    assert not list(world.tables[2]) or list(world.tables[2]) == [TOTAL]
+    assert world.tables[2][TOTAL].messages == 0
+
+
+def test_a_registration_message_repairs_as_a_load_does(catalogue: Catalogue, codec: Codec) -> None:
+    """Whatever brings the missing appointment, what waited for it goes."""
+    world = build(3, catalogue, codec)
+    mpan = "2099999999999"
+    only = tuple(one for one in loaded(Mpan(mpan)).holdings if one.slot != "LDSO")
+    partial = Registration(mpan=Mpan(mpan), source="partial", recorded_at=START, holdings=only)
+    world.put(Emission(topics.REGISTRATION, codec.encode_registration(partial), mpan.encode()))
+    message = accepted(catalogue, consumption(catalogue, world.rng, 1, mpan=mpan, day=CHANGE))
+    send(world, codec, message)
+    world.run()
+    assert not copies(world, codec, topics.OUTBOUND)
+    send(world, codec, accepted_as(catalogue, creation(catalogue, world.rng, mpan), InterfaceId("IF-050")))
+    world.run()
+    sent = {one.recipient for one in copies(world, codec, topics.OUTBOUND) if one.interface == IF_021}
+    assert sent == {NEW_SUPPLIER, DISTRIBUTOR, *CENTRAL.values()}
+
+
+def test_a_message_requeued_by_hand_is_not_routed_again_by_the_repair(
+    catalogue: Catalogue, codec: Codec
+) -> None:
+    world = build(4, catalogue, codec)
+    mpan = "2099999999999"
+    message = accepted(catalogue, consumption(catalogue, world.rng, 1, mpan=mpan, day=CHANGE))
+    send(world, codec, message)
+    world.run()
+    letter = world.read(topics.DEAD_LETTER_ADDRESSING)[0]
+    world.put(Emission(topics.REGISTRATION, codec.encode_registration(repair(mpan)), mpan.encode()))
+    world.run()
+    again = [Emission(topics.VALIDATED, letter.value(), letter.key())]
+    for one in again:  # an operator who did not know of the repair
+        world.put(one)
+    world.put(
+        Emission(topics.REGISTRATION, codec.encode_registration(repair(mpan, "repair-2")), mpan.encode())
+    )
+    world.run()
+    found = [one.recipient for one in copies(world, codec, topics.OUTBOUND)]
+    assert len(found) == 2 * len(set(found)), "the repair's and the operator's, and no third"
+
+
+def test_what_waits_too_long_is_given_up_and_the_audit_says_so(catalogue: Catalogue, codec: Codec) -> None:
+    world = build(5, catalogue, codec)
+    mpan = "2099999999999"
+    old = accepted(catalogue, consumption(catalogue, world.rng, 1, mpan=mpan, day=CHANGE))
+    row = Waiting(
+        transaction_id=old.transaction_id,
+        since=NOW - timedelta(days=15),
+        code="MSG1037",
+        record=codec.encode_message(old),
+    )
+    world.tables[2].committed = {mpan.encode(): Ward(messages=1, waiting=(row,)), TOTAL: Ward(messages=1)}
+    for number in range(9):
+        send(
+            world,
+            codec,
+            accepted(catalogue, consumption(catalogue, world.rng, 10 + number, mpan=MPANS[0], day=CHANGE)),
+        )
+    world.run()
+    (given_up,) = [
+        one for one in audits(world, codec, Stage.ADDRESSING) if "left the quarantine" in (one.reason or "")
+    ]
+    assert given_up.transaction_id == old.transaction_id
+    assert world.tables[2][TOTAL].messages == 0
+
+
+def test_a_mistake_of_the_sender_waits_for_no_repair(catalogue: Catalogue, codec: Codec) -> None:
+    """A primary recipient that does not exist is the sender's to correct; routing it later would surprise."""
+    world = build(6, catalogue, codec)
+    body = orjson.loads(consumption(catalogue, world.rng, 1, mpan="2099999999999", day=CHANGE))
+    body["payload"]["CommonBlock"]["A0"] = {
+        "primaryRecipients": ["9999999999"],
+        "secondaryRecipients": [],
+        "always": [],
+    }
+    send(world, codec, accepted(catalogue, orjson.dumps(body)))
+    world.run()
+    assert not list(world.tables[2])
+
+
+def test_another_distributor_than_the_table_holds_is_marked_as_drift(
+    catalogue: Catalogue, codec: Codec
+) -> None:
+    """The copy goes out all the same: the table decides, the audit counts."""
+    world = build(7, catalogue, codec)
+    for number, named in enumerate((DISTRIBUTOR, "2500000009")):
+        body = orjson.loads(consumption(catalogue, world.rng, number, mpan=MPANS[0], day=CHANGE))
+        body["payload"]["CommonBlock"]["M0"]["distributorDIPID"] = named
+        send(world, codec, accepted(catalogue, orjson.dumps(body)))
+    world.run()
+    remarks = [one.reason for one in audits(world, codec, Stage.ADDRESSING)]
+    assert sorted(remark or "" for remark in remarks) == [
+        "",
+        f"drift: the message names distributor 2500000009, the table holds {DISTRIBUTOR}",
+    ]
 
 
 @pytest.mark.parametrize("seed", range(5))

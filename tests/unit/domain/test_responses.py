@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from pipeline.domain.identifiers import ParticipantId
-from pipeline.domain.rejections import TEXTS, Code, Rejection
+from pipeline.domain.rejections import TEXTS, CheckId, Code, Rejection
 from pipeline.domain.responses import Body, fitted, help_of, standard_response, text_of
 
 NOW = datetime(2026, 1, 5, 1, 0, 0, 999_999, tzinfo=UTC)
@@ -68,9 +68,14 @@ def test_every_code_has_a_text_that_fits(code: Code) -> None:
 
 def test_help_names_the_place_of_each_problem_and_the_further_codes() -> None:
     problems = (
-        Rejection(code=Code.SCHEMA, help="expected text", pointer="/payload/CommonBlock/S0/eventCode"),
-        Rejection(code=Code.SCHEMA, help="is missing", pointer="/payload/CustomBlock"),
-        Rejection(code=Code.SENDER_ROLE, help="not held on the date"),
+        Rejection(
+            check=CheckId.SCHEMA,
+            code=Code.SCHEMA,
+            help="expected text",
+            pointer="/payload/CommonBlock/S0/eventCode",
+        ),
+        Rejection(check=CheckId.SCHEMA, code=Code.SCHEMA, help="is missing", pointer="/payload/CustomBlock"),
+        Rejection(check=CheckId.SENDER_ROLE, code=Code.SENDER_ROLE, help="not held on the date"),
     )
     assert help_of(problems, pointers_under="/3") == (
         "/3/payload/CommonBlock/S0/eventCode: expected text; /3/payload/CustomBlock: is missing; "

@@ -5,7 +5,9 @@ import asyncio
 import orjson
 
 from pipeline import topics
+from pipeline.catalogue.checks import default_terms
 from pipeline.domain.identifiers import reference_key, transaction_id
+from pipeline.intake import vouched
 from tests.support.bridge import (
     NOW,
     OTHER,
@@ -53,7 +55,7 @@ async def test_the_bytes_of_a_message_are_published_as_sent(world: World) -> Non
     assert first.body == spaced.strip()
     assert second.body == orjson.dumps(reading(2))
     assert first.exact_case
-    assert first.checked_against == catalogue().fingerprint
+    assert first.checked_against == vouched(catalogue(), default_terms())
     assert first.received_at == NOW
     assert [(record.topic, record.key) for record in world.publisher.records] == [
         (topics.INBOUND, reference_key(message.sender_id, message.sender_reference))
