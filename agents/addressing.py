@@ -6,22 +6,26 @@ message, its copies and its audit are one transaction.
 
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final, assert_never
+from datetime import datetime, timedelta
+from typing import Any, Final, assert_never
 
 from agents.audit import audited
 from agents.letters import refused
 from agents.loop import Emission
-from pipeline import topics
+from agents.quarantine import TOTAL, Quarantine
+from agents.sweep import Sweep
+from pipeline import limits, topics
 from pipeline.catalogue import Catalogue
 from pipeline.codec import Codec
 from pipeline.domain.addressing import Addressed, Unaddressable, address
-from pipeline.domain.appointments import History
-from pipeline.domain.changes import Change, apply, changes_in
+from pipeline.domain.appointments import History, trim
+from pipeline.domain.changes import Applied, Change, apply, changes_in
+from pipeline.domain.drift import distributor_difference
 from pipeline.domain.envelope import AuditRecord, Copy, Message, Registration, Stage, Status
 from pipeline.domain.fanout import fan_out, outbound_key
 from pipeline.domain.identifiers import Mpan, Role
-from pipeline.domain.rejections import Code
+from pipeline.domain.quarantine import Waiting, expired, may_wait
+from pipeline.domain.rejections import Rejection
 from pipeline.engine import Record
 from pipeline.intake import canonical_body, changes_of
 from pipeline.ports import Clock, ParticipantSource
@@ -30,64 +34,136 @@ STAGE = "addressing"
 REGISTRATION_ROLE: Final = Role("REGS")
 """Appointments move only by messages of registration (protocol.md 11)."""
 
+KEEP: Final = timedelta(days=limits.APPOINTMENTS_KEEP_DAYS_MIN)
+
 Appointments = MutableMapping[bytes, History]
 """The table: MPAN -> history."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addressing:
-    """The step on `dip.validated`."""
+    """The step on `dip.validated`. `keep` is how long superseded appointments are remembered."""
 
     codec: Codec
     catalogue: Catalogue
     participants: ParticipantSource
     clock: Clock
     appointments: Appointments
+    quarantine: Quarantine
+    sweep: Sweep | None = None
+    keep: timedelta = KEEP
 
     def __call__(self, record: Record) -> Iterator[Emission]:
         """Apply what the message does to the appointments, then address it and fan it out.
 
         It is all or nothing: a message that cannot be addressed in full gets no copies. It goes to the dead
-        letters, where it waits for the table to be repaired.
+        letters, and where a repair of the table can help it waits in the quarantine for that.
         """
         message = self.codec.decode_message(record.value() or b"")
         now = self.clock.now()
         yield from self._update(message, now)
-        routing = self.catalogue.channels[message.interface].routing(message.event, message.received_at)
-        history = None if message.mpan is None else self.appointments.get(message.mpan.encode())
-        outcome = address(message, routing=routing, history=history, participants=self.participants.current())
+        outcome = self._address(message)
         match outcome:
             case Addressed():
-                for copy in self._copies(message, outcome, now):
-                    yield Emission(topics.OUTBOUND, self.codec.encode_copy(copy), outbound_key(copy))
-                yield self._audit(message, now, Stage.ADDRESSING, Status.SENT_TO_TOPIC, addressed=outcome)
+                yield from self._send(message, outcome, now)
+                self._forget(message)
             case Unaddressable(rejections=rejections):
                 yield refused(topics.DEAD_LETTER_ADDRESSING, record, rejections, stage=STAGE, now=now)
+                remark = self._keep(message, record, rejections, now)
+                texts = (*(one.help for one in rejections), *([remark] if remark else ()))
                 yield self._audit(
                     message,
                     now,
                     Stage.ADDRESSING,
                     Status.FAILED,
-                    code=rejections[0].code,
-                    reason="; ".join(one.help for one in rejections),
+                    code=rejections[0].code.value,
+                    reason="; ".join(texts),
                 )
             case _:
                 assert_never(outcome)
+        yield from self._expire(record.partition(), now)
+
+    def release(self, mpan: Mpan, cause: str, now: datetime) -> Iterator[Emission]:
+        """Route again what waits for an MPAN, the oldest first, as far as it can be addressed now."""
+        done = set()
+        for one in self.quarantine.waiting(mpan).waiting:
+            message = self.codec.decode_message(one.record)
+            outcome = self._address(message)
+            if isinstance(outcome, Addressed):
+                since = f"routed again after {cause}: it waited since {one.since.isoformat()} ({one.code})"
+                yield from self._send(message, outcome, now, reason=since)
+                done.add(one.transaction_id)
+        if done:
+            self.quarantine.release(mpan, frozenset(done))
+
+    def _address(self, message: Message) -> Addressed | Unaddressable:
+        routing = self.catalogue.channels[message.interface].routing(message.event, message.received_at)
+        history = None if message.mpan is None else self.appointments.get(message.mpan.encode())
+        return address(message, routing=routing, history=history, participants=self.participants.current())
+
+    def _send(
+        self, message: Message, outcome: Addressed, now: datetime, *, reason: str | None = None
+    ) -> Iterator[Emission]:
+        for copy in self._copies(message, outcome, now):
+            yield Emission(topics.OUTBOUND, self.codec.encode_copy(copy), outbound_key(copy))
+        remarks = (reason, self._distributor(message))
+        yield self._audit(
+            message,
+            now,
+            Stage.ADDRESSING,
+            Status.SENT_TO_TOPIC,
+            addressees=outcome.addressees,
+            reason="; ".join(filter(None, remarks)) or None,
+        )
+
+    def _distributor(self, message: Message) -> str | None:
+        """Say where the M block names another distributor than the table: drift, and nothing else."""
+        if message.mpan is None or (history := self.appointments.get(message.mpan.encode())) is None:
+            return None
+        return distributor_difference(message, history)
 
     def _update(self, message: Message, now: datetime) -> Iterator[Emission]:
-        """Move the appointments of the message's MPAN, if it does so at all."""
+        """Move the appointments of the message's MPAN, if it does so at all; then see who waited for that."""
         effects = self.catalogue.effects(message.interface, message.event)
         if not effects or message.mpan is None or message.sender_role != REGISTRATION_ROLE:
             return
-        changes = changes_of(self.catalogue, message)
-        drift = _apply(
+        applied = take_in(
             self.appointments,
             message.mpan,
-            changes,
+            changes_of(self.catalogue, message),
             recorded_at=message.received_at,
             source=message.transaction_id,
+            keep_since=now - self.keep,
         )
-        yield self._audit(message, now, Stage.MPAN_UPDATE_QUEUE, Status.OK, reason="; ".join(drift) or None)
+        yield self._audit(
+            message, now, Stage.MPAN_UPDATE_QUEUE, Status.OK, reason="; ".join(applied.drift) or None
+        )
+        if applied.changed:
+            yield from self.release(message.mpan, message.transaction_id, now)
+
+    def _keep(
+        self, message: Message, record: Record, rejections: tuple[Rejection, ...], now: datetime
+    ) -> str | None:
+        if message.mpan is None or not may_wait(rejections):
+            return None
+        return self.quarantine.take(message, record.value() or b"", rejections, mpan=message.mpan, now=now)
+
+    def _forget(self, message: Message) -> None:
+        """Let a message that an operator requeued, and that was routed now, not be routed once more later."""
+        if message.mpan is not None and self.quarantine.waiting(message.mpan).waiting:
+            self.quarantine.release(message.mpan, frozenset({message.transaction_id}))
+
+    def _expire(self, partition: int, now: datetime) -> Iterator[Emission]:
+        """Let go, a few rows at a time, what waited longer than anybody may still expect it."""
+        for key, row in self.sweep.turn(partition) if self.sweep else ():
+            if key != TOTAL and (old := expired(row, now)):
+                self.quarantine.release(Mpan(key.decode()), frozenset(one.transaction_id for one in old))
+                yield from (self._given_up(one, now) for one in old)
+
+    def _given_up(self, one: Waiting, now: datetime) -> Emission:
+        message = self.codec.decode_message(one.record)
+        reason = f"left the quarantine unrouted: it waited since {one.since.isoformat()}"
+        return self._audit(message, now, Stage.ADDRESSING, Status.FAILED, code=one.code, reason=reason)
 
     def _copies(self, message: Message, outcome: Addressed, now: datetime) -> tuple[Copy, ...]:
         return fan_out(
@@ -98,27 +174,8 @@ class Addressing:
             canonical=None if message.exact_case else canonical_body(self.catalogue, message),
         )
 
-    def _audit(
-        self,
-        message: Message,
-        now: datetime,
-        stage: Stage,
-        status: Status,
-        *,
-        addressed: Addressed | None = None,
-        code: Code | None = None,
-        reason: str | None = None,
-    ) -> Emission:
-        return audited(
-            self.codec,
-            message,
-            now=now,
-            stage=stage,
-            status=status,
-            code=code.value if code else None,
-            reason=reason,
-            addressees=addressed.addressees if addressed else (),
-        )
+    def _audit(self, message: Message, now: datetime, stage: Stage, status: Status, **more: Any) -> Emission:
+        return audited(self.codec, message, now=now, stage=stage, status=status, **more)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,22 +185,30 @@ class Loading:
     codec: Codec
     clock: Clock
     appointments: Appointments
+    addressing: Addressing
 
     def __call__(self, record: Record) -> Iterator[Emission]:
-        """Take the holdings of one MPAN in; loading the same source again changes nothing."""
+        """Take the holdings of one MPAN in, and route what waited for them.
+
+        Loading the same source again changes no appointment. A record without holdings only asks for another try
+        with what waits: after a participant was registered.
+        """
         registration = self.codec.decode_registration(record.value() or b"")
-        drift = _apply(
+        now = self.clock.now()
+        applied = take_in(
             self.appointments,
             registration.mpan,
             changes_in(registration),
             recorded_at=registration.recorded_at,
             source=registration.source,
+            keep_since=now - self.addressing.keep,
         )
-        yield self._audit(registration, drift)
+        yield self._audit(registration, applied.drift, now)
+        yield from self.addressing.release(registration.mpan, registration.source, now)
 
-    def _audit(self, registration: Registration, drift: tuple[str, ...]) -> Emission:
+    def _audit(self, registration: Registration, drift: tuple[str, ...], now: datetime) -> Emission:
         entry = AuditRecord(
-            at=self.clock.now(),
+            at=now,
             stage=Stage.MPAN_UPDATE_QUEUE,
             status=Status.OK,
             reason="; ".join((f"loaded from {registration.source}", *drift)),
@@ -152,17 +217,18 @@ class Loading:
         return Emission(topics.AUDIT, self.codec.encode_audit(entry), registration.mpan.encode())
 
 
-def _apply(
+def take_in(
     appointments: Appointments,
     mpan: Mpan,
     changes: tuple[Change, ...],
     *,
     recorded_at: datetime,
     source: str,
-) -> tuple[str, ...]:
-    """Write the changed history back; return what contradicts it."""
+    keep_since: datetime,
+) -> Applied:
+    """Write the changed history back, without what nobody may ask for any more; return what became of it."""
     key = mpan.encode()
     applied = apply(appointments.get(key), changes, recorded_at=recorded_at, source=source)
     if applied.changed:
-        appointments[key] = applied.history
-    return applied.drift
+        appointments[key] = trim(applied.history, keep_since=keep_since)
+    return applied

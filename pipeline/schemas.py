@@ -19,6 +19,7 @@ SUBJECTS: Final = {
     "reference/participant": ("dip.participants-value",),
     "reference/lane_order": ("dip.lanes-value",),
     "table/appointments": ("dip-router-appointments-changelog-value",),
+    "table/quarantine": ("dip-router-quarantine-changelog-value",),
     "table/seen": ("dip-router-seen-changelog-value",),
     "table/parked": ("dip-delivery-parked-changelog-value",),
 }

@@ -21,12 +21,13 @@ DEAD_LETTER_DELIVERY: Final = "dip.dead-letter.delivery"
 DEAD_LETTER_REPORTING: Final = "dip.dead-letter.reporting"
 SEEN_CHANGELOG: Final = "dip-router-seen-changelog"
 APPOINTMENTS_CHANGELOG: Final = "dip-router-appointments-changelog"
+QUARANTINE_CHANGELOG: Final = "dip-router-quarantine-changelog"
 PARKED_CHANGELOG: Final = "dip-delivery-parked-changelog"
 
 # One worker reads them together and keeps one table beside them: partition p of each must hold the same keys.
 COPARTITIONED: Final = (
     (INBOUND, SEEN_CHANGELOG),
-    (VALIDATED, REGISTRATION, APPOINTMENTS_CHANGELOG),
+    (VALIDATED, REGISTRATION, APPOINTMENTS_CHANGELOG, QUARANTINE_CHANGELOG),
     (OUTBOUND, STATUS, PARKED_CHANGELOG),
 )
 
@@ -115,6 +116,7 @@ _KEYED: Final[tuple[tuple[str, Cleanup, int, str], ...]] = (
     (DEAD_LETTER_REPORTING, *_ONLINE, "what could not be reported to its sender, with bytes and reason"),
     (SEEN_CHANGELOG, Cleanup.COMPACT_DELETE, ONLINE_MS, "table `seen`; an entry means something for 14 days"),
     (APPOINTMENTS_CHANGELOG, *_TABLE, "table `appointments`"),
+    (QUARANTINE_CHANGELOG, *_TABLE, "table `quarantine`: messages that wait for their MPAN to be repaired"),
     (PARKED_CHANGELOG, *_TABLE, "table `parked`"),
 )
 _WHOLE: Final = (

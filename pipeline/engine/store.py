@@ -86,12 +86,12 @@ class Shard:
         """Return the committed value."""
         return self._db.get(_ROW + key)  # type: ignore[no-any-return]  # raw mode stores bytes
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Yield committed rows whose key begins with `prefix`, in key order."""
+    def scan(self, prefix: bytes, *, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Yield committed rows whose key begins with `prefix` and is not before `start`, in key order."""
         options = ReadOptions()
-        first = _ROW + prefix
-        for key, value in self._db.items(from_key=first, read_opt=options):
-            if not key.startswith(first):
+        wanted = _ROW + prefix
+        for key, value in self._db.items(from_key=max(wanted, _ROW + start), read_opt=options):
+            if not key.startswith(wanted):
                 return
             yield key[1:], value
 

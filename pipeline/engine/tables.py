@@ -95,8 +95,10 @@ class Table(faust.Table):  # type: ignore[misc]  # faust ships no types
 
     # --- many rows: committed state only ---
 
-    def scan(self, prefix: bytes = b"", partition: int | None = None) -> Iterator[tuple[bytes, Any]]:
-        """Yield committed rows of the local, recovered shards whose key begins with `prefix`.
+    def scan(
+        self, prefix: bytes = b"", partition: int | None = None, *, start: bytes = b""
+    ) -> Iterator[tuple[bytes, Any]]:
+        """Yield committed rows of the local, recovered shards whose key begins with `prefix`, from `start` on.
 
         Rows come in key order within a partition. Writes of the running batch are not seen.
         """
@@ -104,7 +106,7 @@ class Table(faust.Table):  # type: ignore[misc]  # faust ships no types
             shard = self.shards.get(number)
             if shard is None or not shard.recovered or partition not in (None, number):
                 continue
-            for key, raw in shard.scan(prefix):
+            for key, raw in shard.scan(prefix, start=start):
                 yield key, self.decode(raw)
 
     def __iter__(self) -> Iterator[bytes]:

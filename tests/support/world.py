@@ -51,29 +51,41 @@ class BusRecord:
 
 
 class TableFake(MutableMapping[bytes, Any]):
-    """A table whose writes count only when the round commits."""
+    """A table whose writes count only when the round commits; a pending None is a row that goes."""
 
     def __init__(self) -> None:
         self.committed: dict[bytes, Any] = {}
         self.pending: dict[bytes, Any] = {}
 
     def __getitem__(self, key: bytes) -> Any:
-        return self.pending[key] if key in self.pending else self.committed[key]
+        value = self.pending[key] if key in self.pending else self.committed[key]
+        if value is None:
+            raise KeyError(key)
+        return value
 
     def __setitem__(self, key: bytes, value: Any) -> None:
         self.pending[key] = value
 
     def __delitem__(self, key: bytes) -> None:
-        raise AssertionError("no step deletes")
+        self.pending[key] = None
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter({**self.committed, **self.pending})
+        return (key for key, value in {**self.committed, **self.pending}.items() if value is not None)
 
     def __len__(self) -> int:
-        return len({**self.committed, **self.pending})
+        return sum(1 for _ in self)
+
+    def scan(
+        self, prefix: bytes = b"", partition: int | None = None, *, start: bytes = b""
+    ) -> Iterator[tuple[bytes, Any]]:
+        del partition  # the fake has one shard
+        found = sorted(key for key in self.committed if key.startswith(prefix) and key >= start)
+        return ((key, self.committed[key]) for key in found)
 
     def keep(self) -> None:
         self.committed.update(self.pending)
+        for key in [key for key, value in self.pending.items() if value is None]:
+            del self.committed[key]
         self.pending.clear()
 
     def drop(self) -> None:

@@ -12,9 +12,10 @@ from pipeline import schemas
 from pipeline.domain.appointments import History, Says
 from pipeline.domain.headers import Seen
 from pipeline.domain.identifiers import TransactionId
+from pipeline.domain.quarantine import Waiting, Ward
 from pipeline.domain.routing import Slot
 from pipeline.errors import UndecodableRecord
-from tables import appointments, seen
+from tables import appointments, quarantine, seen
 from tests.support.builders import history, holds
 
 ROW_BYTES_TARGET = 150
@@ -105,3 +106,16 @@ def test_a_damaged_row_is_another_row_or_none_but_never_another_error(place: int
         damaged[place % len(damaged)] = value
         with suppress(UndecodableRecord):
             decode(bytes(damaged))  # type: ignore[operator] # one of two functions
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=50), max_size=4), st.datetimes(timezones=st.just(UTC)))
+def test_what_waits_in_quarantine_survives_the_table(records: list[bytes], at: datetime) -> None:
+    waiting = tuple(
+        Waiting(transaction_id=TransactionId(f"T-{number}"), since=at, code="MSG1037", record=record)
+        for number, record in enumerate(records)
+    )
+    ward = Ward(messages=len(waiting), waiting=waiting)
+    assert quarantine.decode(quarantine.encode(ward)) == ward
+    with suppress(UndecodableRecord):
+        quarantine.decode(b"\x07")
