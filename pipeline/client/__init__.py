@@ -5,7 +5,7 @@ It is written from the wire protocol and shares nothing with the router but `pip
 
 from pipeline.client.deliveries import Delivered, Delivery, Reply
 from pipeline.client.errors import SetupWrong
-from pipeline.client.identity import Identity, client_tls, wire_instant
+from pipeline.client.identity import Identity, client_tls, server_tls, wire_instant
 from pipeline.client.outcomes import Accepted, Done, PartlyAccepted, Refused, Submission, Unsettled
 from pipeline.client.participant import Outcome, Participant
 from pipeline.client.receiving import Memory, RecentIds, Take, Webhook, receive
@@ -63,6 +63,6 @@ __all__ = [
     "complaint",
     "handler",
     "read_response",
-    "receive",
+    "receive", "server_tls",
     "wire_instant",
 ]  # fmt: skip

@@ -29,14 +29,16 @@ class Identity:
         cls,
         folder: Path,
         *,
+        authority: Path,
         dip_id: str,
         role: str,
         api_key: str,
         provider: str | None = None,
     ) -> Self:
-        """Read `signing.pem`, `signing.key`, `client.pem`, `client.key` and `ca.pem` of one folder.
+        """Read `signing.pem`, `signing.key`, `tls-client.pem` and `tls-client.key` of a folder.
 
-        Raises SetupWrong that names the file where one is missing or cannot be used.
+        So does `dip sandbox ca issue` name them. `authority` is the PEM bundle that the DIP's TLS certificate is
+        verified with. Raises SetupWrong that names the file where one is missing or cannot be used.
         """
         signing = SigningKey.load(key=folder / "signing.key", certificate=folder / "signing.pem")
         return cls(
@@ -45,9 +47,7 @@ class Identity:
             credentials=Credentials(api_key=api_key, signing=signing),
             provider=provider,
             tls=client_tls(
-                authority=folder / "ca.pem",
-                certificate=folder / "client.pem",
-                key=folder / "client.key",
+                authority=authority, certificate=folder / "tls-client.pem", key=folder / "tls-client.key"
             ),
         )
 
@@ -78,14 +78,37 @@ def wire_instant(instant: datetime) -> str:
 
 
 def client_tls(*, authority: Path, certificate: Path, key: Path) -> ssl.SSLContext:
-    """Return mutual TLS: whom to trust, and the certificate to show. Raises SetupWrong naming what is wrong."""
+    """Return mutual TLS for calling: whom to trust, and the certificate to show.
+
+    Raises SetupWrong naming what is wrong.
+    """
+    context = _trusting(ssl.Purpose.SERVER_AUTH, authority)
+    _show(context, certificate, key)
+    return context
+
+
+def server_tls(*, authority: Path, certificate: Path, key: Path) -> ssl.SSLContext:
+    """Return mutual TLS for webhooks: what to serve with, and who must have certified the DIP's client.
+
+    Raises SetupWrong naming what is wrong.
+    """
+    context = _trusting(ssl.Purpose.CLIENT_AUTH, authority)
+    context.verify_mode = ssl.CERT_REQUIRED
+    _show(context, certificate, key)
+    return context
+
+
+def _trusting(purpose: ssl.Purpose, authority: Path) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=str(authority))
+        context = ssl.create_default_context(purpose, cafile=str(authority))
     except (OSError, ssl.SSLError) as error:
         raise SetupWrong(f"{authority}: cannot be used: {error}") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _show(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     try:
         context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
         raise SetupWrong(f"{certificate}, {key}: cannot be used: {error}") from None
-    return context

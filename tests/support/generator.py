@@ -112,13 +112,13 @@ def _group(rows: list[dict[str, str]], shell: dict[str, str]) -> Obj:
 def _member(rows: list[dict[str, str]], row: dict[str, str]) -> Form:
     if row["block"] == "object":
         return _group(rows, row)
-    block = _block(row["block"], row)
+    block = block_form(row["block"], row)
     if row["is_list"] != "y":
         return block
     return Lst(element=block, low=int(row["list_min"] or 0), high=_number(row["list_max"]))
 
 
-def _block(name: str, use: dict[str, str] | None = None) -> Obj:
+def block_form(name: str, use: dict[str, str] | None = None) -> Obj:
     """Return a block; `use` is the row of the message table that uses it and may narrow it."""
     rows = block_rows(name)
     [own] = [row for row in rows if row["path"] == "."]
@@ -143,7 +143,7 @@ def _narrowed(use: dict[str, str]) -> dict[str, tuple[str, ...]]:
 def _field(rows: list[dict[str, str]], row: dict[str, str], narrowed: tuple[str, ...] | None) -> Form:
     match row["item"]:
         case "object":
-            return _block(row["nested_block"])
+            return block_form(row["nested_block"])
         case "array":
             [element] = [one for one in rows if one["path"] == f"{row['path']}[]"]
             return Lst(
