@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
 import orjson
@@ -15,7 +16,7 @@ import orjson
 from pipeline import limits
 from pipeline.catalogue import Catalogue
 from pipeline.catalogue.appointments import Action, Effect
-from pipeline.catalogue.checks import default_terms, load_checks
+from pipeline.catalogue.checks import load_checks
 from pipeline.catalogue.days import read_days
 from pipeline.catalogue.explanation import Problem
 from pipeline.catalogue.json_text import Unreadable, read_json
@@ -68,6 +69,12 @@ def terms_of(settings: Settings) -> Terms:
         reference_parts=settings.reference_parts,
         correlation_required=settings.correlation_required,
     )
+
+
+@cache
+def default_terms() -> Terms:
+    """Return the terms of a router that nobody configured."""
+    return terms_of(Settings())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

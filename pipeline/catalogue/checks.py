@@ -1,10 +1,9 @@
 """Reads checks.tsv, and the operator's word on the levels of its movable rows."""
 
 from dataclasses import replace
-from functools import cache
 
 from pipeline.catalogue.facts import FactsInvalid, rows
-from pipeline.domain.checks import Check, Checks, Level, Terms
+from pipeline.domain.checks import Check, Checks, Level
 from pipeline.domain.rejections import CheckId, Code
 from pipeline.errors import SettingsInvalid
 
@@ -20,12 +19,6 @@ def load_checks(moves: str = "") -> Checks:
     for name, level in _moves(moves).items():
         checks[name] = replace(checks[name], level=level)
     return Checks(checks.values())
-
-
-@cache
-def default_terms() -> Terms:
-    """Return the terms of a router that nobody configured."""
-    return Terms(checks=load_checks())
 
 
 def _check(row: dict[str, str]) -> Check:

@@ -19,14 +19,13 @@ from agents.sweep import Sweep
 from agents.validation import Validation
 from pipeline import schemas, topics
 from pipeline.catalogue import Catalogue, load_catalogue
-from pipeline.catalogue.checks import default_terms
 from pipeline.catalogue.samples import sample
 from pipeline.codec import Codec
 from pipeline.domain.envelope import AuditRecord, Copy, Holding, Message, Registration, Stage, Status
 from pipeline.domain.identifiers import EventCode, InterfaceId, Mpan, ParticipantId, Role, reference_key
 from pipeline.domain.participants import Participant, Participants, RoleGrant
 from pipeline.domain.quarantine import Waiting, Ward
-from pipeline.intake import Gate, take_bytes
+from pipeline.intake import Gate, default_terms, take_bytes
 from tests.support.world import TableFake, World
 
 NOW = datetime(2026, 6, 1, 9, 0, tzinfo=UTC)

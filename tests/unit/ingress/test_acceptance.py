@@ -5,9 +5,8 @@ import asyncio
 import orjson
 
 from pipeline import topics
-from pipeline.catalogue.checks import default_terms
 from pipeline.domain.identifiers import reference_key, transaction_id
-from pipeline.intake import vouched
+from pipeline.intake import default_terms, vouched
 from tests.support.bridge import (
     NOW,
     OTHER,
