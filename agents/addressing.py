@@ -172,6 +172,7 @@ class Addressing:
             routed_at=now,
             publication=self.catalogue.channels[message.interface].publication,
             canonical=None if message.exact_case else canonical_body(self.catalogue, message),
+            correlation=self.catalogue.correlation(message.interface, message.event),
         )
 
     def _audit(self, message: Message, now: datetime, stage: Stage, status: Status, **more: Any) -> Emission:
