@@ -56,6 +56,8 @@ BROKER_ASK_S_MAX = 3.0  # metadata comes in milliseconds
 BROKER_ASK_EVERY_S = 5.0  # readiness asks at most so often, whoever looks at the page
 API_KEY_CHARS_MIN = 16  # of random text: too many to guess; shorter ones are passwords
 API_KEY_CHARS_MAX = 256  # it travels in a header
+SMALL_BODY_BYTES_MAX = 65_536  # of calls that are about one thing, as a webhook; the largest honest one has 8 kB
+PATH_SEGMENT_CHARS_MAX = 256  # a reference, the longest thing that a path names, has 200
 URL_CHARS_MAX = 250  # published schema of URLs
 PARTICIPANTS_REBUILD_S = 0.25  # a load of thousands rebuilds the picture a few times, not thousands of times
 PARTICIPANTS_RETRY_S = 1.0  # between tries while Kafka or the registry does not answer
@@ -267,3 +269,7 @@ BENCH_RECOVERY_RECORDS = 300_000  # several seconds at the target of 30,000 keys
 BENCH_LATENCY_S = 30.0  # of a steady rate: 9,000 samples at 300/s
 BENCH_RUN_S_MAX = 240  # one variant; stock needs 5-10 s
 BENCH_PATH_S_MAX = 900  # a run that takes longer shows nothing about a peak
+
+# --- dip lint and the document (docs/API.md) -------------------------------------------------------------
+LINT_BYTES_MAX = 64_000_000  # a file of 10,000 consumption messages; as a tree it takes some 1 GB
+LINT_FINDINGS_MAX = 1_000  # nobody reads more, and a mend of the first often mends the rest

@@ -1,13 +1,14 @@
-"""URLs: which channel a path names, and which full URL the caller may have signed."""
+"""URLs: what a path names, and which full URL the caller may have signed."""
 
-from http import HTTPStatus
+from dataclasses import replace
 from typing import Final
 
 from aiohttp import hdrs, web
 
 from pipeline.catalogue import Catalogue
-from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId
+from pipeline.domain.identifiers import InterfaceId
 from pipeline.ingress.refusals import Refusal
+from pipeline.ingress.routes import NO_SUCH_PATH, Match, Operation
 from pipeline.settings import Settings
 
 WITHOUT_SCHEMA: Final = frozenset({InterfaceId("IF-030"), InterfaceId("IF-042")})
@@ -16,29 +17,40 @@ WITHOUT_SCHEMA: Final = frozenset({InterfaceId("IF-030"), InterfaceId("IF-042")}
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 
-def channel_of(method: str, path: str, catalogue: Catalogue) -> InterfaceId | Refusal:
-    """Return the channel that a request posts to; paths are matched without regard to case."""
-    match path.split("?", 1)[0].lower().rstrip("/").split("/"):
-        case ["", "statusmessage"]:
-            channel = STATUS_CHANNEL
-        case ["", "dip-channel", name] if (found := InterfaceId(name.upper())) in WITHOUT_SCHEMA:
-            channel = found
-        case ["", "dip-channel", name] if (found := InterfaceId(name.upper())) in catalogue.channels:
-            channel = found
-        case _:
-            return Refusal(
-                status=HTTPStatus.NOT_FOUND,
-                slug="no-such-path",
-                help="Nothing is here. Post messages to /dip-channel/IF-nnn, status messages to /statusmessage.",
+def channel_of(name: str, catalogue: Catalogue) -> InterfaceId | None:
+    """Return the channel that a part of a path names, in any letter case; None for none."""
+    found = InterfaceId(name.upper())
+    return found if found in catalogue.channels or found in WITHOUT_SCHEMA else None
+
+
+def resolved(match: Match, catalogue: Catalogue) -> Match | Refusal:
+    """Give channel, interface and event of a path their published names; 404 where there is none such.
+
+    Channels without a schema can be posted to, which explains them, and nothing else.
+    """
+    path = dict(match.path)
+    if "id" in path:
+        channel = channel_of(path["id"], catalogue)
+        if channel is None or (channel in WITHOUT_SCHEMA and match.route.operation is not Operation.SUBMIT):
+            return NO_SUCH_PATH
+        path["id"] = channel
+    if "interface" in path:
+        interface = channel_of(path["interface"], catalogue)
+        if interface is None or interface in WITHOUT_SCHEMA:
+            return _no_such_pair(f"{path['interface']!r} is no interface with a published schema.")
+        events = catalogue.channels[interface].events
+        event = next((one for one in events if one.lower() == path["event"].lower()), None)
+        if event is None:
+            known = ", ".join(events)
+            return _no_such_pair(
+                f"{path['event']!r} is no event of {interface}: write {known}, without brackets."
             )
-    if method != hdrs.METH_POST:
-        return Refusal(
-            status=HTTPStatus.METHOD_NOT_ALLOWED,
-            slug="method",
-            help="Only POST is answered here.",
-            allow=hdrs.METH_POST,
-        )
-    return channel
+        path |= {"interface": interface, "event": event}
+    return replace(match, path=path)
+
+
+def _no_such_pair(text: str) -> Refusal:
+    return replace(NO_SUCH_PATH, slug="no-such-event", help=text)
 
 
 def called_urls(request: web.BaseRequest, settings: Settings) -> tuple[str, ...]:

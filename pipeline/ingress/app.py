@@ -2,31 +2,37 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from typing import Final, assert_never
 
 from aiohttp import hdrs, web
+from multidict import CIMultiDict
 
 from pipeline import limits
-from pipeline.adapters.producer import Published, Unpublished
-from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId
+from pipeline.adapters.producer import Outgoing, Published, Unpublished
 from pipeline.domain.participants import Participants
 from pipeline.domain.responses import standard_response
 from pipeline.domain.signing import Refused, verify
-from pipeline.ingress.addresses import called_urls, channel_of
-from pipeline.ingress.identity import KEY_HEADER, Caller, Credentials, identify, signature_refusal
-from pipeline.ingress.outside import Outside
+from pipeline.ingress.addresses import called_urls, resolved
+from pipeline.ingress.calls import Call, Handler, Outcome, Recorded, Reply
+from pipeline.ingress.identity import KEY_HEADER, Caller, Credentials, Identity, identify, signature_refusal
+from pipeline.ingress.outside import Admission, NoLimits, Outside
 from pipeline.ingress.reading import Body, BodyBudget
 from pipeline.ingress.refusals import Refusal, json_response, printable, refusal_response
-from pipeline.ingress.slicing import NoArray, Slicer, TooMuch
-from pipeline.ingress.statusmessages import StatusJudge
-from pipeline.ingress.submission import Acceptable, Circumstances, Invalid, Judgement, judge, refused_whole
-from pipeline.intake import Gate, terms_of
+from pipeline.ingress.routes import Content, Match, Operation, Route, RouteTable
+from pipeline.ingress.slicing import Slicer
+from pipeline.ingress.submission import Acceptable, Invalid
+from pipeline.ingress.submitting import SubmitMessages, SubmitStatusMessages
+from pipeline.ingress.unbuilt import not_built
+from pipeline.intake import terms_of
 
 log = logging.getLogger(__name__)
 
+_ARRAYS: Final = frozenset({Content.MESSAGES, Content.STATUSES, Content.PAYLOADS})
 _BUSY: Final = Refusal(
     status=HTTPStatus.SERVICE_UNAVAILABLE,
     slug="busy",
@@ -50,24 +56,28 @@ _FAILED: Final = Refusal(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """A request that may be worked on: who calls, which channel, and by which URLs it may have been signed."""
+class Arrival:
+    """A request that may be worked on: which call it is, by whom, and by which URLs it may have been signed."""
 
     request: web.BaseRequest
-    channel: InterfaceId
+    match: Match
     caller: Caller
     participants: Participants
     urls: tuple[str, ...]
 
 
 class Bridge:
-    """Answers the wire protocol's POSTs. One object per process; `stopping` turns new requests away."""
+    """Answers the wire protocol's calls. One object per process; `stopping` turns new requests away.
 
-    def __init__(self, outside: Outside) -> None:
+    Every request goes the same way, cheapest refusal first: route, admission, who calls, media, body, signature, and
+    then the operation of its route.
+    """
+
+    def __init__(self, outside: Outside, *, admission: Admission | None = None) -> None:
         self._outside = outside
-        self._slicer = Slicer(outside.settings.array_messages_max)
-        self._status_judge = StatusJudge(outside.encoder)
-        self._terms = terms_of(outside.settings)
+        self._routes = RouteTable()
+        self._operations = operations(outside)
+        self._admission = admission or NoLimits()
         self._budget = BodyBudget()
         self._working = 0
         # Large bodies are judged beside the loop, so that small ones do not wait behind them.
@@ -104,9 +114,9 @@ class Bridge:
     async def _serve(self, request: web.BaseRequest) -> web.Response | Refusal:
         if self.stopping:
             return _STOPPING
-        channel = channel_of(request.method, request.raw_path, self._outside.catalogue)
-        if isinstance(channel, Refusal):
-            return channel
+        match = self._route(request)
+        if isinstance(match, Refusal):
+            return match
         participants, trust = self._outside.participants.current(), self._outside.trust.current()
         caller = identify(
             Credentials(key=request.headers.get(KEY_HEADER), certificate=trust.source.find(request)),
@@ -117,22 +127,38 @@ class Bridge:
         )
         if isinstance(caller, Refusal):
             return caller
-        refusal = _check_media(request)
+        visit = self._admission.enter(caller.name)
+        if isinstance(visit, Refusal):
+            return visit
+        with visit:
+            return await self._admitted(
+                Arrival(
+                    request=request,
+                    match=match,
+                    caller=caller,
+                    participants=participants,
+                    urls=called_urls(request, self._outside.settings),
+                )
+            )
+
+    def _route(self, request: web.BaseRequest) -> Match | Refusal:
+        match = self._routes.find(request.method, request.raw_path)
+        return match if isinstance(match, Refusal) else resolved(match, self._outside.catalogue)
+
+    async def _admitted(self, arrival: Arrival) -> web.Response | Refusal:
+        refusal = _check_media(arrival.request, arrival.match.route)
         if refusal is not None:
             return refusal
-        call = Call(
-            request=request,
-            channel=channel,
-            caller=caller,
-            participants=participants,
-            urls=called_urls(request, self._outside.settings),
-        )
-        bytes_max = self._outside.settings.body_bytes_max
-        with Body(request, self._budget, caller.name, bytes_max=bytes_max) as body:
+        bytes_max = self._bytes_max(arrival.match.route)
+        with Body(arrival.request, self._budget, arrival.caller.name, bytes_max=bytes_max) as body:
             content = await body.read()
-            return content if isinstance(content, Refusal) else await self._work(call, content)
+            return content if isinstance(content, Refusal) else await self._work(arrival, content)
 
-    async def _work(self, call: Call, content: bytes) -> web.Response | Refusal:
+    def _bytes_max(self, route: Route) -> int:
+        most = self._outside.settings.body_bytes_max
+        return most if route.body in _ARRAYS else min(most, limits.SMALL_BODY_BYTES_MAX)
+
+    async def _work(self, arrival: Arrival, content: bytes) -> web.Response | Refusal:
         """Judge and publish, for as many requests at a time as allowed."""
         if self._working >= self._outside.settings.requests_in_flight_max:
             return _BUSY
@@ -140,82 +166,114 @@ class Bridge:
         try:
             if len(content) > limits.JUDGED_INLINE_BYTES_MAX:
                 loop = asyncio.get_running_loop()
-                judgement = await loop.run_in_executor(self._pool, self._judge, call, content)
+                outcome = await loop.run_in_executor(self._pool, self._judge, arrival, content)
             else:
-                judgement = self._judge(call, content)
-            return await self._conclude(judgement)
+                outcome = self._judge(arrival, content)
+            return await self._conclude(outcome)
         finally:
             self._working -= 1
 
-    def _judge(self, call: Call, content: bytes) -> Judgement:
-        """Do all that needs no waiting: signature first, on the raw bytes, then the array and its messages."""
-        outside, now = self._outside, self._outside.clock.now()
+    def _judge(self, arrival: Arrival, content: bytes) -> Outcome:
+        """Do all that needs no waiting: signature first, on the raw bytes, then the operation."""
+        now, route = self._outside.clock.now(), arrival.match.route
+        identity = self._verified(arrival, content, now) if route.signed else None
+        if isinstance(identity, Refusal):
+            return identity
+        call = Call(
+            route=route,
+            path=arrival.match.path,
+            query=CIMultiDict(arrival.request.query),
+            headers=arrival.request.headers,
+            caller=arrival.caller,
+            identity=identity,
+            participants=arrival.participants,
+            content=content,
+            now=now,
+        )
+        return self._operations[route.operation](call)
+
+    def _verified(self, arrival: Arrival, content: bytes, now: datetime) -> Identity | Refusal:
+        """Verify the signature over the body as sent."""
         verified = verify(
-            call.request.method,
-            call.urls,
-            call.request.headers,
+            arrival.request.method,
+            arrival.urls,
+            arrival.request.headers,
             content,
-            allowed=call.caller.may_sign(call.participants),
-            policy=outside.trust.current().signing,
+            allowed=arrival.caller.may_sign(arrival.participants),
+            policy=self._outside.trust.current().signing,
             now=now,
         )
         if isinstance(verified, Refused):
-            return signature_refusal(verified, call.participants, now=now)
-        identity = call.caller.identity(verified.fingerprint, call.participants)
-        sliced = self._slicer(content)
-        if isinstance(sliced, NoArray):
-            return refused_whole(sliced.reason, now)
-        if isinstance(sliced, TooMuch):
-            return Refusal(
-                status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, slug="array-too-large", help=sliced.reason
-            )
-        if call.channel == STATUS_CHANNEL:
-            return self._status_judge(sliced, identity=identity, participants=call.participants, now=now)
-        gate = Gate(participants=call.participants, terms=self._terms)
-        about = Circumstances(channel=call.channel, identity=identity, gate=gate, now=now)
-        return judge(sliced, about, catalogue=outside.catalogue, encoder=outside.encoder)
+            return signature_refusal(verified, arrival.participants, now=now)
+        return arrival.caller.identity(verified.fingerprint, arrival.participants)
 
-    async def _conclude(self, judgement: Judgement) -> web.Response | Refusal:
-        match judgement:
+    async def _conclude(self, outcome: Outcome) -> web.Response | Refusal:
+        """Write the answer; what stores something is stored before."""
+        match outcome:
             case Refusal():
-                return judgement
+                return outcome
+            case Reply(status=status, value=value):
+                return web.Response(status=status) if value is None else json_response(status, value)
             case Invalid(answers=answers):
                 first = printable(f"{answers[0].message}; {answers[0].help}")
                 log.info("refused with 400, %d messages, first: %s", len(answers), first)
                 response = standard_response(answers, self._outside.clock.now())
                 return json_response(HTTPStatus.BAD_REQUEST, response)
-            case Acceptable():
-                return await self._publish(judgement)
+            case Acceptable(records=records):
+                return await self._publish(records) or json_response(
+                    HTTPStatus.CREATED, standard_response(outcome.answers, self._outside.clock.now())
+                )
+            case Recorded(records=records, status=status):
+                return await self._publish(records) or web.Response(status=status)
             case _:
-                assert_never(judgement)
+                assert_never(outcome)
 
-    async def _publish(self, judgement: Acceptable) -> web.Response | Refusal:
-        """Say 201 only when every record is on the in-sync replicas.
+    async def _publish(self, records: Sequence[Outgoing]) -> Refusal | None:
+        """Return None only when every record is on the in-sync replicas.
 
-        After a 503 some messages of the array may be durable all the same, and will be delivered. The sender's
-        retry is harmless: same reference and same body are the same message, with the same transaction id.
+        After a 503 some of them may be durable all the same, and count. The caller's retry is harmless: same
+        reference and same body are the same message, with the same transaction id.
         """
-        outcome = await self._outside.publisher.publish(judgement.records)
+        outcome = await self._outside.publisher.publish(records)
         match outcome:
             case Published():
-                response = standard_response(judgement.answers, self._outside.clock.now())
-                return json_response(HTTPStatus.CREATED, response)
+                return None
             case Unpublished(reason=reason):
                 log.warning("not durable, answered 503: %s", reason)
                 return Refusal(
                     status=HTTPStatus.SERVICE_UNAVAILABLE,
                     slug="not-durable",
-                    help="The messages could not be stored safely. Send the same array again.",
+                    help="The messages could not be stored safely. Send the same request again.",
                     retry_after_s=limits.UNAVAILABLE_RETRY_AFTER_S,
                 )
             case _:
                 assert_never(outcome)
 
 
-def _check_media(request: web.BaseRequest) -> Refusal | None:
+def operations(outside: Outside) -> dict[Operation, Handler]:
+    """Return who answers each call."""
+    slicer = Slicer(outside.settings.array_messages_max)
+    return {
+        **dict.fromkeys(Operation, not_built),
+        Operation.SUBMIT: SubmitMessages(
+            slicer=slicer,
+            catalogue=outside.catalogue,
+            encoder=outside.encoder,
+            terms=terms_of(outside.settings),
+        ),
+        Operation.SUBMIT_STATUS: SubmitStatusMessages(slicer=slicer, encoder=outside.encoder),
+    }
+
+
+def _check_media(request: web.BaseRequest, route: Route) -> Refusal | None:
     """Refuse what is not JSON, is compressed, or wants something else back."""
     return (
-        _unless(_is_json(request), HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not-json", "Send application/json.")
+        _unless(
+            not route.takes_body or _is_json(request),
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "not-json",
+            "Send application/json.",
+        )
         or _unless(
             request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() == "identity",
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

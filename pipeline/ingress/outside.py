@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 from pipeline.adapters.producer import Outgoing, Publication
 from pipeline.catalogue import Catalogue
 from pipeline.domain.envelope import AuditRecord, Copy, Message
+from pipeline.ingress.refusals import Refusal
 from pipeline.ingress.trust import TrustSource
 from pipeline.ports import Clock, ParticipantSource
 from pipeline.settings import Settings
@@ -32,6 +33,42 @@ class Encoder(Protocol):
     def encode_copy(self, copy: Copy) -> bytes: ...
 
     def encode_audit(self, record: AuditRecord) -> bytes: ...
+
+
+class Visit(Protocol):
+    """One request that was let in, while it is worked on."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def charge(self, *, messages: int = 0, bytes_: int = 0) -> None:
+        """Charge what is known only after reading."""
+        ...
+
+
+class Admission(Protocol):
+    """Decides whether a known caller's request is worked on at all."""
+
+    def enter(self, owner: str) -> Visit | Refusal:
+        """Let a request in, or say why not and for how long."""
+        ...
+
+
+class NoLimits:
+    """Lets everybody in; its own visit."""
+
+    def enter(self, owner: str) -> Visit | Refusal:  # noqa: ARG002  # whoever it is
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Count nothing."""
+
+    def charge(self, *, messages: int = 0, bytes_: int = 0) -> None:
+        """Count nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

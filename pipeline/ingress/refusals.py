@@ -27,6 +27,7 @@ class Refusal:
     help: str
     retry_after_s: int | None = None
     allow: str | None = None
+    accept_encoding: str | None = None
 
 
 def refusal_response(refusal: Refusal, *, accept: str) -> web.Response:
@@ -37,6 +38,8 @@ def refusal_response(refusal: Refusal, *, accept: str) -> web.Response:
         headers["Retry-After"] = str(refusal.retry_after_s)
     if refusal.allow is not None:
         headers["Allow"] = refusal.allow
+    if refusal.accept_encoding is not None:
+        headers["Accept-Encoding"] = refusal.accept_encoding
     if PROBLEM_JSON not in accept.lower():
         return web.Response(status=refusal.status, headers=headers)
     problem = {

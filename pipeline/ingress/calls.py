@@ -1,0 +1,60 @@
+"""What an operation is given, and what it may answer: a call that is who it says it is, and values, not responses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from pipeline.adapters.producer import Outgoing
+from pipeline.domain.participants import Participants
+from pipeline.ingress.identity import Caller, Identity
+from pipeline.ingress.refusals import Refusal
+from pipeline.ingress.routes import Route
+from pipeline.ingress.submission import Acceptable, Invalid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A call whose caller is known and, where the route asks for it, whose signature is right.
+
+    `path` are the parameters in the path, percent-decoded; names in `query` and `headers` do not care about letter
+    case. `identity` is None for calls that are not signed. `content` is the body, unpacked.
+    """
+
+    route: Route
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
+    caller: Caller
+    identity: Identity | None
+    participants: Participants
+    content: bytes = field(repr=False)
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An answer that changes nothing. `value` is its JSON, None for no body."""
+
+    status: HTTPStatus
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What was asked for holds as soon as the records are durable; the answer has no body."""
+
+    status: HTTPStatus
+    records: tuple[Outgoing, ...] = field(repr=False)
+
+
+Outcome = Acceptable | Invalid | Recorded | Refusal | Reply
+
+
+class Handler(Protocol):
+    """One call's own rules: no waiting, no IO; it may run in a thread."""
+
+    def __call__(self, call: Call) -> Outcome:
+        """Judge a call: what to store and what to answer."""
+        ...

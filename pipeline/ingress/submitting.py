@@ -1,0 +1,64 @@
+"""`POST /dip-channel/{id}` and `POST /statusmessage`: an array in, records and a StandardResponse out."""
+
+from http import HTTPStatus
+
+from pipeline.catalogue import Catalogue
+from pipeline.domain.checks import Terms
+from pipeline.domain.identifiers import InterfaceId
+from pipeline.ingress.calls import Call, Outcome
+from pipeline.ingress.outside import Encoder
+from pipeline.ingress.refusals import Refusal
+from pipeline.ingress.slicing import NoArray, Sliced, Slicer
+from pipeline.ingress.statusmessages import StatusJudge
+from pipeline.ingress.submission import Circumstances, Invalid, judge, refused_whole
+from pipeline.intake import Gate
+
+
+class SubmitMessages:
+    """Takes arrays of messages of one channel."""
+
+    def __init__(self, *, slicer: Slicer, catalogue: Catalogue, encoder: Encoder, terms: Terms) -> None:
+        self._slicer = slicer
+        self._catalogue = catalogue
+        self._encoder = encoder
+        self._terms = terms
+
+    def __call__(self, call: Call) -> Outcome:
+        """Judge every message of the array."""
+        sliced = cut(self._slicer, call)
+        if not isinstance(sliced, Sliced):
+            return sliced
+        assert call.identity is not None
+        about = Circumstances(
+            channel=InterfaceId(call.path["id"]),
+            identity=call.identity,
+            gate=Gate(participants=call.participants, terms=self._terms),
+            now=call.now,
+        )
+        return judge(sliced, about, catalogue=self._catalogue, encoder=self._encoder)
+
+
+class SubmitStatusMessages:
+    """Takes arrays of status messages."""
+
+    def __init__(self, *, slicer: Slicer, encoder: Encoder) -> None:
+        self._slicer = slicer
+        self._judge = StatusJudge(encoder)
+
+    def __call__(self, call: Call) -> Outcome:
+        """Judge every status message of the array."""
+        sliced = cut(self._slicer, call)
+        if not isinstance(sliced, Sliced):
+            return sliced
+        assert call.identity is not None
+        return self._judge(sliced, identity=call.identity, participants=call.participants, now=call.now)
+
+
+def cut(slicer: Slicer, call: Call) -> Sliced | Invalid | Refusal:
+    """Cut the body into its messages, or say why that cannot be done."""
+    sliced = slicer(call.content)
+    if isinstance(sliced, Sliced):
+        return sliced
+    if isinstance(sliced, NoArray):
+        return refused_whole(sliced.reason, call.now)
+    return Refusal(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, slug="array-too-large", help=sliced.reason)
