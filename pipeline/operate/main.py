@@ -27,6 +27,7 @@ COMMANDS: Final = {
         "pipeline.operate.explain:explain_command",
         "Say who gets a message, or got one, and why.",
     ),
+    "lint": ("pipeline.operate.lint:lint", "Say what is wrong with a message file, and mend what is certain."),
     "participants": (
         "pipeline.operate.participants:participants",
         "Load and show who exists, their keys and webhooks.",
