@@ -81,6 +81,8 @@ class WebhookClient:
         )
         self._threads = ThreadPoolExecutor(SIGNING_THREADS, thread_name_prefix="signing")
         self._session: aiohttp.ClientSession | None = None
+        self._former: set[aiohttp.ClientSession] = set()
+        self._closing: set[asyncio.Future[None]] = set()
 
     async def post(self, post: Call) -> Result:
         """Send one array and return what came of it."""
@@ -147,10 +149,28 @@ class WebhookClient:
             )
         return self._session
 
+    async def renew(self, *, signer: Signer, tls: ssl.SSLContext) -> None:
+        """Sign and connect anew from the next call on; calls under way end on the connections they have."""
+        self._signer, self._tls = signer, tls
+        former, self._session = self._session, None
+        if former is not None:
+            self._former.add(former)
+            # No call lasts longer than its total time.
+            asyncio.get_running_loop().call_later(self._timeout.total or 0.0, self._forget, former)
+
+    def _forget(self, session: aiohttp.ClientSession) -> None:
+        if session in self._former:
+            self._former.discard(session)
+            closing = asyncio.ensure_future(session.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
     async def close(self) -> None:
         """Close connections and threads; calls under way fail."""
-        if self._session is not None:
-            await self._session.close()
+        former, self._former = self._former, set()
+        for session in (self._session, *former):
+            if session is not None:
+                await session.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._network.close()
 

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from cryptography import x509
 
+from pipeline.adapters.certificate_files import read_files
 from pipeline.domain.client_certificates import ClientPolicy
 from pipeline.domain.revocation import ExpiredList, RevocationList, Revocations, latest, read_lists
 from pipeline.domain.signing import Policy
@@ -22,7 +22,7 @@ from pipeline.ingress.addresses import public_urls
 from pipeline.ingress.client_certificates import CertificateSource
 from pipeline.ingress.identity import IdentifiedBy
 from pipeline.ingress.server import tls_context
-from pipeline.limits import CERTIFICATE_DAYS_WARNED, CERTIFICATE_FILE_BYTES_MAX, PUBLIC_URLS_MAX
+from pipeline.limits import CERTIFICATE_DAYS_WARNED, PUBLIC_URLS_MAX
 from pipeline.ports import Clock
 from pipeline.settings import Settings, variable
 
@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 C = TypeVar("C", bound=StrEnum)
 
 _FILES: Final = ("tls_certificate", "tls_key", "tls_client_ca", "signing_ca", "tls_crl", "signing_crl")
-_LISTS: Final = frozenset({"tls_crl", "signing_crl"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +90,7 @@ class TrustFiles:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._contents = _read_all(settings)
+        self._contents = read_files(settings, _FILES)
         self._trust = _built(settings, self._contents)
         self._trouble: str | None = None
         self._said: list[str] = []
@@ -103,7 +102,7 @@ class TrustFiles:
         """Look at the files again; tell whether something else holds now. Blocks for as long as reading takes."""
         changed = False
         try:
-            contents = _read_all(self._settings)
+            contents = read_files(self._settings, _FILES)
             if contents != self._contents:
                 self._trust = _built(self._settings, contents)
                 self._contents, changed = contents, True
@@ -127,27 +126,6 @@ class TrustFiles:
         """Name what an operator has to see to."""
         trouble = [] if self._trouble is None else [self._trouble]
         return [*trouble, *self._trust.warnings(self._clock.now())]
-
-
-def _read_all(settings: Settings) -> dict[str, dict[str, bytes]]:
-    """Return the contents of every file, by setting and path."""
-    found: dict[str, dict[str, bytes]] = {}
-    for name in _FILES:
-        value = getattr(settings, name)
-        paths = [one.strip() for one in value.split(",")] if name in _LISTS else [value]
-        found[name] = {path: _read(name, path) for path in paths if path}
-    return found
-
-
-def _read(name: str, path: str) -> bytes:
-    try:
-        with Path(path).open("rb") as file:
-            content = file.read(CERTIFICATE_FILE_BYTES_MAX + 1)
-    except OSError as error:
-        raise SettingsInvalid(f"{variable(name)}={path}: cannot be read: {error.strerror}") from None
-    if len(content) > CERTIFICATE_FILE_BYTES_MAX:
-        raise SettingsInvalid(f"{variable(name)}={path}: has more than {CERTIFICATE_FILE_BYTES_MAX} bytes")
-    return content
 
 
 def _built(settings: Settings, contents: Mapping[str, Mapping[str, bytes]]) -> Trust:
