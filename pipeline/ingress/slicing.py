@@ -121,7 +121,7 @@ def _walks_shallow(raw: bytes) -> bool:
         level: list[Any] = [msgspec.json.decode(raw)]
     except RecursionError:
         return False
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return True  # not JSON at all: the parser says so better
     for _ in range(limits.JSON_DEPTH_MAX + 1):
         level = [inner for outer in level for inner in _inside(outer)]

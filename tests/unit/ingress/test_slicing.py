@@ -73,3 +73,8 @@ def test_nesting_is_counted_the_same_with_brackets_in_texts(depth: int, text: st
     """The quick way only knows brackets; the exact way must take over where texts hold some."""
     raw = ('{"a":' * depth + text + "}" * depth).encode()
     assert isinstance(read_message_text(raw), Parsed) == (depth <= limits.JSON_DEPTH_MAX)
+
+
+def test_open_brackets_around_bytes_that_are_no_text_are_unreadable() -> None:
+    """Brackets that do not peel lead to the exact way, which must not stumble over what is no UTF-8."""
+    assert isinstance(read_message_text(b'{"a":"]\xed"}'), Unreadable)
