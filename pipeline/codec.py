@@ -29,7 +29,9 @@ from pipeline.domain.envelope import (
     Status,
 )
 from pipeline.domain.lane_orders import LaneOrder, LaneState
+from pipeline.domain.market import WebhookChoice
 from pipeline.domain.participants import ApiKey, CertificatePeriod, Participant, RoleGrant, Webhook
+from pipeline.domain.standing_data import CompanyRow
 from pipeline.errors import UndecodableRecord
 from pipeline.ports import SchemaSource
 
@@ -82,6 +84,18 @@ class Codec:
 
     def decode_participant(self, data: bytes) -> Participant:
         return self._build("reference/participant", data, _participant)
+
+    def encode_webhook_choice(self, choice: WebhookChoice) -> bytes:
+        return self._write("reference/webhook_choice", _choice_row(choice))
+
+    def decode_webhook_choice(self, data: bytes) -> WebhookChoice:
+        return self._build("reference/webhook_choice", data, _choice)
+
+    def encode_company_row(self, row: CompanyRow) -> bytes:
+        return self._write("reference/company_row", _flat(row))
+
+    def decode_company_row(self, data: bytes) -> CompanyRow:
+        return self._build("reference/company_row", data, _company_row)
 
     def encode_lane_order(self, order: LaneOrder) -> bytes:
         return self._write("reference/lane_order", _flat(order))
@@ -200,6 +214,33 @@ def _registration(row: dict[str, Any]) -> Registration:
 
 def _lane_order(row: dict[str, Any]) -> LaneOrder:
     return LaneOrder(**(row | {"state": LaneState(row["state"])}))
+
+
+def _choice_row(choice: WebhookChoice) -> dict[str, Any]:
+    hook = choice.webhook
+    return {
+        "participant": choice.participant,
+        "channel": choice.channel,
+        "url": hook and hook.url,
+        "messages_max": hook and hook.messages_max,
+        "payload_kb_max": hook and hook.payload_kb_max,
+        "by": choice.by,
+        "at": choice.at,
+    }
+
+
+def _choice(row: dict[str, Any]) -> WebhookChoice:
+    url, count, size = row.pop("url"), row.pop("messages_max"), row.pop("payload_kb_max")
+    hook = (
+        None
+        if url is None
+        else Webhook(channel=row["channel"], url=url, messages_max=count, payload_kb_max=size)
+    )
+    return WebhookChoice(webhook=hook, **row)
+
+
+def _company_row(row: dict[str, Any]) -> CompanyRow:
+    return CompanyRow(**row)
 
 
 def _participant_row(participant: Participant) -> dict[str, Any]:

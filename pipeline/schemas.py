@@ -17,13 +17,16 @@ SUBJECTS: Final = {
     "envelope/registration": ("dip.registration-value",),
     "envelope/audit": ("dip.audit-value",),
     "reference/participant": ("dip.participants-value",),
+    "reference/webhook_choice": ("dip.participants-opendip.reference.WebhookChoice",),
+    "reference/company_row": ("dip.participants-opendip.reference.CompanyRow",),
     "reference/lane_order": ("dip.lanes-value",),
     "table/appointments": ("dip-router-appointments-changelog-value",),
     "table/quarantine": ("dip-router-quarantine-changelog-value",),
     "table/seen": ("dip-router-seen-changelog-value",),
     "table/parked": ("dip-delivery-parked-changelog-value",),
 }
-"""Schema name -> subjects it is registered under (topic name strategy)."""
+"""Schema name -> subjects it is registered under (topic name strategy; for further kinds of records on a topic, topic
+and record name: docs/adr/0100)."""
 
 
 def folder() -> Path:

@@ -4,8 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId, ParticipantId, Role
+
+if TYPE_CHECKING:
+    from pipeline.domain.standing_data import CompanyRow
 
 ANY_CHANNEL = InterfaceId("*")
 
@@ -80,6 +84,7 @@ class Participant:
     `tls_names` are names that a client certificate may carry instead of being registered itself: `CN=...`,
     `DNS:...`, `URI:...`, `EMAIL:...` or `DN=...` (RFC 4514).
     `connection_providers` are the DIP IDs it lets send for it; a provider is a participant without roles.
+    `closed` are channels whose webhook it has taken away itself; it is no part of the stored record (domain/market).
     """
 
     id: ParticipantId
@@ -92,6 +97,7 @@ class Participant:
     certificate_periods: tuple[CertificatePeriod, ...] = ()
     connection_providers: frozenset[ParticipantId] = frozenset()
     webhooks: tuple[Webhook, ...] = ()
+    closed: frozenset[InterfaceId] = frozenset()
 
     def roles_at(self, instant: datetime) -> frozenset[Role]:
         """Return the roles held at an instant."""
@@ -110,7 +116,12 @@ class Participant:
         return fingerprints - outside if outside else fingerprints
 
     def webhook(self, channel: InterfaceId) -> Webhook | None:
-        """Return the webhook of a channel: its own, else the `*` one (which never stands for status)."""
+        """Return the webhook of a channel: its own, else the `*` one (which never stands for status).
+
+        A channel whose webhook the participant has taken away has none: its copies wait.
+        """
+        if channel in self.closed:
+            return None
         own = {hook.channel: hook for hook in self.webhooks}
         if channel == STATUS_CHANNEL:
             return own.get(channel)
@@ -120,9 +131,10 @@ class Participant:
 class Participants(Mapping[ParticipantId, Participant]):
     """An immutable picture of everybody, with the look-ups that routing and the bridge need."""
 
-    __slots__ = ("_by_certificate", "_by_id", "_by_key", "_by_role")
+    __slots__ = ("_by_certificate", "_by_id", "_by_key", "_by_role", "companies")
 
-    def __init__(self, everybody: Iterable[Participant]) -> None:
+    def __init__(self, everybody: Iterable[Participant], *, companies: "tuple[CompanyRow, ...]" = ()) -> None:
+        self.companies = companies
         self._by_id = {one.id: one for one in everybody}
         self._by_key: dict[str, tuple[Participant, ...]] = {}
         self._by_role: dict[Role, tuple[Participant, ...]] = {}
