@@ -125,12 +125,17 @@ def start_bridge(site: Site, tmp_path: Path) -> Iterator[Callable[..., BridgePro
     """Start bridges: `start_bridge(DIP_BODY_BYTES_MAX="...")`; whatever is left of them is ended."""
     running: list[BridgeProcess] = []
 
-    def start(module: str = "pipeline.operate.main", **settings: str) -> BridgeProcess:
+    def start(
+        module: str = "pipeline.operate.main",
+        *,
+        environment: Mapping[str, str] | None = None,
+        **settings: str,
+    ) -> BridgeProcess:
         log = tmp_path / f"bridge-{len(running)}.log"
         with log.open("wb") as out:
             process = subprocess.Popen(
                 [sys.executable, "-m", module, "bridge"],
-                env={**site.environment, **settings},
+                env={**(site.environment if environment is None else environment), **settings},
                 stdout=out,
                 stderr=subprocess.STDOUT,
             )
