@@ -23,8 +23,7 @@ from pipeline.openapi.texts import (
 
 _JSON: Final = "application/json"
 _PROBLEM_JSON: Final = "application/problem+json"
-_REFUSAL_HEADERS: Final = ("X-DIP-Help",)
-_RETRY_LATER: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+_SHARED: Final = frozenset({Content.PROBLEM, Content.NOTHING, Content.STANDARD_RESPONSE, Content.TEXT})
 
 
 def build_document(
@@ -63,6 +62,7 @@ def build_document(
             "schemas": dict(sorted(writer.components.schemas.items())),
             "parameters": {name: _parameter(one) for name, one in SIGNATURE_HEADERS.items()},
             "headers": RESPONSE_HEADERS,
+            "responses": dict(sorted(writer.responses.items())),
             "examples": writer.examples,
             "securitySchemes": SECURITY_SCHEMES,
         },
@@ -89,6 +89,7 @@ class _Writer:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self.components = Components()
+        self.responses: dict[str, Any] = {}
         self._messages = {pair: self.components.message(one.shape) for pair, one in catalogue.pairs.items()}
         add_bodies(self.components)
         self.examples: dict[str, Any] = {
@@ -112,7 +113,7 @@ class _Writer:
                     yield Spelled(operation=operation, path=path, pairs=own, interface=interface)
             case Content.PAYLOADS:
                 for pair in pairs:
-                    path = operation.path.replace("{IF}", pair[0]).replace("{event}", pair[1])
+                    path = operation.path.replace("{interface}", pair[0]).replace("{event}", pair[1])
                     yield Spelled(operation=operation, path=path, pairs=(pair,), interface=pair[0])
             case _:
                 yield Spelled(operation=operation, path=operation.path, pairs=pairs)
@@ -168,13 +169,23 @@ class _Writer:
 
     def _answer(self, one: Spelled, status: int, content: Content) -> dict[str, Any]:
         names = list(one.operation.response_headers.get(status, ()))
-        if status >= HTTPStatus.BAD_REQUEST and content is not Content.STANDARD_RESPONSE:
-            names += [*_REFUSAL_HEADERS, *(["Retry-After"] if status in _RETRY_LATER else [])]
-        written: dict[str, Any] = {"description": ANSWER_TEXTS.get(status, HTTPStatus(status).phrase)}
+        if status >= HTTPStatus.BAD_REQUEST and one.path:
+            names = list(dict.fromkeys([*names, "X-DIP-Help"]))
+        written: dict[str, Any] = {"description": _text(status, content)}
         if names:
             written["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
         body = self._answer_body(one, status, content)
-        return written | ({"content": body} if body else {})
+        written |= {"content": body} if body else {}
+        if content not in _SHARED:
+            return written
+        # Every call has the same dozen refusals: written once, a fifth of the document is left.
+        return self._shared(f"{int(status)}-{content.value}{'' if one.path else '-webhook'}", written)
+
+    def _shared(self, name: str, answer: dict[str, Any]) -> dict[str, Any]:
+        for candidate in (name, *(f"{name}-{number}" for number in range(2, 100))):
+            if self.responses.setdefault(candidate, answer) == answer:
+                return {"$ref": f"#/components/responses/{candidate}"}
+        raise AssertionError(f"a hundred meanings of {name}")
 
     def _answer_body(self, one: Spelled, status: int, content: Content) -> dict[str, Any]:
         problem = {_PROBLEM_JSON: {"schema": reference("Problem")}}
@@ -208,6 +219,12 @@ class _Writer:
                 return {"type": "string"}
             case _:
                 return reference(content.value)
+
+
+def _text(status: int, content: Content) -> str:
+    if status == HTTPStatus.BAD_REQUEST and content is Content.STANDARD_RESPONSE:
+        return "Refused: each message's Body has a code, and `help` says where and what."
+    return ANSWER_TEXTS.get(status, HTTPStatus(status).phrase)
 
 
 def _appears(parameter: Parameter, one: Spelled) -> bool:

@@ -35,7 +35,8 @@ ANSWER_TEXTS: Final = {
     204: "Done, or nothing to tell.",
     206: "A part; ask again with the token for more.",
     207: "Some messages are accepted, others not: each has its own Body.",
-    400: "Refused: each message's Body has a code, and `help` says where and what.",
+    304: "As it was when it was read with that ETag.",
+    400: "Refused: X-DIP-Help says what is wrong.",
     401: "Unknown caller, or a signature that does not fit: key, certificate, hash, date or URL.",
     403: "Known, and not allowed to do this for that participant.",
     404: "Nothing is here.",
@@ -62,6 +63,7 @@ RESPONSE_HEADERS: Final[dict[str, Any]] = {
         "description": "Seconds to wait before another try.",
         "schema": {"type": "integer", "minimum": 0},
     },
+    "ETag": {"description": "Changes when the document does.", "schema": {"type": "string"}},
     "Allow": {"description": "The methods that are answered here.", "schema": {"type": "string"}},
     "X-Continuation-Token": {
         "description": "Hand it back in the next request to get more.",
