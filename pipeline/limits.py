@@ -71,19 +71,20 @@ HEADERS_MAX = 100  # an honest request has a dozen, behind proxies thirty
 BODY_GRACE_S = 10.0  # a body may take so long whatever its size; from then on it needs the rate below
 BODY_BYTES_PER_S_MIN = 10_000  # a modem of 1998 is faster; 1,000 that drip are gone after the grace
 ANSWER_TAKEN_S_MAX = 30.0  # a client that does not read its answer holds its connection no longer
-TURN_S_MAX = 5.0  # waiting for one's turn: when the queue is longer than that, 503 is the better answer
+TURN_S_MAX = 2.0  # waiting for one's turn: when the queue is longer than that, 503 is the better answer
 TURN_BYTES = 16_384  # what an owner may spend in one turn: two arrays of one message
 ROUND_BYTES = 65_536  # judged between two looks at the sockets: some 3 ms of the event loop
 REQUEST_COST_BYTES = 4_096  # of a request besides its bytes: the signature is as dear as a message
 UNPACKED_COST = 10  # bytes that one byte of a packed body becomes, guessed before it is unpacked
 KEY_GUESSES_BURST = 60  # a client set up wrongly tries for half a minute before its address is slowed down
 ADDRESSES_WATCHED_MAX = 10_000  # that tried wrong keys, and good pairs of address and key: 2 MB
-UNPACKED_RATIO_MAX = 200  # arrays of like messages reach 100 with zstd; a bomb has 1,000 and more
+UNPACKED_RATIO_MAX = 200  # a thousand readings: 19 with gzip, 35 with zstd at its best; a bomb: 1,000 and more
 UNPACKED_FREE_BYTES = 1_000_000  # below this the ratio says nothing
 UNPACK_STEP_BYTES = 1_000_000  # unpacked between two looks at the bounds
 UNPACK_MEMBERS_MAX = 64  # gzip members or zstd frames of one body: parallel packers write some dozens
 ZSTD_WINDOW_LOG_MAX = 23  # 8 MB, what RFC 9659 lets a sender ask for
 assert HEAD_S_MAX < KEEP_ALIVE_S
+assert 2 * TURN_S_MAX + PUBLISH_S_MAX < REQUESTS_DRAIN_S_MAX  # one turn for judging, one for Kafka
 assert BODY_GRACE_S < BODY_READ_S_MAX
 assert BODY_BYTES_PER_S_MIN * BODY_READ_S_MAX < BODY_BYTES_MAX
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 from typing import Final, assert_never
@@ -18,10 +18,14 @@ from pipeline.domain.participants import Participants
 from pipeline.domain.responses import standard_response
 from pipeline.domain.signing import Refused, verify
 from pipeline.ingress.addresses import called_urls, resolved
-from pipeline.ingress.calls import Call, Handler, Outcome, Recorded, Reply
+from pipeline.ingress.admission import Visit
+from pipeline.ingress.calls import Call, Handler, Outcome, Recorded, Reply, Tally
+from pipeline.ingress.encodings import Packing, packing_of, unpack
+from pipeline.ingress.entrance import Entrance, cost_of
+from pipeline.ingress.guesses import Attempt
 from pipeline.ingress.identity import KEY_HEADER, Caller, Credentials, Identity, identify, signature_refusal
-from pipeline.ingress.outside import Admission, NoLimits, Outside
-from pipeline.ingress.reading import Body, BodyBudget
+from pipeline.ingress.outside import Outside
+from pipeline.ingress.reading import Body
 from pipeline.ingress.refusals import Refusal, json_response, printable, refusal_response
 from pipeline.ingress.routes import Content, Match, Operation, Route, RouteTable
 from pipeline.ingress.slicing import Slicer
@@ -33,12 +37,6 @@ from pipeline.intake import terms_of
 log = logging.getLogger(__name__)
 
 _ARRAYS: Final = frozenset({Content.MESSAGES, Content.STATUSES, Content.PAYLOADS})
-_BUSY: Final = Refusal(
-    status=HTTPStatus.SERVICE_UNAVAILABLE,
-    slug="busy",
-    help="As many requests as allowed are being worked on. Try again.",
-    retry_after_s=limits.BUSY_RETRY_AFTER_S,
-)
 _STOPPING: Final = Refusal(
     status=HTTPStatus.SERVICE_UNAVAILABLE,
     slug="stopping",
@@ -64,6 +62,8 @@ class Arrival:
     caller: Caller
     participants: Participants
     urls: tuple[str, ...]
+    packing: Packing | None
+    tally: Tally = field(default_factory=Tally)
 
 
 class Bridge:
@@ -73,13 +73,11 @@ class Bridge:
     then the operation of its route.
     """
 
-    def __init__(self, outside: Outside, *, admission: Admission | None = None) -> None:
+    def __init__(self, outside: Outside, *, entrance: Entrance | None = None) -> None:
         self._outside = outside
         self._routes = RouteTable()
         self._operations = operations(outside)
-        self._admission = admission or NoLimits()
-        self._budget = BodyBudget()
-        self._working = 0
+        self.entrance = entrance or Entrance(outside.settings)
         # Large bodies are judged beside the loop, so that small ones do not wait behind them.
         self._pool = ThreadPoolExecutor(limits.JUDGING_THREADS, thread_name_prefix="judge")
         self.stopping = False
@@ -96,9 +94,11 @@ class Bridge:
             outcome = _FAILED
         if isinstance(outcome, Refusal):
             log.info("refused with %d %s: %s", outcome.status, outcome.slug, printable(outcome.help))
+            self.entrance.counters.refused[outcome.slug] += 1
             response = refusal_response(outcome, accept=request.headers.get(hdrs.ACCEPT, ""))
         else:
             response = outcome
+        self.entrance.counters.answered[response.status] += 1
         response.headers[hdrs.SERVER] = "Open DIP"  # not the versions beneath
         unread = not request.content.is_eof()
         if unread:
@@ -117,68 +117,100 @@ class Bridge:
         match = self._route(request)
         if isinstance(match, Refusal):
             return match
-        participants, trust = self._outside.participants.current(), self._outside.trust.current()
+        participants = self._outside.participants.current()
+        caller = self._identified(request, participants)
+        if isinstance(caller, Refusal):
+            return caller
+        visit = self.entrance.door.enter(caller.name)
+        if isinstance(visit, Refusal):
+            return visit
+        with visit:
+            packing = self._check_media(request, match.route)
+            if isinstance(packing, Refusal):
+                return packing
+            arrival = Arrival(
+                request=request,
+                match=match,
+                caller=caller,
+                participants=participants,
+                urls=called_urls(request, self._outside.settings),
+                packing=packing,
+            )
+            return await self._admitted(arrival, visit)
+
+    def _identified(self, request: web.BaseRequest, participants: Participants) -> Caller | Refusal:
+        """Find out who calls, but not for an address that only tries keys."""
+        trust, guesses = self._outside.trust.current(), self.entrance.guesses
+        key = request.headers.get(KEY_HEADER)
+        attempt = Attempt.of(request.remote, key) if key else None
+        slowed = None if attempt is None else guesses.refusal(attempt)
+        if slowed is not None:
+            return slowed
         caller = identify(
-            Credentials(key=request.headers.get(KEY_HEADER), certificate=trust.source.find(request)),
+            Credentials(key=key, certificate=trust.source.find(request)),
             participants,
             now=self._outside.clock.now(),
             by=trust.identified_by,
             policy=trust.clients,
         )
-        if isinstance(caller, Refusal):
+        if attempt is None:
             return caller
-        visit = self._admission.enter(caller.name)
-        if isinstance(visit, Refusal):
-            return visit
-        with visit:
-            return await self._admitted(
-                Arrival(
-                    request=request,
-                    match=match,
-                    caller=caller,
-                    participants=participants,
-                    urls=called_urls(request, self._outside.settings),
-                )
-            )
+        if isinstance(caller, Caller):
+            guesses.was_good(attempt)
+        elif caller.status is HTTPStatus.UNAUTHORIZED:
+            guesses.was_wrong(attempt)
+        return caller
+
+    def _check_media(self, request: web.BaseRequest, route: Route) -> Packing | Refusal | None:
+        """Refuse what is not JSON or wants something else back; return how the body is packed."""
+        return _check_media(request, route) or packing_of(
+            request.headers.get(hdrs.CONTENT_ENCODING), allowed=self._outside.settings.compressed_bodies
+        )
 
     def _route(self, request: web.BaseRequest) -> Match | Refusal:
         match = self._routes.find(request.method, request.raw_path)
         return match if isinstance(match, Refusal) else resolved(match, self._outside.catalogue)
 
-    async def _admitted(self, arrival: Arrival) -> web.Response | Refusal:
-        refusal = _check_media(arrival.request, arrival.match.route)
-        if refusal is not None:
-            return refusal
+    async def _admitted(self, arrival: Arrival, visit: Visit) -> web.Response | Refusal:
         bytes_max = self._bytes_max(arrival.match.route)
-        with Body(arrival.request, self._budget, arrival.caller.name, bytes_max=bytes_max) as body:
+        with Body(arrival.request, self.entrance.budget, arrival.caller.name, bytes_max=bytes_max) as body:
             content = await body.read()
-            return content if isinstance(content, Refusal) else await self._work(arrival, content)
+            visit.charge(bytes_=body.arrived)
+            if isinstance(content, Refusal):
+                return content
+            outcome = await self._judged(arrival, body, content)
+            visit.charge(messages=arrival.tally.messages)
+            self.entrance.counters.bytes_unpacked += arrival.tally.bytes_unpacked
+            return await self._conclude(arrival, outcome)
 
     def _bytes_max(self, route: Route) -> int:
         most = self._outside.settings.body_bytes_max
         return most if route.body in _ARRAYS else min(most, limits.SMALL_BODY_BYTES_MAX)
 
-    async def _work(self, arrival: Arrival, content: bytes) -> web.Response | Refusal:
-        """Judge and publish, for as many requests at a time as allowed."""
-        if self._working >= self._outside.settings.requests_in_flight_max:
-            return _BUSY
-        self._working += 1
+    async def _judged(self, arrival: Arrival, body: Body, content: bytes) -> Outcome:
+        """Judge when it is the caller's turn: on the loop, or beside it where it may take long."""
+        owner = arrival.caller.name
+        cost = cost_of(content, packed=arrival.packing is not None)
+        if arrival.packing is None and len(content) <= limits.JUDGED_INLINE_BYTES_MAX:
+            return await self.entrance.loop_turns.take(owner, cost) or self._judge(arrival, body, content)
+        refusal = await self.entrance.threads.take(owner, cost)
+        if refusal is not None:
+            return refusal
         try:
-            if len(content) > limits.JUDGED_INLINE_BYTES_MAX:
-                loop = asyncio.get_running_loop()
-                outcome = await loop.run_in_executor(self._pool, self._judge, arrival, content)
-            else:
-                outcome = self._judge(arrival, content)
-            return await self._conclude(outcome)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._pool, self._judge, arrival, body, content)
         finally:
-            self._working -= 1
+            self.entrance.threads.give_back()
 
-    def _judge(self, arrival: Arrival, content: bytes) -> Outcome:
-        """Do all that needs no waiting: signature first, on the raw bytes, then the operation."""
+    def _judge(self, arrival: Arrival, body: Body, sent: bytes) -> Outcome:
+        """Do all that needs no waiting: signature first, on the bytes as sent, then unpacking, then the operation."""
         now, route = self._outside.clock.now(), arrival.match.route
-        identity = self._verified(arrival, content, now) if route.signed else None
+        identity = self._verified(arrival, sent, now) if route.signed else None
         if isinstance(identity, Refusal):
             return identity
+        content = self._unpacked(arrival, body, sent)
+        if isinstance(content, Refusal):
+            return content
         call = Call(
             route=route,
             path=arrival.match.path,
@@ -189,8 +221,18 @@ class Bridge:
             participants=arrival.participants,
             content=content,
             now=now,
+            tally=arrival.tally,
         )
         return self._operations[route.operation](call)
+
+    def _unpacked(self, arrival: Arrival, body: Body, sent: bytes) -> bytes | Refusal:
+        if arrival.packing is None:
+            return sent
+        bytes_max = self._bytes_max(arrival.match.route)
+        content = unpack(sent, arrival.packing, bytes_max=bytes_max, room=body.room)
+        if not isinstance(content, Refusal):
+            arrival.tally.bytes_unpacked = len(content)
+        return content
 
     def _verified(self, arrival: Arrival, content: bytes, now: datetime) -> Identity | Refusal:
         """Verify the signature over the body as sent."""
@@ -207,7 +249,7 @@ class Bridge:
             return signature_refusal(verified, arrival.participants, now=now)
         return arrival.caller.identity(verified.fingerprint, arrival.participants)
 
-    async def _conclude(self, outcome: Outcome) -> web.Response | Refusal:
+    async def _conclude(self, arrival: Arrival, outcome: Outcome) -> web.Response | Refusal:
         """Write the answer; what stores something is stored before."""
         match outcome:
             case Refusal():
@@ -220,13 +262,23 @@ class Bridge:
                 response = standard_response(answers, self._outside.clock.now())
                 return json_response(HTTPStatus.BAD_REQUEST, response)
             case Acceptable(records=records):
-                return await self._publish(records) or json_response(
+                return await self._published(arrival, records) or json_response(
                     HTTPStatus.CREATED, standard_response(outcome.answers, self._outside.clock.now())
                 )
             case Recorded(records=records, status=status):
-                return await self._publish(records) or web.Response(status=status)
+                return await self._published(arrival, records) or web.Response(status=status)
             case _:
                 assert_never(outcome)
+
+    async def _published(self, arrival: Arrival, records: Sequence[Outgoing]) -> Refusal | None:
+        """Publish when it is the caller's turn, for as many requests at a time as allowed."""
+        refusal = await self.entrance.kafka.take(arrival.caller.name, 1)
+        if refusal is not None:
+            return refusal
+        try:
+            return await self._publish(records)
+        finally:
+            self.entrance.kafka.give_back()
 
     async def _publish(self, records: Sequence[Outgoing]) -> Refusal | None:
         """Return None only when every record is on the in-sync replicas.
@@ -266,26 +318,17 @@ def operations(outside: Outside) -> dict[Operation, Handler]:
 
 
 def _check_media(request: web.BaseRequest, route: Route) -> Refusal | None:
-    """Refuse what is not JSON, is compressed, or wants something else back."""
-    return (
-        _unless(
-            not route.takes_body or _is_json(request),
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "not-json",
-            "Send application/json.",
-        )
-        or _unless(
-            request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() == "identity",
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "encoded",
-            "Send the body without Content-Encoding: the signature is over the bytes as sent.",
-        )
-        or _unless(
-            _takes_json(request.headers.get(hdrs.ACCEPT, "*/*")),
-            HTTPStatus.NOT_ACCEPTABLE,
-            "no-json-accepted",
-            "Answers are application/json: name it in Accept, or leave the header out.",
-        )
+    """Refuse what is not JSON, or wants something else back."""
+    return _unless(
+        not route.takes_body or _is_json(request),
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "not-json",
+        "Send application/json.",
+    ) or _unless(
+        _takes_json(request.headers.get(hdrs.ACCEPT, "*/*")),
+        HTTPStatus.NOT_ACCEPTABLE,
+        "no-json-accepted",
+        "Answers are application/json: name it in Accept, or leave the header out.",
     )
 
 

@@ -14,6 +14,14 @@ from pipeline.ingress.routes import Route
 from pipeline.ingress.submission import Acceptable, Invalid
 
 
+@dataclass(slots=True)
+class Tally:
+    """What a call turned out to hold; its caller is charged for it, whatever the answer is."""
+
+    messages: int = 0
+    bytes_unpacked: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """A call whose caller is known and, where the route asks for it, whose signature is right.
@@ -31,6 +39,7 @@ class Call:
     participants: Participants
     content: bytes = field(repr=False)
     now: datetime
+    tally: Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,7 @@ def cut(slicer: Slicer, call: Call) -> Sliced | Invalid | Refusal:
     """Cut the body into its messages, or say why that cannot be done."""
     sliced = slicer(call.content)
     if isinstance(sliced, Sliced):
+        call.tally.messages = len(sliced.messages)
         return sliced
     if isinstance(sliced, NoArray):
         return refused_whole(sliced.reason, call.now)
