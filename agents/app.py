@@ -142,7 +142,13 @@ def create_router(outside: Outside, catalogue: Catalogue) -> App:
             app,
             app.topic(topic),
             f"reporting-{topic.rsplit('.', 1)[-1]}",
-            Reporting(codec=codec, clock=clock, read=read),
+            Reporting(
+                codec=codec,
+                catalogue=catalogue,
+                clock=clock,
+                read=read,
+                relay=outside.settings.relay_answers,
+            ),
         )
     return app
 

@@ -8,6 +8,8 @@ from pipeline import topics
 from pipeline.adapters.callable_network import CallableNetwork, policy_of
 from pipeline.adapters.records import RecordReader
 from pipeline.adapters.webhook import WebhookClient, signer_of, tls_of
+from pipeline.adapters.webhook_files import WebhookFiles, follow
+from pipeline.catalogue.delivery import load_delivery_rules
 from pipeline.delivery.dispatch import Dispatcher
 from pipeline.delivery.outside import Outside as DeliveryOutside
 from pipeline.delivery.outside import Policy
@@ -43,12 +45,17 @@ def create_delivery(outside: Outside, *, orders: LaneOrderSource, dice: Dice) ->
             orders=orders,
             clock=outside.clock,
             dice=dice,
-            topics=Topics(audit=topics.AUDIT, dead_letters=topics.DEAD_LETTER_DELIVERY),
+            topics=Topics(
+                audit=topics.AUDIT,
+                dead_letters=topics.DEAD_LETTER_DELIVERY,
+                status=topics.STATUS if settings.relay_answers else None,
+            ),
         ),
         Policy(
             schedule=Schedule(delays_s=settings.retry_delays(), hold_s=settings.hold_s),
             lane_in_flight_max=settings.lane_in_flight_max,
             in_flight_max=settings.delivery_in_flight_max,
+            rules=load_delivery_rules(settings.delivery_order),
         ),
     )
     for topic in sources:
@@ -58,5 +65,6 @@ def create_delivery(outside: Outside, *, orders: LaneOrderSource, dice: Dice) ->
         )
     app.on_claimed(dispatcher.claimed)
     app.on_revoked(dispatcher.revoked)
+    app.task(partial(follow, WebhookFiles(settings), webhooks, settings.certificates_poll_s))
     app.task(beside_the_rounds(app, dispatcher, closing=(webhooks.close, records.close)))
     return app

@@ -1,8 +1,8 @@
 """Dead letters written by stages: a refused record with the reason in its headers, beside the engine's own form.
 
 The value is the record's value, byte for byte. `dlq.topic`, `dlq.partition`, `dlq.offset`, `dlq.stage` and
-`dlq.at` are the names that the engine uses for records that raise; `dlq.code`, `dlq.text` and `dlq.pointer` say
-which rule refused it.
+`dlq.at` are the names that the engine uses for records that raise. `dlq.check`, `dlq.code` and `dlq.pointer` are the
+first refusal's, `dlq.text` tells all of them, as the sender will read it.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from datetime import datetime
 
 from agents.loop import Emission
 from pipeline.domain.rejections import Rejection
+from pipeline.domain.responses import help_of
 from pipeline.engine import Record
 
 
@@ -20,7 +21,8 @@ def refused(
     first = rejections[0]
     headers = [
         ("dlq.code", first.code.value.encode()),
-        ("dlq.text", "; ".join(dict.fromkeys(one.help for one in rejections)).encode()),
+        ("dlq.check", first.check.value.encode()),
+        ("dlq.text", help_of(rejections).encode()),
         ("dlq.topic", record.topic().encode()),
         ("dlq.partition", b"%d" % record.partition()),
         ("dlq.offset", b"%d" % record.offset()),

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import orjson
-
 from agents.loop import Emission
 from pipeline import topics
+from pipeline.catalogue import Catalogue
 from pipeline.codec import Codec
 from pipeline.domain.envelope import AuditRecord, Copy, Message, Stage, Status
-from pipeline.domain.fanout import outbound_key
-from pipeline.domain.identifiers import STATUS_CHANNEL, DeliveryId, ParticipantId
-from pipeline.domain.rejections import TEXTS, Code
-from pipeline.domain.responses import Body
+from pipeline.domain.fanout import correlation_id, outbound_key
+from pipeline.domain.identifiers import STATUS_CHANNEL, ParticipantId
+from pipeline.domain.rejections import Code
+from pipeline.domain.reports import Finding, correlation_in, report
+from pipeline.domain.responses import text_of
 from pipeline.engine import Record
 from pipeline.errors import UndecodableRecord
 from pipeline.ports import Clock
@@ -22,11 +22,16 @@ STAGE = "reporting"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reporting:
-    """The step on the dead-letter topics. `read` decodes what the topic's records were: messages or copies."""
+    """The step on the dead-letter topics. `read` decodes what the topic's records were: messages or copies.
+
+    `relay` says whether senders get the words of the recipient that refused a copy (L3), or the router's only.
+    """
 
     codec: Codec
+    catalogue: Catalogue
     clock: Clock
     read: Callable[[bytes], Message | Copy]
+    relay: bool = True
 
     def __call__(self, record: Record) -> Iterator[Emission]:
         """Report one dead letter to the sender of the message.
@@ -48,30 +53,26 @@ class Reporting:
         yield self._audit(facts, letter, None)
 
     def _report(self, letter: Message | Copy, facts: dict[str, str]) -> Copy:
-        now = self.clock.now()
-        about = f" for {letter.recipient}" if isinstance(letter, Copy) else ""
-        body = Body(
-            sent_at=now,
-            message=_text(facts),
-            help=_help(facts) + about,
-            recipient_id=letter.sender_id,
-            transaction_id=letter.transaction_id,
-            sender_reference=letter.sender_reference,
-            connection_provider=letter.connection_provider if isinstance(letter, Message) else None,
-        )
-        return Copy(
-            delivery_id=_report_id(letter),
-            recipient=letter.sender_id,
-            channel=STATUS_CHANNEL,
-            transaction_id=letter.transaction_id,
-            sender_id=letter.sender_id,
-            sender_reference=letter.sender_reference,
-            interface=letter.interface,
-            event=letter.event,
-            mpan=letter.mpan,
-            received_at=letter.received_at,
-            routed_at=now,
-            body=orjson.dumps(body.wire()),
+        correlation = correlation_in(letter) if isinstance(letter, Copy) else self._correlation(letter)
+        return report(letter, self._finding(letter, facts), correlation_id=correlation, now=self.clock.now())
+
+    def _correlation(self, message: Message) -> str | None:
+        """Return the id that the sender was answered with, by the rule of the channel."""
+        pair = (message.interface, message.event)
+        known = pair in self.catalogue.pairs
+        return correlation_id(message, self.catalogue.correlation(*pair, message.received_at)) if known else None
+
+    def _finding(self, letter: Message | Copy, facts: dict[str, str]) -> Finding:
+        if isinstance(letter, Message):
+            return Finding(message=_text(facts), help=_help(facts))
+        said = facts.get("dlq.message")
+        if said is None:
+            return Finding(message=_text(facts), help=f"{_help(facts)} for {letter.recipient}")
+        if self.relay:
+            return Finding(message=said, help=facts.get("dlq.help") or None, by=letter.recipient)
+        status = f" with HTTP {facts['dlq.http']}" if "dlq.http" in facts else ""
+        return Finding(
+            message=text_of(Code.NOT_PROCESSED), help=f"{letter.recipient} refused the message{status}"
         )
 
     def _audit(self, facts: dict[str, str], letter: Message | Copy | None, reason: str | None) -> Emission:
@@ -98,25 +99,16 @@ def _recipient(letter: Message | Copy | None) -> ParticipantId | None:
     return letter.recipient if isinstance(letter, Copy) else None
 
 
-def _report_id(letter: Message | Copy) -> DeliveryId:
-    """Name the report: one per refused message, and one per recipient that a copy could not be delivered to."""
-    about = letter.delivery_id if isinstance(letter, Copy) else letter.transaction_id
-    return DeliveryId(f"{about}!status")
-
-
 def _code(facts: dict[str, str]) -> str:
     """Return the code a rule gave; a record that a stage failed on is one that could not be processed."""
     return facts.get("dlq.code", Code.NOT_PROCESSED.value)
 
 
 def _text(facts: dict[str, str]) -> str:
-    """Return `CODE - Text`. Codes of recipients (RCP) are passed on as they came."""
+    """Return `CODE - Text` of the router's own codes."""
     code = _code(facts)
-    known = {one.value: text for one, text in TEXTS.items()}
-    return f"{code} - {known.get(code, 'Refused by the recipient')}"
+    return text_of(Code(code)) if code in set(Code) else text_of(Code.NOT_PROCESSED)
 
 
 def _help(facts: dict[str, str]) -> str:
-    pointer = facts.get("dlq.pointer")
-    text = facts.get("dlq.text") or facts.get("dlq.error") or "the router could not process this message"
-    return f"{pointer}: {text}" if pointer else text
+    return facts.get("dlq.text") or facts.get("dlq.error") or "the router could not process this message"

@@ -12,9 +12,11 @@ from pipeline.catalogue import Catalogue
 from pipeline.codec import Codec
 from pipeline.domain.checks import Level, Terms
 from pipeline.domain.envelope import Message, Stage, Status
+from pipeline.domain.header_rules import remark_on
 from pipeline.domain.headers import New, Repeat, Reused, Seen, decide_duplicate, message_key
 from pipeline.domain.identifiers import reference_key
 from pipeline.domain.rejections import Code, Rejection
+from pipeline.domain.responses import help_of
 from pipeline.engine import Record
 from pipeline.intake import Gate, take_bytes, vouched
 from pipeline.ports import Clock, ParticipantSource
@@ -56,7 +58,8 @@ class Validation:
                 )
                 value = record.value() if checked is envelope else self.codec.encode_message(checked)
                 yield Emission(topics.VALIDATED, value or b"", message_key(checked))
-                yield self._audit(checked, Status.GOOD_TO_GO, Code.ACCEPTED)
+                remark = remark_on(checked, self.terms)
+                yield self._audit(checked, Status.GOOD_TO_GO, Code.ACCEPTED, reason=remark)
             case Repeat():
                 yield self._audit(checked, Status.GOOD_TO_GO, Code.ACCEPTED, duplicate=True)
             case Reused(rejection=rejection):
@@ -83,7 +86,9 @@ class Validation:
         self, record: Record, message: Message, rejections: tuple[Rejection, ...]
     ) -> Iterator[Emission]:
         yield refused(topics.DEAD_LETTER_VALIDATION, record, rejections, stage=STAGE, now=self.clock.now())
-        yield self._audit(message, Status.INBOUND_RULE_FAILURE, rejections[0].code, reason=rejections[0].help)
+        yield self._audit(
+            message, Status.INBOUND_RULE_FAILURE, rejections[0].code, reason=help_of(rejections)
+        )
 
     def _audit(
         self,

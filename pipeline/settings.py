@@ -65,7 +65,10 @@ class Settings:
         "group.instance.id from `instance`: rolling restarts without rebalance",
     )
 
-    # Appointments
+    # Rules and appointments
+    rules_dir: str = _setting(
+        "", "folder with routing rules and interfaces of the operator's own (docs/RULES.md); empty: none"
+    )
     appointments_keep_days: int = _setting(
         1500, "how long superseded appointments and answers 'as known then' are kept; at least 1500"
     )
@@ -198,6 +201,10 @@ class Settings:
     retry_delays_s: str = _setting(
         "0,1,2,4,8,15,60,120,300,600,1200,1800,3600",
         "waits between tries; the last repeats until the hold ends",
+    )
+    relay_answers: bool = _setting(
+        True,  # noqa: FBT003  # a default, not a flag of the call
+        "what recipients say of messages in their answers (L3, RCP codes) goes to the sender as a status message",
     )
     hold_s: float = _setting(14 * 86400.0, "how long an undeliverable copy is kept and tried")
 

@@ -3,13 +3,16 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path as FilePath
 
 from pipeline.catalogue.appointments import DatePath, Effect, load_date_paths, load_effects
 from pipeline.catalogue.casing import Canonical, find_name
 from pipeline.catalogue.channels import Channel, load_channels
 from pipeline.catalogue.correlation import load_correlations
-from pipeline.catalogue.explanation import MISSING, Place, Problem, misfit, problem, shown
-from pipeline.catalogue.facts import fingerprint, load_items
+from pipeline.catalogue.dated import Dated
+from pipeline.catalogue.explanation import Place, Problem, absent, misfit, problem, shown
+from pipeline.catalogue.facts import PACKAGED, facts_with, load_items
 from pipeline.catalogue.shapes import load_blocks, load_messages
 from pipeline.catalogue.validator import CompiledShape, PairValidator
 from pipeline.domain.fanout import Correlation
@@ -66,25 +69,33 @@ class Catalogue:
     fingerprint: str
     channels: Mapping[InterfaceId, Channel] = field(repr=False)
     pairs: Mapping[Pair, PairValidator] = field(repr=False)
-    _effects: Mapping[Pair, tuple[Effect, ...]] = field(repr=False)
-    _date_paths: Mapping[Pair, tuple[DatePath, ...]] = field(repr=False)
-    _correlations: Mapping[Pair, Correlation] = field(repr=False)
+    _effects: Mapping[Pair, Dated[tuple[Effect, ...]]] = field(repr=False)
+    _date_paths: Mapping[Pair, Dated[tuple[DatePath, ...]]] = field(repr=False)
+    _correlations: Mapping[Pair, Dated[Correlation]] = field(repr=False)
 
     def pair(self, interface: InterfaceId, event: EventCode) -> PairValidator:
         """Return the validator of a pair; KeyError for one that does not exist."""
         return self.pairs[interface, event]
 
-    def effects(self, interface: InterfaceId, event: EventCode) -> tuple[Effect, ...]:
-        """Return what messages of a pair do to the addressing table; most do nothing."""
-        return self._effects.get((interface, event), ())
+    def effects(
+        self, interface: InterfaceId, event: EventCode, at: datetime | None = None
+    ) -> tuple[Effect, ...]:
+        """Return what messages of a pair do to the addressing table by the edition of an instant; most do nothing."""
+        found = self._effects.get((interface, event))
+        return () if found is None else found.at(at)
 
-    def date_paths(self, interface: InterfaceId, event: EventCode) -> tuple[DatePath, ...]:
+    def date_paths(
+        self, interface: InterfaceId, event: EventCode, at: datetime | None = None
+    ) -> tuple[DatePath, ...]:
         """Return where messages of a pair name the days they are about; nowhere means the time of receipt."""
-        return self._date_paths.get((interface, event), ())
+        found = self._date_paths.get((interface, event))
+        return () if found is None else found.at(at)
 
-    def correlation(self, interface: InterfaceId, event: EventCode) -> Correlation:
+    def correlation(
+        self, interface: InterfaceId, event: EventCode, at: datetime | None = None
+    ) -> Correlation:
         """Return what becomes of correlation ids on a channel; KeyError: unknown pair."""
-        return self._correlations[interface, event]
+        return self._correlations[interface, event].at(at)
 
     def canonical(self, message: object, interface: InterfaceId, event: EventCode) -> Canonical:
         """Return a message with the specification's letter case in all names; KeyError: unknown pair."""
@@ -180,7 +191,7 @@ def _header(message: object, name: str) -> str | Problem:
         place = (*place, step)
         key = find_name(value, step)
         if key is None:
-            return problem(place, MISSING, expected=_EXPECTED.get(step, "an object"))
+            return absent(place, _EXPECTED.get(step, "an object"))
         value = value[key]
     if not isinstance(value, str):
         return misfit(place, value, _EXPECTED[name])
@@ -191,26 +202,32 @@ def _refused(place: Place, value: str, text: str, *, code: Code, check: CheckId,
     return problem(place, text, code, value=shown(value), expected=expected, check=check)
 
 
-def load_catalogue(*, versions_accepted: tuple[str, ...] = ()) -> Catalogue:
+def load_catalogue(*, versions_accepted: tuple[str, ...] = (), rules: str = "") -> Catalogue:
     """Compile the fact tables of the package (some 20 ms); schemas are compiled when first used.
+
+    `rules` is a folder of an operator's files that are laid over them (empty: none); FactsInvalid names what is
+    wrong in them.
 
     `versions_accepted` are schema versions that coexist with the published one: `009` on every channel,
     `IF-021=010` on one. Raises SettingsInvalid for a channel that does not exist and a version that is none.
     """
-    channels = load_channels()
-    shapes = load_messages(load_blocks(load_items()), _versions(versions_accepted, channels))
+    facts = facts_with(FilePath(rules)) if rules else PACKAGED
+    channels = load_channels(facts)
+    shapes = load_messages(
+        load_blocks(load_items(facts), facts), _versions(versions_accepted, channels), facts
+    )
     compiled: dict[tuple[InterfaceId, str], CompiledShape] = {}
     pairs = {}
     for pair, shape in shapes.items():
         key = (shape.interface, shape.variant)
         pairs[pair] = PairValidator(shape=shape, compiled=compiled.setdefault(key, CompiledShape(shape.root)))
     return Catalogue(
-        fingerprint=fingerprint(*versions_accepted),
+        fingerprint=facts.fingerprint(*versions_accepted),
         channels=channels,
         pairs=pairs,
-        _effects=load_effects(shapes),
-        _date_paths=load_date_paths(shapes),
-        _correlations=load_correlations(shapes),
+        _effects=load_effects(shapes, facts),
+        _date_paths=load_date_paths(shapes, facts),
+        _correlations=load_correlations(shapes, facts),
     )
 
 

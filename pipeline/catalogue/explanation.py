@@ -21,7 +21,7 @@ from pipeline.limits import ENUM_VALUES_SHOWN_MAX, NAME_CHARS_SHOWN_MAX, VALUE_C
 
 Place = tuple[str | int, ...]
 
-MISSING: Final = "missing: this field is required, and null is not the same as missing"
+MISSING: Final = "missing"
 _JSON_TYPES = {
     ScalarType.INTEGER: "an integer",
     ScalarType.NUMBER: "a number",
@@ -66,7 +66,13 @@ def misfit(place: Place, value: object, expected: str) -> Problem:
 
 def missing(place: Place, shape: Shape) -> Problem:
     """Make the problem of a field that is not there."""
-    return problem(place, MISSING, expected=kind(shape))
+    return absent(place, kind(shape))
+
+
+def absent(place: Place, expected: str) -> Problem:
+    """Make the same where only a description of the field is known."""
+    text = f"{MISSING}: expected {expected}; null is not the same as missing"
+    return problem(place, text, expected=expected)
 
 
 def problem(

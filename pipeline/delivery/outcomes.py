@@ -1,6 +1,7 @@
 """Turns the judgement of a POST into entries of an account."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
@@ -27,14 +28,19 @@ def book_settled(
 ) -> tuple[Entry, ...]:
     """Book what the recipient decided of each message; return the entries it left open.
 
-    Copies with the same result share one audit record: an array of a hundred is one, not a hundred.
+    Copies with the same result share one audit record: an array of a hundred is one, not a hundred. A remark that
+    finds fault with a message which was taken all the same is passed on to its sender; with a refused one, the
+    dead letter carries it there.
     """
+    common = _with_strangers(common, settled.strangers)
     alike: dict[Note, list[Entry]] = {}
     unclear: list[Entry] = []
     for entry, outcome in pairs:
         match outcome:
             case Delivered():
                 account.finish(entry)
+                if outcome.remark is not None and not outcome.remark.accepts:
+                    account.relay(entry, outcome.remark, common.at)
                 alike.setdefault(_delivered(common, outcome, settled.error), []).append(entry)
             case RejectedMessage():
                 account.dead_letter(entry, _rejected(common, outcome))
@@ -85,7 +91,14 @@ def _delivered(common: Note, outcome: Delivered, error: ErrorClass | None) -> No
 
 def _rejected(common: Note, outcome: RejectedMessage) -> Note:
     code = outcome.remark.code if outcome.remark else None
-    return _with(common, status_of(outcome), reason=outcome.text, code=code, error=ErrorClass.STATUS)
+    note = _with(common, status_of(outcome), reason=outcome.text, code=code, error=ErrorClass.STATUS)
+    return replace(note, remark=outcome.remark)
+
+
+def _with_strangers(common: Note, count: int) -> Note:
+    """Let the audit say that an answer speaks of messages which were not sent with it."""
+    text = f"{count} results of the answer name no message of the array and were ignored"
+    return replace(common, reason=text) if count else common
 
 
 def _with(
@@ -99,7 +112,7 @@ def _with(
     return Note(
         at=common.at,
         status=status,
-        reason=reason,
+        reason="; ".join(filter(None, (reason, common.reason))) or None,
         code=code,
         status_code=common.status_code,
         error=error,

@@ -10,24 +10,31 @@ from datetime import datetime
 
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.ports import Claim, Codec, Output, RowWrite, Settling, Ticket
+from pipeline.domain.answers import Remark
 from pipeline.domain.delivery import ErrorClass, journal_status, stage_of
 from pipeline.domain.envelope import AuditCopy, AuditRecord, Status
-from pipeline.domain.identifiers import DIP, DeliveryId, TransactionId
+from pipeline.domain.fanout import outbound_key
+from pipeline.domain.identifiers import DIP, STATUS_CHANNEL, DeliveryId, TransactionId
 from pipeline.domain.parked import LaneKey, Parked, Pointer, parked_key
 from pipeline.domain.rejections import Code
+from pipeline.domain.reports import correlation_in, relayed, report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topics:
-    """Where results go."""
+    """Where results go. `status` is None where recipients' answers are not passed on to senders."""
 
     audit: str
     dead_letters: str
+    status: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """What the audit says of copies that share a result. `attempt` is None where no POST was made."""
+    """What the audit says of copies that share a result. `attempt` is None where no POST was made.
+
+    `remark` is what the recipient said, for its sender.
+    """
 
     at: datetime
     status: Status
@@ -37,6 +44,7 @@ class Note:
     error: ErrorClass | None = None
     attempt: int | None = None
     duration_ms: int = 0
+    remark: Remark | None = None
 
 
 @dataclass(slots=True)
@@ -82,6 +90,21 @@ class Account:
             value = self._codec.encode_audit(self._record([_audit_copy(entry) for entry in group], note))
             key = group[0].copy.transaction_id.encode()
             self._part(claim).outputs.append(Output(topic=self._topics.audit, key=key, value=value))
+
+    def relay(self, entry: Entry, remark: Remark, at: datetime) -> None:
+        """Pass on to the sender what the recipient said of a copy that it took; status messages end here."""
+        if self._topics.status is None or self._lane.channel == STATUS_CHANNEL:
+            return
+        copy = entry.copy
+        finding = relayed(remark, copy.recipient)
+        told = report(copy, finding, correlation_id=correlation_in(copy), now=at)
+        self._part(entry.claim).outputs.append(
+            Output(
+                topic=self._topics.status,
+                key=outbound_key(told),
+                value=self._codec.encode_copy(told),
+            )
+        )
 
     def dead_letter(self, entry: Entry, note: Note) -> None:
         """Give a copy up, with its bytes and the reason that its sender will be told."""
@@ -143,7 +166,8 @@ class Account:
     def _headers(self, origin: Pointer, note: Note) -> tuple[tuple[str, bytes], ...]:
         """Return the origin and reason that the error report is made from.
 
-        `dlq.stage` and `dlq.status` are the journal's words; `dlq.http` is the recipient's status, if any.
+        `dlq.stage` and `dlq.status` are the journal's words; `dlq.http` is the recipient's status, if any, and
+        `dlq.message` and `dlq.help` are its words.
         """
         values = {
             "dlq.code": note.code or Code.NOT_PROCESSED.value,
@@ -157,6 +181,9 @@ class Account:
         }
         if note.status_code is not None:
             values["dlq.http"] = str(note.status_code)
+        if note.remark is not None:
+            values["dlq.message"] = note.remark.message
+            values["dlq.help"] = note.remark.help or ""
         return tuple((name, value.encode()) for name, value in values.items())
 
 

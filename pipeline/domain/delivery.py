@@ -12,7 +12,15 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Final, assert_never
 
-from pipeline.domain.answers import SIGNATURE_REFUSED, Identity, Remark, cleaned, first_remark, remarks
+from pipeline.domain.answers import (
+    SIGNATURE_REFUSED,
+    Identity,
+    Reading,
+    Remark,
+    cleaned,
+    first_refusal,
+    read_answer,
+)
 from pipeline.domain.envelope import Copy, Stage, Status
 from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId
 from pipeline.limits import (
@@ -99,11 +107,15 @@ MessageOutcome = Delivered | RejectedMessage | Unclear
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """The recipient decided; one outcome per message, in the order sent. The lane is healthy."""
+    """The recipient decided; one outcome per message, in the order sent. The lane is healthy.
+
+    `strangers` counts the results in its answer that name no message of the array.
+    """
 
     status: int
     outcomes: tuple[MessageOutcome, ...]
     error: ErrorClass | None = None
+    strangers: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,12 +210,17 @@ def _judge_answer(result: Answered, messages: Sequence[Identity], now: datetime)
 
 
 def _judge_success(result: Answered, messages: Sequence[Identity]) -> Settled:
-    said = (None,) * len(messages) if result.cut else remarks(result.body, messages)
+    reading = _read(result, messages)
     if result.status == _PARTLY:
-        outcomes = tuple(_partly(one, alone=len(messages) == 1) for one in said)
+        outcomes = tuple(_partly(one, alone=len(messages) == 1) for one in reading.remarks)
     else:
-        outcomes = tuple(Delivered(remark=one) for one in said)
-    return Settled(status=result.status, outcomes=outcomes, error=result.cut)
+        outcomes = tuple(Delivered(remark=one) for one in reading.remarks)
+    return Settled(status=result.status, outcomes=outcomes, error=result.cut, strangers=reading.strangers)
+
+
+def _read(result: Answered, messages: Sequence[Identity]) -> Reading:
+    """Read what an answer says; one that was cut says nothing, and its status decides."""
+    return Reading(remarks=(None,) * len(messages)) if result.cut else read_answer(result.body, messages)
 
 
 def _partly(remark: Remark | None, *, alone: bool) -> MessageOutcome:
@@ -220,14 +237,24 @@ def _partly(remark: Remark | None, *, alone: bool) -> MessageOutcome:
 
 
 def _judge_refusal(result: Answered, messages: Sequence[Identity]) -> Judgement:
-    remark = None if result.cut else first_remark(result.body)
-    text = remark.text if remark else f"HTTP {result.status}"
-    if remark is not None and remark.code == SIGNATURE_REFUSED:
-        return ParkLane(error=ErrorClass.STATUS, text=text, status=result.status)
+    first = None if result.cut else first_refusal(result.body)
+    if first is not None and first.code == SIGNATURE_REFUSED:
+        return ParkLane(error=ErrorClass.STATUS, text=first.text, status=result.status)
     if len(messages) > 1:
-        return Divide(status=result.status, text=text, remark=remark)
+        text = first.text if first else f"HTTP {result.status}"
+        return Divide(status=result.status, text=text, remark=first)
+    reading = _read(result, messages)
+    (remark,) = reading.remarks
+    if remark is not None and remark.accepts:  # a taken message in a refusal: the status decides
+        remark = None
+    text = remark.text if remark else f"HTTP {result.status}"
     rejected = RejectedMessage(status=result.status, text=text, remark=remark)
-    return Settled(status=result.status, outcomes=(rejected,), error=ErrorClass.STATUS)
+    return Settled(
+        status=result.status,
+        outcomes=(rejected,),
+        error=ErrorClass.STATUS,
+        strangers=reading.strangers,
+    )
 
 
 def retry_after_s(value: str | None, *, status: int, now: datetime) -> float | None:

@@ -3,12 +3,11 @@
 import zlib
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
 
 from pipeline.domain.addressing import Addressed
 from pipeline.domain.egress import D0, egress
 from pipeline.domain.envelope import Copy, Message
-from pipeline.domain.identifiers import InterfaceId, TransactionId, delivery_id
+from pipeline.domain.identifiers import TransactionId, delivery_id
 from pipeline.limits import OUTBOUND_SHARDS_MAX
 
 
@@ -21,17 +20,6 @@ class Correlation(StrEnum):
     """The sender's: it hands back the id of the message it answers."""
     NONE = "No"
     """Null: nobody answers."""
-
-
-UNCORRELATED: Final = frozenset(InterfaceId(one) for one in ("IF-021", "IF-022", "IF-023", "IF-040"))
-"""Channels that nobody answers. Which they are is unpublished (an assumption): callers may pass their own rule."""
-
-
-def correlation_of(message: Message) -> Correlation:
-    """Return the default rule: a message that carries an id is a reply, any other begins an exchange."""
-    if message.interface in UNCORRELATED:
-        return Correlation.NONE
-    return Correlation.MINT if message.sender_correlation_id is None else Correlation.COPY
 
 
 def correlation_id(message: Message, rule: Correlation) -> str | None:
@@ -58,7 +46,7 @@ def fan_out(
     routed_at: datetime,
     publication: str,
     canonical: object = None,
-    correlation: Correlation | None = None,
+    correlation: Correlation,
 ) -> tuple[Copy, ...]:
     """Return the copies of a message, ordered by recipient; all share one body.
 
@@ -66,12 +54,11 @@ def fan_out(
     D0.transactionTimestamp is the time of receipt, when the transaction id was given: it lets a recipient sort.
     Masking (protocol.md 2, off by default) would make the body differ by recipient: this is its place.
     """
-    rule = correlation_of(message) if correlation is None else correlation
     d0 = D0(
         transaction_id=message.transaction_id,
         transaction_timestamp=message.received_at,
         publication_id=publication,
-        initial_correlation_id=correlation_id(message, rule),
+        initial_correlation_id=correlation_id(message, correlation),
     )
     body = egress(message.body if canonical is None else canonical, d0=d0, a0=addressed.a0)
     return tuple(

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from pipeline.domain.checks import CheckDigit, Terms
+from pipeline.domain.envelope import Message
 from pipeline.domain.headers import COMMON, S1, mpan_in
 from pipeline.domain.identifiers import InterfaceId, Mpan, ParticipantId, Role
 from pipeline.domain.participants import Participants
@@ -56,6 +57,11 @@ def check_header(header: Header, terms: Terms, checks: Collection[CheckId]) -> t
     """
     found = (rule(header, terms) for check, rule in RULES if check in checks)
     return tuple(rejection for rejection in found if rejection is not None)
+
+
+def remark_on(message: Message, terms: Terms) -> str | None:
+    """Return what the sender and the audit are told of a message that is accepted all the same."""
+    return check_digit_remark(message.mpan) if terms.check_digit is CheckDigit.WARN else None
 
 
 def check_digit_remark(mpan: Mpan | None) -> str | None:

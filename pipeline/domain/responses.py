@@ -8,7 +8,7 @@ from typing import Any, Final
 from pipeline.domain.identifiers import DIP, ParticipantId, SenderReference, TransactionId
 from pipeline.domain.rejections import TEXTS, Code, Rejection
 from pipeline.domain.times import format_instant
-from pipeline.limits import HELP_CHARS_MAX, MESSAGE_TEXT_CHARS_MAX
+from pipeline.limits import HELP_CHARS_MAX, MESSAGE_TEXT_CHARS_MAX, PROBLEMS_PER_MESSAGE_MAX
 
 _ELLIPSIS: Final = "…"
 
@@ -57,15 +57,31 @@ def text_of(code: Code) -> str:
 
 
 def help_of(rejections: Sequence[Rejection], *, pointers_under: str = "") -> str:
-    """Join what is wrong with a message into one text, each part led by where it is.
+    """Join what is wrong with a message into one text that fits the wire, each part led by where it is.
 
-    The result may be longer than the wire allows; `Body.wire` cuts it. The codes of all but the first are
-    written out, because `message` has room for one only.
+    It is cut after a whole problem and says how many more there are. The codes of all but the first are written
+    out, because `message` has room for one only.
     """
-    first = rejections[0].code if rejections else None
-    return "; ".join(
+    if not rejections:
+        return ""
+    first = rejections[0].code
+    parts = [
         _placed(one, pointers_under, code=one.code if one.code is not first else None) for one in rejections
-    )
+    ]
+    for count in range(len(parts), 0, -1):
+        text = "; ".join(parts[:count]) + _rest(parts, count)
+        if len(text) <= HELP_CHARS_MAX:
+            return text
+    rest = _rest(parts, 1)
+    return f"{fitted(parts[0], HELP_CHARS_MAX - len(rest))}{rest}"
+
+
+def _rest(parts: Sequence[str], told: int) -> str:
+    """Say how many problems are not told; a list as long as it may be was cut before."""
+    if told == len(parts):
+        return ""
+    least = "at least " if len(parts) >= PROBLEMS_PER_MESSAGE_MAX else ""
+    return f"; and {least}{len(parts) - told} more"
 
 
 def _placed(rejection: Rejection, pointers_under: str, *, code: Code | None) -> str:

@@ -10,7 +10,8 @@ from pipeline.adapters.producer import Outgoing
 from pipeline.catalogue import Catalogue
 from pipeline.catalogue.json_text import Unreadable
 from pipeline.domain.envelope import Message
-from pipeline.domain.fanout import correlation_id, correlation_of
+from pipeline.domain.fanout import correlation_id
+from pipeline.domain.header_rules import remark_on
 from pipeline.domain.headers import S1
 from pipeline.domain.identifiers import InterfaceId, ParticipantId, SenderReference, reference_key
 from pipeline.domain.rejections import CheckId, Code, Rejection
@@ -37,9 +38,18 @@ class Acceptable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invalid:
-    """The array is refused: one answer for each message with a problem."""
+    """The array is refused: one answer for each message with a problem, and the problems as data."""
 
     answers: tuple[Body, ...]
+    faults: tuple["Fault", ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What is wrong with one message; its pointers begin at the message, `index` is its place in the array."""
+
+    index: int
+    rejections: tuple[Rejection, ...]
 
 
 Judgement = Acceptable | Invalid | Refusal
@@ -84,7 +94,10 @@ def judge(sliced: Sliced, about: Circumstances, *, catalogue: Catalogue, encoder
     problems.extend(_repeats(messages))
     if problems:
         ordered = sorted(problems, key=lambda one: one.index)
-        return Invalid(answers=tuple(_refused(one, about.now) for one in ordered))
+        return Invalid(
+            answers=tuple(_refused(one, about.now) for one in ordered),
+            faults=tuple(Fault(index=one.index, rejections=one.rejections) for one in ordered),
+        )
     return Acceptable(
         records=tuple(
             Outgoing(
@@ -94,13 +107,23 @@ def judge(sliced: Sliced, about: Circumstances, *, catalogue: Catalogue, encoder
             )
             for message in messages.values()
         ),
-        answers=tuple(_accepted(message, about.now) for message in messages.values()),
+        answers=tuple(_accepted(message, about, catalogue) for message in messages.values()),
     )
 
 
 def refused_whole(text: str, now: datetime) -> Invalid:
     """Refuse a body that is no array of messages."""
-    return Invalid(answers=(Body(sent_at=now, message=text_of(Code.SCHEMA), help=text),))
+    rejection = Rejection(
+        check=CheckId.JSON,
+        code=Code.SCHEMA,
+        help=text,
+        pointer="",
+        expected="a JSON array of messages, at least one",
+    )
+    return Invalid(
+        answers=(Body(sent_at=now, message=rejection.text, help=text),),
+        faults=(Fault(index=0, rejections=(rejection,)),),
+    )
 
 
 def _judge_one(index: int, raw: bytes, about: Circumstances, catalogue: Catalogue) -> Message | Problematic:
@@ -132,14 +155,16 @@ def _repeats(messages: Mapping[int, Message]) -> Iterator[Problematic]:
             yield Problematic(index=index, rejections=(rejection,), message=message)
 
 
-def _accepted(message: Message, now: datetime) -> Body:
+def _accepted(message: Message, about: Circumstances, catalogue: Catalogue) -> Body:
+    rule = catalogue.correlation(message.interface, message.event, message.received_at)
     return Body(
-        sent_at=now,
+        sent_at=about.now,
         message=text_of(Code.ACCEPTED),
+        help=remark_on(message, about.gate.terms),
         recipient_id=message.sender_id,
         transaction_id=message.transaction_id,
         sender_reference=message.sender_reference,
-        correlation_id=correlation_id(message, correlation_of(message)),
+        correlation_id=correlation_id(message, rule),
         connection_provider=message.connection_provider,
     )
 

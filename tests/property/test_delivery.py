@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.delivery.batching import BatchLimits, array, halves, take
 from pipeline.delivery.entry import Entry
-from pipeline.domain.answers import remarks
+from pipeline.domain.answers import read_answer
 from pipeline.domain.delivery import (
     Answered,
     Delivered,
@@ -26,6 +26,7 @@ from pipeline.domain.delivery import (
     judge,
     retry_after_s,
 )
+from pipeline.domain.delivery_order import ChannelRule, Order
 from pipeline.domain.identifiers import InterfaceId
 from pipeline.domain.parked import Parked, Pointer
 from pipeline.domain.participants import Webhook
@@ -115,8 +116,8 @@ def test_named_remarks_do_not_depend_on_the_order_of_bodies(
     named = [one for one in some if one["transactionID"] or one["senderUniqueReference"]]
     shuffled = Random(seed).sample(named, len(named))
     messages = [identity(make_copy(number)) for number in range(size)]
-    first = remarks(orjson.dumps({"messageArray": named}), messages)
-    second = remarks(orjson.dumps({"messageArray": shuffled}), messages)
+    first = read_answer(orjson.dumps({"messageArray": named}), messages).remarks
+    second = read_answer(orjson.dumps({"messageArray": shuffled}), messages).remarks
     assert [one and one.accepts for one in first] == [one and one.accepts for one in second]
 
 
@@ -231,12 +232,14 @@ def test_whatever_happens_every_copy_ends_in_exactly_one_place(seed: int) -> Non
 
 async def storm(seed: int) -> None:
     dice = Random(seed)
+    order = dice.choice(list(Order))
     names = ["2300000001", "2300000002", "2300000003"]
     world = World(
         people=FakeParticipants(make_participants(*names, messages_max=dice.choice([1, 3, 100]))),
         webhooks=DicedWebhooks(dice, ANSWERS),
         lane_in_flight_max=dice.choice([1, 2, 4]),
         in_flight_max=dice.choice([2, 100]),
+        rules={InterfaceId("IF-021"): ChannelRule(order=order)},
     )
     sent, number, disturbed = [], 0, False
     await world.own(0, 1)
@@ -244,10 +247,18 @@ async def storm(seed: int) -> None:
         match dice.randrange(8):
             case 0 | 1 | 2:
                 for _ in range(dice.randrange(1, 12)):
-                    copy = make_copy(number, recipient=dice.choice(names), at=world.clock.now())
+                    meter = dice.randrange(4)
+                    copy = make_copy(
+                        number,
+                        recipient=dice.choice(names),
+                        at=world.clock.now(),
+                        mpan=f"{2 * 10**12 + meter}",
+                    )
                     number += 1
                     sent.append(copy)
-                    world.send(copy, partition=dice.randrange(2))
+                    world.send(
+                        copy, partition=meter % 2
+                    )  # as fan-out keys them: an MPAN stays in one partition
             case 3:
                 await world.pass_time(dice.choice([0.5, 6, 70, 700, -100]))
             case 4:
@@ -273,6 +284,26 @@ async def storm(seed: int) -> None:
         if not world.engine.parked() and not any(world.engine.unsettled.values()):
             break
     ledger(world, sent, exact=not disturbed)
+    if order is not Order.NONE:
+        in_order(world, sent)
+
+
+def in_order(world: World, sent: list) -> None:
+    """Nothing overtakes an earlier copy of its recipient and MPAN: first arrivals come as they were sent.
+
+    Copies may arrive again after a crash; what was given up left its place to the next.
+    """
+    place = {copy.delivery_id: (copy.recipient, copy.mpan, at) for at, copy in enumerate(sent)}
+    newest: dict[tuple[str, str | None], int] = {}
+    arrived = set()
+    for delivery_id in world.webhooks.arrived:
+        recipient, mpan, at = place[delivery_id]
+        if delivery_id not in arrived:
+            assert at > newest.get((recipient, mpan), -1), (
+                f"{delivery_id} was overtaken by {newest[recipient, mpan]}"
+            )
+            newest[recipient, mpan] = at
+        arrived.add(delivery_id)
 
 
 def no_double_settlement(world: World) -> None:

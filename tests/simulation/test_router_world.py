@@ -111,8 +111,12 @@ def build(seed: int, catalogue: Catalogue, codec: Codec) -> World:
         topics.REGISTRATION: Loading(
             codec=codec, clock=fixed, appointments=appointments, addressing=addressing
         ),
-        topics.DEAD_LETTER_VALIDATION: Reporting(codec=codec, clock=fixed, read=codec.decode_message),
-        topics.DEAD_LETTER_ADDRESSING: Reporting(codec=codec, clock=fixed, read=codec.decode_message),
+        topics.DEAD_LETTER_VALIDATION: Reporting(
+            codec=codec, catalogue=catalogue, clock=fixed, read=codec.decode_message
+        ),
+        topics.DEAD_LETTER_ADDRESSING: Reporting(
+            codec=codec, catalogue=catalogue, clock=fixed, read=codec.decode_message
+        ),
     }
     world.dead_letters = {
         topics.INBOUND: topics.DEAD_LETTER_VALIDATION,

@@ -18,6 +18,7 @@ from pipeline.delivery.ports import Output, Post, Settling
 from pipeline.delivery.settling import Topics
 from pipeline.domain.answers import Identity
 from pipeline.domain.delivery import Answered, Result, Schedule
+from pipeline.domain.delivery_order import Rules
 from pipeline.domain.envelope import AuditRecord, Copy
 from pipeline.domain.identifiers import (
     DeliveryId,
@@ -130,6 +131,7 @@ class FakeEngine:
     spent: set[FakeTicket] = field(default_factory=set)
     double: list[FakeTicket] = field(default_factory=list)
     read: list[Pointer] = field(default_factory=list)
+    taken_in: dict[tuple[FakeClaim, str], int] = field(default_factory=dict)
 
     # --- the log ---
 
@@ -167,6 +169,7 @@ class FakeEngine:
                 )
             if since is not None:
                 since[topic, partition] = len(records)
+            self.taken_in[claim, topic] = len(records)
         return found
 
     def committed(self, topic: str, partition: int) -> int:
@@ -184,6 +187,9 @@ class FakeEngine:
         if self.automatic:
             asyncio.get_running_loop().call_soon(self.commit)
         return done
+
+    def position(self, claim: FakeClaim, topic: str) -> int:
+        return self.taken_in.get((claim, topic), 0)
 
     def commit(self) -> None:
         pending, self.pending = self.pending, []
@@ -260,6 +266,7 @@ class ScriptedWebhooks:
     def __init__(self) -> None:
         self.posts: list[Post] = []
         self.taken: list[tuple[str, DeliveryId]] = []
+        self.arrived: list[DeliveryId] = []  # with a 207 as well, which may say nothing of a message
         self.under_way = 0
         self.most_under_way: dict[str, int] = {}
         self._by_recipient: dict[str, int] = {}
@@ -288,12 +295,20 @@ class ScriptedWebhooks:
         gate = self.gates.get(post.recipient)
         try:
             await (gate.wait() if gate else asyncio.sleep(0))
+        except asyncio.CancelledError:  # the worker was killed; the recipient may have got it all the same
+            self._note(post, self.result(post))
+            raise
         finally:
             self._by_recipient[post.recipient] -= 1
         result = self.result(post)
+        self._note(post, result)
+        return result
+
+    def _note(self, post: Post, result: Result) -> None:
+        if isinstance(result, Answered) and 200 <= result.status < 300:
+            self.arrived.extend(post.delivery_ids)
         if isinstance(result, Answered) and 200 <= result.status < 300 and result.status != 207:
             self.taken.extend((post.recipient, one) for one in post.delivery_ids)
-        return result
 
 
 class DicedWebhooks(ScriptedWebhooks):
@@ -315,6 +330,7 @@ def make_copy(
     channel: str = "IF-021",
     at: datetime = START,
     size: int = 40,
+    mpan: str = "2000056535971",
 ) -> Copy:
     """Make a copy whose ids tell its number."""
     transaction = TransactionId(f"T-{number:06d}")
@@ -327,7 +343,7 @@ def make_copy(
         sender_reference=SenderReference(f"S-{number:06d}"),
         interface=InterfaceId("IF-021"),
         event=EventCode("ActivePower"),
-        mpan=Mpan("2000056535971"),
+        mpan=Mpan(mpan),
         received_at=at,
         routed_at=at,
         body=(b'{"n":"%06d","p":"' % number).ljust(size - 2, b"x") + b'"}',
@@ -371,6 +387,8 @@ class World:
     schedule: Schedule = QUICK
     lane_in_flight_max: int = 4
     in_flight_max: int = 100
+    rules: Rules = field(default_factory=dict)
+    relay: bool = True
 
     def __post_init__(self) -> None:
         self.dispatcher = self.make()
@@ -388,12 +406,13 @@ class World:
             orders=self.orders,
             clock=self.clock,
             dice=self.dice,
-            topics=Topics(audit=AUDIT, dead_letters=DEAD),
+            topics=Topics(audit=AUDIT, dead_letters=DEAD, status=STATUS if self.relay else None),
         )
         policy = Policy(
             schedule=self.schedule,
             lane_in_flight_max=self.lane_in_flight_max,
             in_flight_max=self.in_flight_max,
+            rules=self.rules,
         )
         return Dispatcher(outside, policy)
 
@@ -422,6 +441,10 @@ class World:
     async def crash(self) -> None:
         """Kill the worker and start another one that owns nothing yet."""
         self.engine.crash()
+        self.dispatcher._stopping = True  # a killed process sends nothing more; what it sent may have arrived
+        for task in tuple(self.dispatcher._tasks):
+            task.cancel()
+        await asyncio.sleep(0)
         self._since.clear()
         self.claims.clear()
         self.dispatcher = self.make()

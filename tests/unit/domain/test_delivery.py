@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import orjson
 import pytest
 
-from pipeline.domain.answers import Identity, first_remark, remarks
+from pipeline.domain.answers import Identity, first_refusal, read_answer
 from pipeline.domain.delivery import (
     Answered,
     Delivered,
@@ -135,32 +135,34 @@ def test_a_single_message_with_a_silent_207_counts_as_taken(body: bytes) -> None
 
 def test_bodies_are_matched_by_id_then_reference_then_position() -> None:
     by_reference = {"transactionID": None, "senderUniqueReference": "S-2", "message": "RCP1062 - x"}
-    assert remarks(answer(by_reference), [ONE, TWO])[1] is not None
+    assert read_answer(answer(by_reference), [ONE, TWO]).remarks[1] is not None
     nameless = [{"message": "RCP0000 - ok"}, {"message": "RCP1062 - x"}]
-    codes = [one.code for one in remarks(answer(*nameless), [ONE, TWO]) if one]
+    codes = [one.code for one in read_answer(answer(*nameless), [ONE, TWO]).remarks if one]
     assert codes == ["RCP0000", "RCP1062"]
-    assert remarks(answer(*nameless), [ONE, TWO, THREE]) == (None, None, None), "positions must fit"
+    assert read_answer(answer(*nameless), [ONE, TWO, THREE]).remarks == (None, None, None), (
+        "positions must fit"
+    )
 
 
 def test_bodies_that_contradict_each_other_settle_nothing() -> None:
     body = answer(said(ONE, "RCP0000 - ok"), said(ONE, "RCP1062 - no"))
-    assert remarks(body, [ONE]) == (None,)
+    assert read_answer(body, [ONE]).remarks == (None,)
 
 
 def test_a_body_that_names_another_message_never_counts_by_its_position() -> None:
     body = answer(said(TWO, "RCP1062 - no"))
-    assert remarks(body, [ONE]) == (None,)
+    assert read_answer(body, [ONE]).remarks == (None,)
 
 
 def test_keys_are_read_in_any_letter_case_and_bare_arrays_are_understood() -> None:
     body = orjson.dumps([{"TransactionId": "T-1", "Message": "RCP0000-Taken"}])
-    (remark,) = remarks(body, [ONE])
+    (remark,) = read_answer(body, [ONE]).remarks
     assert remark is not None
     assert remark.accepts
 
 
 def test_a_recipient_s_words_cannot_forge_log_lines() -> None:
-    remark = first_remark(answer(said(ONE, "RCP1000 - bad\r\nERROR forged \x1b[31m" + "x" * 5_000)))
+    remark = first_refusal(answer(said(ONE, "RCP1000 - bad\r\nERROR forged \x1b[31m" + "x" * 5_000)))
     assert remark is not None
     assert "\n" not in remark.text
     assert "\r" not in remark.text
