@@ -29,7 +29,7 @@ from pipeline.client.retrying import AGAIN, RetryPolicy, retry_after_s
 from pipeline.client.signing import Credentials
 from pipeline.client.transport import Call, Received, Transport
 
-PARTIAL_HEADERS: Final = {"X-Open-DIP-Partial": "true"}
+PARTIAL_HEADERS: Final = {"X-DIP-Partial-Accept": "true"}
 """Asks for 207 where some messages of an array are refused: an extension, which other routers ignore."""
 CONTINUATION_HEADER: Final = "X-Continuation-Token"
 HELP_HEADER: Final = "X-DIP-Help"

@@ -10,7 +10,7 @@ _WITHOUT_BODY: Final = (401, 403, 404, 405, 406, 408, 413, 429, 500, 502, 503, 5
 _SUBMISSION: Final = {201: SR, 207: SR, 400: SR, **dict.fromkeys(_WITHOUT_BODY, "")}
 _CONFIGURATION: Final = {201: "", 400: "", 401: "", 403: ""}
 _TROUBLE: Final = {500: "", 502: "", 503: "", 504: ""}
-_REQUEUE: Final = {202: "string", 400: SR, 401: "", 403: "", 429: ""}
+_REQUEUE: Final = {202: "string", 400: "", 401: "", 403: "", 429: ""}
 _REQUEUE_STATUS: Final = {200: "requeues", 204: "", 400: "", 401: "", 403: "", 429: "", **_TROUBLE}
 
 CHANNEL: Final = "/dip-channel/{id}"
