@@ -124,7 +124,7 @@ class Addressing:
 
     def _update(self, message: Message, now: datetime) -> Iterator[Emission]:
         """Move the appointments of the message's MPAN, if it does so at all; then see who waited for that."""
-        effects = self.catalogue.effects(message.interface, message.event)
+        effects = self.catalogue.effects(message.interface, message.event, message.received_at)
         if not effects or message.mpan is None or message.sender_role != REGISTRATION_ROLE:
             return
         applied = take_in(
@@ -172,7 +172,7 @@ class Addressing:
             routed_at=now,
             publication=self.catalogue.channels[message.interface].publication,
             canonical=None if message.exact_case else canonical_body(self.catalogue, message),
-            correlation=self.catalogue.correlation(message.interface, message.event),
+            correlation=self.catalogue.correlation(message.interface, message.event, message.received_at),
         )
 
     def _audit(self, message: Message, now: datetime, stage: Stage, status: Status, **more: Any) -> Emission:

@@ -24,7 +24,7 @@ def router() -> App:
     """Make the router worker. Raises RouterError where the outside is not as it must be."""
     outside = _outside()
     versions = tuple(one for one in outside.settings.schema_versions.split(",") if one)
-    return create_router(outside, load_catalogue(versions_accepted=versions))
+    return create_router(outside, load_catalogue(versions_accepted=versions, rules=outside.settings.rules_dir))
 
 
 def delivery() -> App:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from pipeline import limits
-from pipeline.catalogue import Catalogue
+from pipeline.catalogue import Catalogue, Verdict
 from pipeline.catalogue.appointments import Action, Effect
 from pipeline.catalogue.checks import load_checks
 from pipeline.catalogue.days import read_days
@@ -85,10 +85,13 @@ class Gate:
     terms: Terms = field(default_factory=default_terms)
     levels: tuple[Level, ...] = (Level.L1,)
 
-    @property
-    def checks(self) -> frozenset[CheckId]:
-        """Return the checks that are made here."""
-        return frozenset().union(*map(self.terms.checks.at, self.levels))
+    checks: frozenset[CheckId] = field(init=False)
+    """The checks that are made here."""
+
+    def __post_init__(self) -> None:
+        """Gather the checks once, not for every message."""
+        checks = frozenset().union(*map(self.terms.checks.at, self.levels))
+        object.__setattr__(self, "checks", checks)  # the way of a frozen dataclass to a derived field
 
 
 def vouched(catalogue: Catalogue, terms: Terms) -> str:
@@ -104,20 +107,22 @@ def take(
     channel: InterfaceId | None,
     received_at: datetime,
     gate: Gate,
+    verdict: Verdict | None = None,
 ) -> Message | tuple[Rejection, ...]:
     """Judge a parsed message object, read its routing fields, and check that its sender may send it.
 
-    `body` are its bytes as sent. Returns the message, or every problem found (bounded), with JSON Pointers.
+    `body` are its bytes as sent, `verdict` is the catalogue's, where it is known already. Returns the message, or
+    every problem found (bounded), with JSON Pointers.
     """
-    verdict = catalogue.check(parsed, channel=channel)
+    verdict = verdict or catalogue.check(parsed, channel=channel)
     if not verdict.valid or verdict.interface is None or verdict.event is None:
         return tuple(map(rejection_of, verdict.problems))
     interface, event = verdict.interface, verdict.event
     named: Any = parsed if verdict.rewritten is None else verdict.rewritten
     checks = gate.checks
     days = read_days(
-        catalogue.date_paths(interface, event),
-        [effect.date for effect in catalogue.effects(interface, event) if effect.date],
+        catalogue.date_paths(interface, event, received_at),
+        [one.date for one in catalogue.effects(interface, event, received_at) if one.date],
         named,
         received_at,
     )
@@ -126,7 +131,7 @@ def take(
             common=named["payload"]["CommonBlock"],
             interface=interface,
             sender_roles=catalogue.channels[interface].sender_roles,
-            answers=catalogue.correlation(interface, event) is Correlation.COPY,
+            answers=catalogue.correlation(interface, event, received_at) is Correlation.COPY,
             participants=gate.participants,
             now=received_at,
         ),
@@ -203,7 +208,7 @@ def changes_of(catalogue: Catalogue, message: Message, canonical: object = None)
     `canonical` is its `canonical_body`, where the caller has it already.
     """
     body = canonical_body(catalogue, message) if canonical is None else canonical
-    effects = catalogue.effects(message.interface, message.event)
+    effects = catalogue.effects(message.interface, message.event, message.received_at)
     return tuple(
         change
         for effect in effects

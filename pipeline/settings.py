@@ -118,6 +118,10 @@ class Settings:
         "",
         "addresses and networks of those proxies, as 10.0.0.7,10.1.0.0/24; the header counts from nowhere else",
     )
+    company_writers: str = _setting(
+        "ISD,DIP", "roles that may POST /companyDetails, comma separated (assumption: unpublished)"
+    )
+    company_readers: str = _setting("", "roles that may GET /companyDetails; empty: every participant")
     environment_tag: str = _setting("", "the only S1.environmentTag accepted; empty: any")
     check_levels: str = _setting(
         "", "checks moved between L1 and L2, as environment-tag=L2,primary-recipient=L1; docs/REJECTIONS.md"

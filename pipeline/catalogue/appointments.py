@@ -9,7 +9,8 @@ from enum import StrEnum
 from typing import TypeVar
 
 from pipeline.catalogue.channels import EVERY_EVENT
-from pipeline.catalogue.facts import FactsInvalid, rows
+from pipeline.catalogue.dated import Dated, EditionRows, dated
+from pipeline.catalogue.facts import PACKAGED, Facts, FactsInvalid, rows
 from pipeline.catalogue.paths import Path, leads_to_scalar, parse_path, values
 from pipeline.catalogue.shapes import MessageShape
 from pipeline.domain.identifiers import EventCode, InterfaceId
@@ -90,14 +91,18 @@ class DatePath:
     end: Path | None = None
 
 
-def load_effects(shapes: Mapping[Pair, MessageShape]) -> Mapping[Pair, tuple[Effect, ...]]:
-    """Read appointment_effects.tsv; every path must exist in every pair it is named for."""
-    return _by_pair("appointment_effects.tsv", shapes, _effect)
+def load_effects(
+    shapes: Mapping[Pair, MessageShape], facts: Facts = PACKAGED
+) -> Mapping[Pair, Dated[tuple[Effect, ...]]]:
+    """Read appointment_effects.tsv, in editions; every path must exist in every pair it is named for."""
+    return _by_pair("appointment_effects.tsv", shapes, facts, _effect)
 
 
-def load_date_paths(shapes: Mapping[Pair, MessageShape]) -> Mapping[Pair, tuple[DatePath, ...]]:
-    """Read applicable_dates.tsv; every path must exist in every pair it is named for."""
-    return _by_pair("applicable_dates.tsv", shapes, _date_path)
+def load_date_paths(
+    shapes: Mapping[Pair, MessageShape], facts: Facts = PACKAGED
+) -> Mapping[Pair, Dated[tuple[DatePath, ...]]]:
+    """Read applicable_dates.tsv, in editions; every path must exist in every pair it is named for."""
+    return _by_pair("applicable_dates.tsv", shapes, facts, _date_path)
 
 
 def _effect(row: Mapping[str, str]) -> Effect:
@@ -128,14 +133,27 @@ def _path(cell: str) -> Path | None:
 
 
 def _by_pair(
-    table: str, shapes: Mapping[Pair, MessageShape], parse: Callable[[Mapping[str, str]], Value]
-) -> Mapping[Pair, tuple[Value, ...]]:
-    found: dict[Pair, tuple[Value, ...]] = {}
-    for row in rows(table):
-        for pair in _pairs(row, shapes, table):
-            _check_paths(row, shapes[pair], table)
-            found[pair] = (*found.get(pair, ()), parse(row))
-    return found
+    table: str,
+    shapes: Mapping[Pair, MessageShape],
+    facts: Facts,
+    parse: Callable[[Mapping[str, str]], Value],
+) -> Mapping[Pair, Dated[tuple[Value, ...]]]:
+    def compiled(interface: str, edition: EditionRows) -> Mapping[Pair, tuple[Value, ...]]:
+        found: dict[Pair, tuple[Value, ...]] = {pair: () for pair in shapes if pair[0] == interface}
+        for row in edition.rows:
+            for pair in _pairs(row, shapes, table):
+                _check_paths(row, shapes[pair], table)
+                found[pair] = (*found[pair], _parsed(parse, row, table))
+        return found
+
+    return dated(table, rows(table, facts), compiled)
+
+
+def _parsed(parse: Callable[[Mapping[str, str]], Value], row: Mapping[str, str], table: str) -> Value:
+    try:
+        return parse(row)
+    except ValueError as error:  # an action, a slot or a path that is none
+        raise FactsInvalid(f"{table}: {row['interface']} {row['events']}: {error}") from None
 
 
 def _pairs(row: Mapping[str, str], known: Collection[Pair], table: str) -> list[Pair]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path as FilePath
+from typing import Any
 
 from pipeline.catalogue.appointments import DatePath, Effect, load_date_paths, load_effects
 from pipeline.catalogue.casing import Canonical, find_name
@@ -12,6 +13,7 @@ from pipeline.catalogue.channels import Channel, load_channels
 from pipeline.catalogue.correlation import load_correlations
 from pipeline.catalogue.dated import Dated
 from pipeline.catalogue.explanation import Place, Problem, absent, misfit, problem, shown
+from pipeline.catalogue.fast import FastReader
 from pipeline.catalogue.facts import PACKAGED, facts_with, load_items
 from pipeline.catalogue.shapes import load_blocks, load_messages
 from pipeline.catalogue.validator import CompiledShape, PairValidator
@@ -72,6 +74,7 @@ class Catalogue:
     _effects: Mapping[Pair, Dated[tuple[Effect, ...]]] = field(repr=False)
     _date_paths: Mapping[Pair, Dated[tuple[DatePath, ...]]] = field(repr=False)
     _correlations: Mapping[Pair, Dated[Correlation]] = field(repr=False)
+    _read_fast: FastReader = field(repr=False)
 
     def pair(self, interface: InterfaceId, event: EventCode) -> PairValidator:
         """Return the validator of a pair; KeyError for one that does not exist."""
@@ -100,6 +103,14 @@ class Catalogue:
     def canonical(self, message: object, interface: InterfaceId, event: EventCode) -> Canonical:
         """Return a message with the specification's letter case in all names; KeyError: unknown pair."""
         return self.pairs[interface, event].canonical(message)
+
+    def read_plain(self, raw: bytes, channel: InterfaceId) -> tuple[Verdict, Any] | None:
+        """Parse and judge the bytes of a message in one go; None says nothing: parse them, then `check`.
+
+        What is returned is valid, in exact case, and what every strict reader makes of the bytes.
+        """
+        plain = self._read_fast(raw, channel)
+        return None if plain is None else (Verdict(interface=plain.pair[0], event=plain.pair[1]), plain.value)
 
     def check(
         self, message: object, *, channel: InterfaceId | None = None, limit: int = PROBLEMS_PER_MESSAGE_MAX
@@ -228,6 +239,7 @@ def load_catalogue(*, versions_accepted: tuple[str, ...] = (), rules: str = "") 
         _effects=load_effects(shapes, facts),
         _date_paths=load_date_paths(shapes, facts),
         _correlations=load_correlations(shapes, facts),
+        _read_fast=FastReader(shapes),
     )
 
 

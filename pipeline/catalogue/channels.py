@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Final
 
-from pipeline.catalogue.facts import FactsInvalid, rows
+from pipeline.catalogue.facts import PACKAGED, Facts, FactsInvalid, rows
 from pipeline.domain.identifiers import EventCode, InterfaceId, Role
 from pipeline.domain.routing import SLOT_OF_ROLE, Holders, Need, Routing, SecondaryRule, Slot
 
@@ -42,21 +42,20 @@ class Channel:
         return {"M0": "MPANCore", "M1": "principalMPAN"}.get(self.m_block or "")
 
     def routing(self, event: EventCode, at: datetime) -> Routing:
-        """Return who receives an event by the edition in force at an instant (when the message is routed)."""
-        return next(edition for edition in reversed(self.editions) if edition.effective_from <= at).routings[
-            event
-        ]
+        """Return who receives an event by the edition in force at an instant; before the first one, by the first."""
+        in_force = [one for one in self.editions if one.effective_from <= at]
+        return (in_force or self.editions[:1])[-1].routings[event]
 
 
-def load_channels() -> Mapping[InterfaceId, Channel]:
+def load_channels(facts: Facts = PACKAGED) -> Mapping[InterfaceId, Channel]:
     """Read the channels with their routing."""
     routing_rows = {
         InterfaceId(interface): list(group)
-        for interface, group in groupby(rows("routing.tsv"), lambda row: row["interface"])
+        for interface, group in groupby(rows("routing.tsv", facts), lambda row: row["interface"])
     }
     return {
         InterfaceId(row["interface"]): _channel(row, routing_rows.get(InterfaceId(row["interface"]), []))
-        for row in rows("channels.tsv")
+        for row in rows("channels.tsv", facts)
     }
 
 

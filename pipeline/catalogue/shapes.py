@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from pipeline.catalogue.facts import FactsInvalid, Item, rows
+from pipeline.catalogue.facts import PACKAGED, Facts, FactsInvalid, Item, rows
 from pipeline.domain.identifiers import EventCode, InterfaceId
 
 
@@ -64,10 +64,10 @@ class MessageShape:
     root: Record
 
 
-def load_blocks(items: Mapping[str, Item]) -> Mapping[str, Record]:
+def load_blocks(items: Mapping[str, Item], facts: Facts = PACKAGED) -> Mapping[str, Record]:
     """Compile blocks.tsv; a nested block may be defined after its user."""
     grouped: dict[str, dict[str, dict[str, str]]] = {}
-    for row in rows("blocks.tsv"):
+    for row in rows("blocks.tsv", facts):
         grouped.setdefault(row["block"], {})[row["path"]] = row
     done: dict[str, Record] = {}
 
@@ -103,7 +103,9 @@ def load_blocks(items: Mapping[str, Item]) -> Mapping[str, Record]:
 
 
 def load_messages(
-    blocks: Mapping[str, Record], versions_accepted: Mapping[InterfaceId, tuple[str, ...]]
+    blocks: Mapping[str, Record],
+    versions_accepted: Mapping[InterfaceId, tuple[str, ...]],
+    facts: Facts = PACKAGED,
 ) -> Mapping[tuple[InterfaceId, EventCode], MessageShape]:
     """Compile messages.tsv: one shape per (interface, event).
 
@@ -111,7 +113,7 @@ def load_messages(
     """
     shapes = {}
     for (interface, event), group in groupby(
-        rows("messages.tsv"), lambda row: (row["interface"], row["event"])
+        rows("messages.tsv", facts), lambda row: (row["interface"], row["event"])
     ):
         pair = (InterfaceId(interface), EventCode(event))
         if pair in shapes:

@@ -107,7 +107,7 @@ def run(settings: Settings, *, make_publisher: Callable[[Settings], KafkaPublish
     trust = TrustFiles(settings, SystemClock())  # a wrong path is told before a minute of waiting for Kafka
     terms_of(settings)  # checked here, made by the bridge
     versions = tuple(one.strip() for one in settings.schema_versions.split(",") if one.strip())
-    catalogue = load_catalogue(versions_accepted=versions)
+    catalogue = load_catalogue(versions_accepted=versions, rules=settings.rules_dir)
     publisher = make_publisher(settings)
     try:
         _await_broker(settings, publisher)

@@ -30,10 +30,14 @@ _NAMED_CODES = frozenset({
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acceptable:
-    """Everything may be published; the answers are right as soon as it is."""
+    """The records may be published; the answers are right as soon as they are.
+
+    `partial` says that some of the answers are refusals, of messages that are not among the records.
+    """
 
     records: tuple[Outgoing, ...] = field(repr=False)
     answers: tuple[Body, ...]
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +50,12 @@ class Invalid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What is wrong with one message; its pointers begin at the message, `index` is its place in the array."""
+    """What is wrong with one message; its pointers begin at the message, `index` is its place in the array.
 
-    index: int
+    Without an index it is about the body as a whole, and so are its pointers.
+    """
+
+    index: int | None
     rejections: tuple[Rejection, ...]
 
 
@@ -67,12 +74,13 @@ class Problematic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What a judgement depends on besides the messages."""
+    """What a judgement depends on besides the messages. `each_alone` is what the header asks for that opts in to 207."""
 
     channel: InterfaceId
     identity: Identity
     gate: Gate
     now: datetime
+    each_alone: bool = False
 
 
 def judge(sliced: Sliced, about: Circumstances, *, catalogue: Catalogue, encoder: Encoder) -> Judgement:
@@ -122,20 +130,31 @@ def refused_whole(text: str, now: datetime) -> Invalid:
     )
     return Invalid(
         answers=(Body(sent_at=now, message=rejection.text, help=text),),
-        faults=(Fault(index=0, rejections=(rejection,)),),
+        faults=(Fault(index=None, rejections=(rejection,)),),
     )
 
 
 def _judge_one(index: int, raw: bytes, about: Circumstances, catalogue: Catalogue) -> Message | Problematic:
-    text = read_message_text(raw)
-    if isinstance(text, Unreadable):
-        return Problematic(index=index, rejections=(unreadable(text),))
+    """Judge a message: the quick way says yes to most; the long one has the last word, and the explanations."""
+    plain = catalogue.read_plain(raw, about.channel)
+    if plain is None:
+        text = read_message_text(raw)
+        if isinstance(text, Unreadable):
+            return Problematic(index=index, rejections=(unreadable(text),))
+        plain = None, text.value
+    verdict, parsed = plain
     outcome = take(
-        catalogue, text.value, body=raw, channel=about.channel, received_at=about.now, gate=about.gate
+        catalogue,
+        parsed,
+        body=raw,
+        channel=about.channel,
+        received_at=about.now,
+        gate=about.gate,
+        verdict=verdict,
     )
     if isinstance(outcome, Message):
         return outcome
-    return Problematic(index=index, rejections=outcome, parsed=text.value)
+    return Problematic(index=index, rejections=outcome, parsed=parsed)
 
 
 def _repeats(messages: Mapping[int, Message]) -> Iterator[Problematic]:

@@ -9,6 +9,7 @@ from pipeline.catalogue import Catalogue, load_catalogue
 from pipeline.catalogue.catalogue import Pair
 from pipeline.catalogue.examples import example as message_of
 from pipeline.domain.identifiers import EventCode, InterfaceId
+from pipeline.settings import Settings
 
 
 @click.command()
@@ -23,7 +24,7 @@ def example(interface: str | None, event: str | None, *, egress: bool, pretty: b
     All values are made up, and every example is valid. Both names may be in any letter case and the event in
     its brackets; the event may be left out where the interface has only one.
     """
-    catalogue = load_catalogue()
+    catalogue = load_catalogue(rules=Settings.load().rules_dir)
     if listed:
         for pair in catalogue.pairs:
             click.echo(f"{pair[0]}\t{pair[1]}\t{catalogue.channels[pair[0]].short_name}")

@@ -67,7 +67,7 @@ def explain_command(
     if transaction:
         _sent(transaction, recipient, as_json=as_json)
     elif channel:
-        catalogue = load_catalogue()
+        catalogue = load_catalogue(rules=Settings.load().rules_dir)
         questions = list(
             _questions(
                 catalogue,

@@ -181,7 +181,7 @@ def _channel(name: str | None) -> InterfaceId:
     if name is None:
         return ANY_CHANNEL
     found = STATUS_CHANNEL if name.lower() == STATUS_CHANNEL.lower() else InterfaceId(name.upper())
-    if found != STATUS_CHANNEL and found not in load_catalogue().channels:
+    if found != STATUS_CHANNEL and found not in load_catalogue(rules=Settings.load().rules_dir).channels:
         raise click.BadParameter(
             f"no channel {name}: write IF-021 or the like, or {STATUS_CHANNEL} for status messages",
             param_hint="--channel",

@@ -11,6 +11,7 @@ from pipeline.limits import LINT_BYTES_MAX, LINT_FINDINGS_MAX
 from pipeline.lint.findings import Finding
 from pipeline.lint.messages import Linted
 from pipeline.lint.messages import lint as lint_text
+from pipeline.settings import Settings
 
 _STDIN: Final = "-"
 
@@ -36,7 +37,7 @@ def lint(context: click.Context, file: Path, *, fix: bool, out: Path | None, as_
     """
     if out is not None and not fix:
         raise click.UsageError("--out belongs to --fix")
-    linted = lint_text(_text(file), load_catalogue())
+    linted = lint_text(_text(file), load_catalogue(rules=Settings.load().rules_dir))
     if fix and linted.mended is not None:
         _write(linted.mended, _target(file, out))
     # The mended text has standard output for itself when it goes there.

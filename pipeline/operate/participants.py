@@ -127,7 +127,7 @@ def show(context: click.Context, participant: str, *, as_json: bool) -> None:
 
 def _read(context: click.Context, file: Path, *, as_json: bool) -> tuple[Participant, ...]:
     """Return the file's participants, or print its mistakes and end."""
-    catalogue = load_catalogue()
+    catalogue = load_catalogue(rules=Settings.load().rules_dir)
     reader = Reader(
         known_roles={
             role

@@ -12,6 +12,7 @@ from pipeline.catalogue.json_text import Unreadable, read_json
 from pipeline.domain.identifiers import InterfaceId
 from pipeline.domain.rejections import Code
 from pipeline.limits import VALIDATE_LINE_BYTES_MAX, VALIDATE_PROBLEMS_MAX
+from pipeline.settings import Settings
 
 _INTERFACE: Final = "/payload/CommonBlock/S0/interfaceID"
 _EVENT: Final = "/payload/CommonBlock/S0/eventCode"
@@ -30,7 +31,7 @@ def validate(file: BinaryIO, *, every: bool) -> None:
 
     Exit code 0: all valid; 1: some invalid; 2: wrong usage or no such file.
     """
-    catalogue = load_catalogue()
+    catalogue = load_catalogue(rules=Settings.load().rules_dir)
     output = click.get_binary_stream("stdout")
     all_valid = True
     for line in _lines(file):

@@ -133,8 +133,8 @@ def test_every_appointment_path_of_the_channel_table_is_in_the_effects():
 
 
 def test_every_effect_that_moves_something_has_a_date_and_comes_from_registration():
-    for (interface, event), effects in CATALOGUE._effects.items():
-        for effect in effects:
+    for interface, event in CATALOGUE._effects:
+        for effect in CATALOGUE.effects(interface, event):
             if effect.action is Action.CONFIRM:
                 continue
             assert effect.date is not None
