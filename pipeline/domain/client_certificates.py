@@ -26,6 +26,9 @@ class ClientCertificate:
     certificate: x509.Certificate = field(repr=False)
     fingerprint: str
     names: frozenset[str]
+    valid_from: datetime
+    valid_to: datetime
+    for_clients: bool
     vouched: bool
 
 
@@ -63,7 +66,7 @@ def read_client_certificate(der: bytes, *, vouched: bool) -> ClientCertificate |
     """Read a certificate as TLS or a proxy hands it over."""
     try:
         certificate = x509.load_der_x509_certificate(der)
-        names = frozenset(_names(certificate))
+        names, for_clients = frozenset(_names(certificate)), _for_clients(certificate)
     except (ValueError, UnsupportedAlgorithm):
         return Unusable(
             slug="client-certificate-unreadable", help="The TLS client certificate cannot be read."
@@ -72,6 +75,9 @@ def read_client_certificate(der: bytes, *, vouched: bool) -> ClientCertificate |
         certificate=certificate,
         fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
         names=names,
+        valid_from=certificate.not_valid_before_utc,
+        valid_to=certificate.not_valid_after_utc,
+        for_clients=for_clients,
         vouched=vouched,
     )
 
@@ -81,13 +87,13 @@ def check_client_certificate(
 ) -> Unusable | None:
     """Check dates, authority and revocation, for every request: connections outlive all three."""
     one = client.certificate
-    start, end = one.not_valid_before_utc, one.not_valid_after_utc
-    if not start <= now <= end:
+    if not client.valid_from <= now <= client.valid_to:
         return Unusable(
             slug="client-certificate-expired",
-            help=f"The TLS client certificate {_subject(one)} is valid from {start:%F %T} to {end:%F %T} UTC only.",
+            help=f"The TLS client certificate {_subject(one)} is valid from {client.valid_from:%F %T} to"
+            f" {client.valid_to:%F %T} UTC only.",
         )
-    if not _for_clients(one):
+    if not client.for_clients:
         return Unusable(
             slug="client-certificate-unfit",
             help=f"The certificate {_subject(one)} is not for TLS clients: its extended key usage lacks clientAuth.",

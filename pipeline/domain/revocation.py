@@ -116,7 +116,7 @@ class Revocations:
         unsure: Unsure | None = None
         for certificate, authority in pairwise(chain):
             for one in self.lists:
-                if one.authority != authority:
+                if one.authority is not authority and one.authority != authority:
                     continue
                 if (entry := one.entry(certificate)) is not None:
                     return entry
