@@ -12,6 +12,7 @@ from pipeline.adapters.clock import SystemClock, SystemDice
 from pipeline.adapters.lane_orders import LaneOrderFeed
 from pipeline.adapters.participants import ParticipantFeed
 from pipeline.adapters.registry import connect
+from pipeline.adapters.rules_notice import announce
 from pipeline.catalogue import load_catalogue
 from pipeline.engine import App
 from pipeline.errors import SettingsInvalid
@@ -24,7 +25,15 @@ def router() -> App:
     """Make the router worker. Raises RouterError where the outside is not as it must be."""
     outside = _outside()
     versions = tuple(one for one in outside.settings.schema_versions.split(",") if one)
-    return create_router(outside, load_catalogue(versions_accepted=versions, rules=outside.settings.rules_dir))
+    catalogue = load_catalogue(versions_accepted=versions, rules=outside.settings.rules_dir)
+    announce(
+        outside.settings,
+        outside.codec,
+        fingerprint=catalogue.fingerprint,
+        files=catalogue.rule_files,
+        now=outside.clock.now(),
+    )
+    return create_router(outside, catalogue)
 
 
 def delivery() -> App:

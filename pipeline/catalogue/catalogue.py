@@ -13,8 +13,8 @@ from pipeline.catalogue.channels import Channel, load_channels
 from pipeline.catalogue.correlation import load_correlations
 from pipeline.catalogue.dated import Dated
 from pipeline.catalogue.explanation import Place, Problem, absent, misfit, problem, shown
-from pipeline.catalogue.fast import FastReader
 from pipeline.catalogue.facts import PACKAGED, facts_with, load_items
+from pipeline.catalogue.fast import FastReader
 from pipeline.catalogue.shapes import load_blocks, load_messages
 from pipeline.catalogue.validator import CompiledShape, PairValidator
 from pipeline.domain.fanout import Correlation
@@ -65,10 +65,12 @@ class Verdict:
 class Catalogue:
     """Validators, channels, routing, appointment effects and applicable dates.
 
-    `fingerprint` names the facts it was compiled from. Load it once per process and pass it on.
+    `fingerprint` names the facts it was compiled from, `rule_files` the operator's files among them with their
+    digests. Load it once per process and pass it on.
     """
 
     fingerprint: str
+    rule_files: Mapping[str, str] = field(default_factory=dict, repr=False)
     channels: Mapping[InterfaceId, Channel] = field(repr=False)
     pairs: Mapping[Pair, PairValidator] = field(repr=False)
     _effects: Mapping[Pair, Dated[tuple[Effect, ...]]] = field(repr=False)
@@ -99,6 +101,13 @@ class Catalogue:
     ) -> Correlation:
         """Return what becomes of correlation ids on a channel; KeyError: unknown pair."""
         return self._correlations[interface, event].at(at)
+
+    def edition_starts(self, interface: InterfaceId, event: EventCode) -> set[datetime]:
+        """Return when editions of a pair's dates, effects and correlation begin."""
+        found = (
+            table.get((interface, event)) for table in (self._effects, self._date_paths, self._correlations)
+        )
+        return {start for one in found if one is not None for start, _ in one.editions}
 
     def canonical(self, message: object, interface: InterfaceId, event: EventCode) -> Canonical:
         """Return a message with the specification's letter case in all names; KeyError: unknown pair."""
@@ -234,6 +243,7 @@ def load_catalogue(*, versions_accepted: tuple[str, ...] = (), rules: str = "") 
         pairs[pair] = PairValidator(shape=shape, compiled=compiled.setdefault(key, CompiledShape(shape.root)))
     return Catalogue(
         fingerprint=facts.fingerprint(*versions_accepted),
+        rule_files=facts.digests(),
         channels=channels,
         pairs=pairs,
         _effects=load_effects(shapes, facts),

@@ -106,6 +106,10 @@ class Facts:
             found.sort(key=lambda row: (row["interface"], row["effective_from"]))
         yield from found
 
+    def digests(self) -> dict[str, str]:
+        """Return the operator's files, each with a name for its content."""
+        return {name: hashlib.sha256(data).hexdigest()[:16] for name, data in sorted(self.overlay.items())}
+
     def fingerprint(self, *extra: str) -> str:
         """Name the facts by their content: two processes with the same name give the same verdicts."""
         digest = hashlib.sha256()

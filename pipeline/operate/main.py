@@ -34,6 +34,7 @@ COMMANDS: Final = {
         "Load and show who exists, their keys and webhooks.",
     ),
     "sandbox": ("pipeline.operate.sandbox:sandbox", "Issue and revoke certificates for a sandbox."),
+    "rules": ("pipeline.operate.rules:rules", "Check, show and compare the routing rules."),
     "settings": ("pipeline.operate.settings:settings", "Show every setting, its value and what it is for."),
     "simulate": ("pipeline.operate.simulate:simulate", "Drive a simulated market against a running router."),
     "stack": (
