@@ -16,6 +16,7 @@ from pipeline.topics import COMPRESSION
 log = logging.getLogger(__name__)
 
 _POLL_S: Final = 0.1
+_REPORT_S_MAX: Final = limits.PUBLISH_S_MAX + limits.PUBLISH_GRACE_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,7 @@ class KafkaPublisher:
             "logger": log,
             "error_cb": self._on_error,
         }
+        self._reports = _Reports()
         self._stopping = threading.Event()
         self._fatal = threading.Event()
         self._producer = Producer(self._options)
@@ -75,7 +77,8 @@ class KafkaPublisher:
     async def publish(self, records: Sequence[Outgoing]) -> Publication:
         """Hand the records over and wait until all are acknowledged or one has failed."""
         producer = self._alive()
-        batch = _Batch(len(records), asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        batch = _Batch(len(records), loop, self._reports)
         try:
             for record in records:
                 producer.produce(record.topic, record.value, record.key, on_delivery=batch.delivered)
@@ -83,11 +86,12 @@ class KafkaPublisher:
             return Unpublished(reason="too many records wait for Kafka already")
         except KafkaException as error:
             return Unpublished(reason=str(error))
+        # The client reports every record by itself in its own time; the timer is for the day it does not.
+        timer = loop.call_later(_REPORT_S_MAX, batch.settle, "no delivery report came")
         try:
-            # The client reports every record by itself in its own time; this is for the day it does not.
-            reason = await asyncio.wait_for(batch.done, limits.PUBLISH_S_MAX + limits.PUBLISH_GRACE_S)
-        except TimeoutError:
-            return Unpublished(reason="no delivery report came")
+            reason = await batch.done
+        finally:
+            timer.cancel()
         return Published() if reason is None else Unpublished(reason=reason)
 
     def answers(self) -> bool:
@@ -102,8 +106,12 @@ class KafkaPublisher:
         """Wait for what is on its way, then end the thread; blocks for some seconds at most."""
         self._stopping.set()
         self._thread.join()
-        left = self._producer.flush(limits.PUBLISH_S_MAX)
-        if left:
+        for _ in range(int(limits.PUBLISH_S_MAX / _POLL_S)):
+            left = self._producer.flush(_POLL_S)
+            self._reports.pass_on()
+            if not left:
+                break
+        else:
             log.warning("%d records were still on their way to Kafka; their senders got no 201", left)
 
     def _alive(self) -> Producer:
@@ -122,6 +130,7 @@ class KafkaPublisher:
                 producer.purge()
                 producer.flush(_POLL_S)  # the reports of what was purged
                 producer = self._producer
+            self._reports.pass_on()
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
@@ -129,12 +138,35 @@ class KafkaPublisher:
         log.warning("Kafka: %s", error.str())
 
 
+class _Reports:
+    """Carries what became of batches from the client's thread to the loops that wait: one wake-up for all of a poll."""
+
+    def __init__(self) -> None:
+        self._news: list[tuple[_Batch, str | None]] = []
+
+    def add(self, batch: "_Batch", reason: str | None) -> None:
+        """Note that a batch is settled. Called while the client is polled, so by one thread at a time."""
+        self._news.append((batch, reason))
+
+    def pass_on(self) -> None:
+        """Wake the loops that have news."""
+        if not self._news:
+            return
+        news, self._news = self._news, []
+        for loop in {batch.loop for batch, _ in news}:
+            try:
+                loop.call_soon_threadsafe(_settle, [one for one in news if one[0].loop is loop])
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                log.debug("delivery reports came after the end")
+
+
 class _Batch:
     """Counts the delivery reports of one batch. They come on the client's thread; the waiter is on the loop."""
 
-    def __init__(self, records: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, records: int, loop: asyncio.AbstractEventLoop, reports: _Reports) -> None:
         self._left = records
-        self._loop = loop
+        self._reports = reports
+        self.loop = loop
         self.done: asyncio.Future[str | None] = loop.create_future()
         if records == 0:
             self.done.set_result(None)
@@ -143,16 +175,16 @@ class _Batch:
         """Note one report; the first failure settles the batch."""
         self._left -= 1  # one thread polls at a time, so no lock
         if error is not None:
-            self._settle(error.str())
+            self._reports.add(self, error.str())
         elif self._left == 0:
-            self._settle(None)
+            self._reports.add(self, None)
 
-    def _settle(self, reason: str | None) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._set, reason)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            log.debug("a delivery report came after the end")
-
-    def _set(self, reason: str | None) -> None:
+    def settle(self, reason: str | None) -> None:
+        """Tell the waiter, once; on the loop."""
         if not self.done.done():
             self.done.set_result(reason)
+
+
+def _settle(news: Sequence[tuple[_Batch, str | None]]) -> None:
+    for batch, reason in news:
+        batch.settle(reason)
