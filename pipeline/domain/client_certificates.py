@@ -8,19 +8,20 @@ from functools import lru_cache
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pipeline.domain.revocation import NO_REVOCATIONS, Revocations, Revoked
 from pipeline.domain.signing_certificates import chain_above
-from pipeline.limits import CERTIFICATES_CACHED_MAX
+from pipeline.limits import CERTIFICATES_CACHED_MAX, RSA_BITS_MIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientCertificate:
     """A client certificate, parsed once.
 
-    `names` are in the form of `Participant.tls_names`. `vouched` says that TLS itself has verified its chain; one
-    that a proxy hands over has its chain verified here.
+    `names` are in the form of `Participant.tls_names`; `unfit` says why nobody may use it, whoever it is. `vouched`
+    says that TLS itself has verified its chain; one that a proxy hands over has its chain verified here.
     """
 
     certificate: x509.Certificate = field(repr=False)
@@ -28,7 +29,7 @@ class ClientCertificate:
     names: frozenset[str]
     valid_from: datetime
     valid_to: datetime
-    for_clients: bool
+    unfit: str | None
     vouched: bool
 
 
@@ -66,7 +67,7 @@ def read_client_certificate(der: bytes, *, vouched: bool) -> ClientCertificate |
     """Read a certificate as TLS or a proxy hands it over."""
     try:
         certificate = x509.load_der_x509_certificate(der)
-        names, for_clients = frozenset(_names(certificate)), _for_clients(certificate)
+        names, unfit = frozenset(_names(certificate)), _unfit(certificate)
     except (ValueError, UnsupportedAlgorithm):
         return Unusable(
             slug="client-certificate-unreadable", help="The TLS client certificate cannot be read."
@@ -77,7 +78,7 @@ def read_client_certificate(der: bytes, *, vouched: bool) -> ClientCertificate |
         names=names,
         valid_from=certificate.not_valid_before_utc,
         valid_to=certificate.not_valid_after_utc,
-        for_clients=for_clients,
+        unfit=unfit,
         vouched=vouched,
     )
 
@@ -93,10 +94,10 @@ def check_client_certificate(
             help=f"The TLS client certificate {_subject(one)} is valid from {client.valid_from:%F %T} to"
             f" {client.valid_to:%F %T} UTC only.",
         )
-    if not client.for_clients:
+    if client.unfit is not None:
         return Unusable(
             slug="client-certificate-unfit",
-            help=f"The certificate {_subject(one)} is not for TLS clients: its extended key usage lacks clientAuth.",
+            help=f"The certificate {_subject(one)} is not fit for TLS clients: {client.unfit}.",
         )
     above = chain_above(one, policy.trusted)
     if not client.vouched and policy.trusted and not above:
@@ -133,14 +134,17 @@ def _names(certificate: x509.Certificate) -> Iterator[str]:
                 yield f"EMAIL:{text.lower()}"
 
 
-def _for_clients(certificate: x509.Certificate) -> bool:
+def _unfit(certificate: x509.Certificate) -> str | None:
+    """Return why TLS would not take the certificate of a client; a proxy may have been less strict."""
+    key = certificate.public_key()
+    if isinstance(key, RSAPublicKey) and key.key_size < RSA_BITS_MIN:
+        return f"its RSA key has fewer than {RSA_BITS_MIN} bits"
     try:
         usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
-        return True
-    return any(
-        one in usages for one in (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
-    )
+        return None
+    fit = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
+    return None if any(one in usages for one in fit) else "its extended key usage lacks clientAuth"
 
 
 def _subject(certificate: x509.Certificate) -> str:

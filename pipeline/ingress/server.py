@@ -110,6 +110,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(["http/1.1"])
     _load("tls_certificate", settings.tls_certificate, context.load_cert_chain, settings.tls_key or None)
     if settings.tls_client_ca:
         _load("tls_client_ca", settings.tls_client_ca, context.load_verify_locations)

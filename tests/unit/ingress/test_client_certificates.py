@@ -10,6 +10,8 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.adapters.certificates import CertificateAuthority, Issued
 from pipeline.domain.client_certificates import ClientCertificate, Unusable
@@ -125,3 +127,13 @@ def test_a_header_sent_twice_or_too_long_is_refused() -> None:
 def test_half_a_setting_or_no_network_is_one_clear_line(settings: dict[str, str]) -> None:
     with pytest.raises(SettingsInvalid, match="DIP_PROXY_ADDRESSES"):
         CertificateSource.of(Settings(**settings))
+
+
+@given(st.one_of(st.text(max_size=300), st.from_regex(r"(By|Cert|Hash)=\"?[ -~]{0,80}", fullmatch=True)))
+def test_whatever_a_header_says_it_is_a_certificate_or_a_reason(text: str) -> None:
+    """Anybody behind the proxy may have written it."""
+    try:
+        found = decoded(text)
+    except ValueError as error:
+        found = str(error).encode()
+    assert found

@@ -293,3 +293,15 @@ def test_bytes_that_are_no_certificate_are_unusable() -> None:
     assert isinstance(found, Unusable)
     for by in IdentifiedBy:
         assert _refused(_identify(key_of(SUPPLIER), found, by=by)) == (401, "client-certificate-unreadable")
+
+
+def test_a_key_that_is_too_short_is_unfit_whoever_vouches_for_it() -> None:
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key, name = rsa.generate_private_key(65537, 1024), x509.Name([])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, NOW, NOW + timedelta(days=1))
+    der = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+    found = read_client_certificate(der, vouched=True)
+    assert isinstance(found, ClientCertificate)
+    assert _refused(_identify(None, found, by=IdentifiedBy.KEY)) == (401, "client-certificate-unfit")

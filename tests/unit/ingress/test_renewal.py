@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import uvloop
 from aiohttp import web
 
 from pipeline.adapters.certificates import CertificateAuthority
+from pipeline.adapters.clock import SystemClock
 from pipeline.ingress.server import Listening, listen, tls_context
+from pipeline.ingress.trust import TrustFiles
 from pipeline.settings import Settings
 
 LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
@@ -160,5 +163,63 @@ async def test_a_stalled_handshake_is_cut(tmp_path: Path) -> None:
     listening: Listening = await listen(_hello, host="127.0.0.1", port=0, tls=Site(tmp_path).server_tls())
     reader, writer = await asyncio.open_connection("127.0.0.1", listening.port)
     assert await asyncio.wait_for(reader.read(), TLS_HANDSHAKE_S_MAX * 6) == b""
+    writer.close()
+    await listening.stop()
+
+
+async def test_a_port_that_cannot_take_over_is_tried_again(tmp_path: Path) -> None:
+    """One failure, like a want of file handles, must not leave the old certificate in place for ever."""
+    from pipeline.ingress.__main__ import follow
+
+    site, tries = Site(tmp_path), asyncio.Queue[ssl.SSLContext]()
+
+    class Front:
+        failures = 1
+
+        async def renew(self, tls: ssl.SSLContext) -> None:
+            tries.put_nowait(tls)
+            if self.failures:
+                self.failures -= 1
+                raise OSError(24, "Too many open files")
+
+    files = TrustFiles(
+        Settings(tls_certificate=str(tmp_path / "server.pem"), tls_key=str(tmp_path / "server.key")),
+        SystemClock(),
+    )
+    following = asyncio.create_task(follow(files, Front(), 0.01))  # type: ignore[arg-type]  # only renew is called
+    site.renew()
+    async with asyncio.timeout(60):
+        first, second = await tries.get(), await tries.get()
+    assert first is second is files.current().tls
+    following.cancel()
+
+
+async def test_versions_of_tls_that_are_broken_are_not_spoken(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    listening = await listen(_hello, host="127.0.0.1", port=0, tls=site.server_tls())
+    for version, spoken in ((ssl.TLSVersion.TLSv1_1, False), (ssl.TLSVersion.TLSv1_2, True)):
+        client = site.client_tls()
+        client.set_ciphers("DEFAULT@SECLEVEL=0")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            client.minimum_version = client.maximum_version = version
+        connecting = asyncio.open_connection("127.0.0.1", listening.port, ssl=client)
+        if spoken:
+            _, writer = await connecting
+            assert writer.get_extra_info("ssl_object").version() == "TLSv1.2"
+            writer.close()
+        else:
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                await connecting
+    await listening.stop()
+
+
+async def test_only_the_protocol_that_is_spoken_is_agreed_on(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    listening = await listen(_hello, host="127.0.0.1", port=0, tls=site.server_tls())
+    client = site.client_tls()
+    client.set_alpn_protocols(["h2", "http/1.1"])
+    _, writer = await asyncio.open_connection("127.0.0.1", listening.port, ssl=client)
+    assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
     writer.close()
     await listening.stop()
