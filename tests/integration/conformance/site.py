@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.client import Identity
+from tests.support.fact_interpreter import table
 
 PARTITIONS = 3
 START_S_MAX = 120
@@ -43,7 +44,9 @@ PROVIDER = Party("3900000011", None)
 REGISTRAR = Party("2200000011", "REGS")
 LIBRARIAN = Party("5500000011", "ISD")
 SUPPLIERS = tuple(Party(f"23000000{number}", "SUP") for number in range(11, 32))
-SENDERS = (READER, OTHER_READER, HURRIED, PROVIDER, REGISTRAR, LIBRARIAN, SUPPLIERS[0])
+EVERYTHING = Party("2200000019", "*")
+"""Holds every role that may send."""
+SENDERS = (READER, OTHER_READER, HURRIED, PROVIDER, REGISTRAR, LIBRARIAN, EVERYTHING, SUPPLIERS[0])
 EVERYBODY = (*SENDERS, *SUPPLIERS[1:])
 """Who sends nothing has no keys."""
 
@@ -140,7 +143,7 @@ class Site:
             {
                 "id": party.id,
                 "name": f"Party {party.id}",
-                "roles": [{"role": party.role, "from": "2020-01-01"}] if party.role else [],
+                "roles": [{"role": role, "from": "2020-01-01"} for role in _roles(party)],
                 "api_keys": [party.api_key],
                 "certificates": self._certificates(party),
                 "connection_providers": list(party.providers),
@@ -189,3 +192,9 @@ class Site:
     def close(self) -> None:
         for one in self.running.values():
             one.stop()
+
+
+def _roles(party: Party) -> list[str]:
+    if party.role == "*":
+        return sorted({role for row in table("channels.tsv") for role in row["sender_roles"].split(",")})
+    return [party.role] if party.role else []
