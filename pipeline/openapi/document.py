@@ -170,7 +170,8 @@ class _Writer:
     def _answer(self, one: Spelled, status: int, content: Content) -> dict[str, Any]:
         names = list(one.operation.response_headers.get(status, ()))
         if status >= HTTPStatus.BAD_REQUEST and one.path:
-            names = list(dict.fromkeys([*names, "X-DIP-Help"]))
+            allow = ["Allow"] if status == HTTPStatus.METHOD_NOT_ALLOWED else []
+            names = list(dict.fromkeys([*names, "X-DIP-Help", *allow]))
         written: dict[str, Any] = {"description": _text(status, content)}
         if names:
             written["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}

@@ -64,11 +64,12 @@ def whole(title: str, body: str, *, searched: bool = False) -> str:
 
 
 def table(caption: str, heads: Iterable[str], rows: Iterable[str]) -> str:
-    """Return a table; rows are written already."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
+    """Return a table; rows are written already. Without `heads` the rows' own headings do."""
+    names = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
+    head = f"<thead><tr>{names}</tr></thead>" if names else ""
     return (
         f'<div class="wide"><table><caption>{escape(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f"{head}<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 

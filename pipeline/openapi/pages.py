@@ -56,7 +56,9 @@ def channel_page(catalogue: Catalogue, channel: Channel) -> str:
     body = (
         f'<nav><a href="../docs">All interfaces</a></nav><main id="main">'
         f"<h1>{name} {escape(channel.short_name)}</h1>"
-        f"{table('The channel', ('', ''), [facts])}<h2>Events</h2><ul>{contents}</ul>{events}</main>"
+        f"{table('The channel', (), [facts])}<h2>Events</h2><ul>{contents}</ul>"
+        f"<p>The router writes D0, and in A0 the secondary and the always recipients: senders leave them out"
+        f" or empty.</p>{events}</main>"
     )
     return whole(f"{name} {channel.short_name}", body)
 
