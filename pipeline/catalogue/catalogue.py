@@ -13,7 +13,7 @@ from pipeline.catalogue.channels import Channel, load_channels
 from pipeline.catalogue.correlation import load_correlations
 from pipeline.catalogue.dated import Dated
 from pipeline.catalogue.explanation import Place, Problem, absent, misfit, problem, shown
-from pipeline.catalogue.facts import PACKAGED, facts_with, load_items
+from pipeline.catalogue.facts import PACKAGED, Facts, FactsInvalid, facts_with, load_items
 from pipeline.catalogue.fast import FastReader
 from pipeline.catalogue.shapes import load_blocks, load_messages
 from pipeline.catalogue.validator import CompiledShape, PairValidator
@@ -231,7 +231,19 @@ def load_catalogue(*, versions_accepted: tuple[str, ...] = (), rules: str = "") 
     `versions_accepted` are schema versions that coexist with the published one: `009` on every channel,
     `IF-021=010` on one. Raises SettingsInvalid for a channel that does not exist and a version that is none.
     """
-    facts = facts_with(FilePath(rules)) if rules else PACKAGED
+    if not rules:
+        return _compiled(PACKAGED, versions_accepted)
+    try:
+        catalogue = _compiled(facts_with(FilePath(rules)), versions_accepted)
+    except (KeyError, ValueError) as error:  # a name or a value that the tables refer to and nothing defines
+        raise FactsInvalid(f"{rules}: {error} is not known, or not of the form that its column has") from None
+    named = {(one.interface, event) for one in catalogue.channels.values() for event in one.events}
+    if strange := sorted(named ^ catalogue.pairs.keys()):
+        raise FactsInvalid(f"{rules}: {strange[0]} must be in both channels.tsv and messages.tsv")
+    return catalogue
+
+
+def _compiled(facts: Facts, versions_accepted: tuple[str, ...]) -> Catalogue:
     channels = load_channels(facts)
     shapes = load_messages(
         load_blocks(load_items(facts), facts), _versions(versions_accepted, channels), facts

@@ -141,6 +141,11 @@ def _secondary(group: list[dict[str, str]]) -> Iterable[SecondaryRule]:
             raise FactsInvalid(
                 f"routing.tsv: {same[0]['interface']}: the rows of slot {slot} contradict each other"
             )
+        if same[0]["need"] not in set(Need) or same[0]["holders"] not in set(Holders):
+            raise FactsInvalid(
+                f"routing.tsv: {same[0]['interface']}: {same[0]['need']!r}, {same[0]['holders']!r}: expected"
+                f" {' or '.join(Need)}, and {' or '.join(Holders)}"
+            )
         yield SecondaryRule(
             slot=slot,
             roles=frozenset(Role(row["role"]) for row in same),

@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import click
 
 from pipeline.adapters.clock import SystemClock
 from pipeline.catalogue import Catalogue, load_catalogue
-from pipeline.catalogue.facts import facts_with
+from pipeline.catalogue.facts import FactsInvalid, facts_with
 from pipeline.catalogue.rules_text import RuleChange, compare, rules_of
+from pipeline.catalogue.samples import sample
 from pipeline.domain.identifiers import EventCode, InterfaceId
 from pipeline.domain.times import applicable_instant
 from pipeline.settings import Settings
@@ -36,6 +38,7 @@ def rules() -> None:
 def check(folder: Path | None, *, as_json: bool) -> None:
     """Compile the rules as a worker would at its start; exit code 1 with the row that is wrong."""
     catalogue = _catalogue(folder)
+    _try_out(catalogue)
     files = _files(folder)
     result = {
         "fingerprint": catalogue.fingerprint,
@@ -102,6 +105,18 @@ def diff(folder: Path | None, *, as_json: bool) -> None:
         raise SystemExit(1)
     if not as_json:
         click.echo("no rule differs from the packaged ones")
+
+
+def _try_out(catalogue: Catalogue) -> None:
+    """Make a message of every pair that the package does not have, and judge it: schemas compile only when used."""
+    for interface, event in sorted(catalogue.pairs.keys() - load_catalogue().pairs.keys()):
+        try:
+            verdict = catalogue.check(sample(catalogue, interface, event, Random(0)))  # noqa: S311  # an example, not a secret
+        except (ValueError, KeyError) as error:
+            raise FactsInvalid(f"{interface} [{event}]: its schema cannot be used: {error}") from None
+        if not verdict.valid:
+            one = verdict.problems[0]
+            raise FactsInvalid(f"{interface} [{event}]: an example is not valid: {one.pointer}: {one.text}")
 
 
 def _catalogue(folder: Path | None) -> Catalogue:
