@@ -56,6 +56,10 @@ BROKER_ASK_S_MAX = 3.0  # metadata comes in milliseconds
 BROKER_ASK_EVERY_S = 5.0  # readiness asks at most so often, whoever looks at the page
 API_KEY_CHARS_MIN = 16  # of random text: too many to guess; shorter ones are passwords
 API_KEY_CHARS_MAX = 256  # it travels in a header
+WEBHOOK_MESSAGES_MAX = 1_000_000  # what a participant may write; what is sent at a time has its own bounds
+WEBHOOK_PAYLOAD_KB_MAX = 1_000_000  # likewise, 1 GB
+VALIDATION_PROBLEMS_MAX = 100  # of a dry run: nobody mends more before trying again
+VALIDATION_TEXT_CHARS_MAX = 4_000  # of its answer, a text that people read
 SMALL_BODY_BYTES_MAX = 65_536  # of calls that are about one thing, as a webhook; the largest honest one has 8 kB
 PATH_SEGMENT_CHARS_MAX = 256  # a reference, the longest thing that a path names, has 200
 URL_CHARS_MAX = 250  # published schema of URLs
@@ -68,6 +72,9 @@ assert PUBLISH_S_MAX < REQUESTS_DRAIN_S_MAX
 # --- The door: time, turns and packing (docs/adr/0120-0124) ---------------------------------------------
 HEAD_S_MAX = 10.0  # from accepting, or from a head's first byte, to its last: one packet or two
 HEADERS_MAX = 100  # an honest request has a dozen, behind proxies thirty
+TARGET_BYTES_MAX = 8_190  # path and query: far more than any call has; aiohttp's own default, said aloud
+HEADS_BYTES_MAX = 65_536  # a head in all: a signing chain, a client certificate from a proxy, and as much again
+CONNECTIONS_OF_ONE_ADDRESS_MAX = 4_000  # a proxy brings everybody's; a single host must leave some to others
 BODY_GRACE_S = 10.0  # a body may take so long whatever its size; from then on it needs the rate below
 BODY_BYTES_PER_S_MIN = 10_000  # a modem of 1998 is faster; 1,000 that drip are gone after the grace
 ANSWER_TAKEN_S_MAX = 30.0  # a client that does not read its answer holds its connection no longer
@@ -84,9 +91,16 @@ UNPACK_STEP_BYTES = 1_000_000  # unpacked between two looks at the bounds
 UNPACK_MEMBERS_MAX = 64  # gzip members or zstd frames of one body: parallel packers write some dozens
 ZSTD_WINDOW_LOG_MAX = 23  # 8 MB, what RFC 9659 lets a sender ask for
 assert HEAD_S_MAX < KEEP_ALIVE_S
+assert CONNECTIONS_OF_ONE_ADDRESS_MAX < CONNECTIONS_MAX
+assert TARGET_BYTES_MAX + HEAD_BYTES_MAX < HEADS_BYTES_MAX
 assert 2 * TURN_S_MAX + PUBLISH_S_MAX < REQUESTS_DRAIN_S_MAX  # one turn for judging, one for Kafka
 assert BODY_GRACE_S < BODY_READ_S_MAX
 assert BODY_BYTES_PER_S_MIN * BODY_READ_S_MAX < BODY_BYTES_MAX
+
+REFUSALS_NOTED_PER_S = 1.0  # of one caller in the audit: a fault shows at once, a broken client fills no disk
+REFUSALS_NOTED_BURST = 20.0  # a client under test: each of its tries is seen
+REFUSALS_NOTED_AT_ONCE_MAX = 100  # records on their way to Kafka; while it is down the rest is counted only
+REFUSALS_NOTED_CALLERS_MAX = 2_000  # the market's participants; beyond it the longest silent one begins anew
 
 # --- Keeping (design.md 5, protocol.md 13) --------------------------------------------------------------
 RETENTION_DAYS = 14  # online retention of the published targets; the window in which a duplicate is known

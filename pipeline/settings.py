@@ -137,6 +137,10 @@ class Settings:
         False,  # noqa: FBT003  # a default, not a flag of the call
         "senderUniqueReference must name the interface, sender and role of its message",
     )
+    status_sender_checked: bool = _setting(
+        True,  # noqa: FBT003  # a default, not a flag of the call
+        "status messages of participants (L4) are taken only from those who could have received the message",
+    )
     correlation_required: bool = _setting(
         False,  # noqa: FBT003  # a default, not a flag of the call
         "answers must carry the correlation id of what they answer (channels with rule Copy)",

@@ -12,6 +12,7 @@ import orjson
 from pipeline import topics
 from pipeline.adapters.producer import Outgoing
 from pipeline.catalogue.casing import canonical
+from pipeline.catalogue.channels import EVERYONE, Channel
 from pipeline.catalogue.explanation import explain
 from pipeline.catalogue.facts import load_items
 from pipeline.catalogue.json_text import Unreadable
@@ -21,22 +22,29 @@ from pipeline.domain.fanout import outbound_key
 from pipeline.domain.identifiers import (
     STATUS_CHANNEL,
     DeliveryId,
+    InterfaceId,
     ParticipantId,
+    Role,
     SenderReference,
     TransactionId,
 )
-from pipeline.domain.participants import Participants
+from pipeline.domain.participants import Participant, Participants
 from pipeline.domain.rejections import CheckId, Code, Rejection
 from pipeline.domain.responses import Body, help_of, text_of
 from pipeline.ingress.identity import Identity, not_allowed
 from pipeline.ingress.outside import Encoder
 from pipeline.ingress.slicing import Sliced, read_message_text
-from pipeline.ingress.submission import Acceptable, Invalid, Judgement
+from pipeline.ingress.submission import Acceptable, Fault, Invalid, Judgement
 from pipeline.intake import rejection_of, unreadable
 from pipeline.limits import PROBLEMS_PER_MESSAGE_MAX
 
 _BLOCK: Final = "api:StandardResponseBodyType"
-_SENDER_IN_REFERENCE: Final = re.compile(r"S-(?:(?:IF|REP)-)?[0-9]{3,4}[A-B]?-([0-9a-fA-F]{10})-", re.ASCII)
+_REFERENCE: Final = re.compile(
+    r"S-(?:(?P<kind>IF|REP)-)?(?P<number>[0-9]{3,4}[AB]?)-(?P<sender>[0-9a-fA-F]{10})-", re.ASCII
+)
+_TRANSACTION: Final = re.compile(
+    r"T-(?P<kind>IF|REP)-(?P<number>[0-9]{3,4}[AB]?)-(?P<sender>[^-]{10})-[A-Z]{3,5}-[0-9]{8}-", re.ASCII
+)
 _DIGEST_HEX_DIGITS: Final = 40
 
 
@@ -55,11 +63,17 @@ class Statement:
 
 
 class StatusJudge:
-    """Validates arrays of Body by the fact tables, all or nothing."""
+    """Validates arrays of Body by the fact tables, all or nothing.
 
-    def __init__(self, encoder: Encoder) -> None:
+    With `channels`, a status message must go from one who could have received the message it is about (a participant
+    that has, or had, a role which receives the channel) to the one who sent it (an assumption; who did receive it,
+    the journal knows). What neither transaction id nor reference names cannot be asked.
+    """
+
+    def __init__(self, encoder: Encoder, *, channels: Mapping[InterfaceId, Channel] | None = None) -> None:
         self._shape: Record = load_blocks(load_items())[_BLOCK]
         self._encoder = encoder
+        self._channels = channels
 
     def __call__(
         self, sliced: Sliced, *, identity: Identity, participants: Participants, now: datetime
@@ -67,13 +81,17 @@ class StatusJudge:
         """Return what to publish and answer, or the refusal of the whole array."""
         statements: list[Statement] = []
         refused: list[Body] = []
+        faults: list[Fault] = []
         for index, raw in enumerate(sliced.messages):
             outcome = self._judge_one(raw, participants)
             if isinstance(outcome, Statement):
                 if not identity.speaks_for(outcome.sender, _nominated(outcome, participants)):
                     return not_allowed(outcome.sender, f"/{index}/senderID")
+                outcome = self._unrelated(outcome, participants) or outcome
+            if isinstance(outcome, Statement):
                 statements.append(outcome)
             else:
+                faults.append(Fault(index=index, rejections=outcome))
                 refused.append(
                     Body(
                         sent_at=now,
@@ -82,7 +100,7 @@ class StatusJudge:
                     )
                 )
         if refused:
-            return Invalid(answers=tuple(refused))
+            return Invalid(answers=tuple(refused), faults=tuple(faults))
         return Acceptable(
             records=tuple(record for one in statements for record in self._records(one, now)),
             answers=tuple(_accepted(one, now) for one in statements),
@@ -111,6 +129,16 @@ class StatusJudge:
             )
         body = orjson.dumps(named.message) if named.renamed else raw
         return _statement(named.message, body, recipient)
+
+    def _unrelated(self, statement: Statement, participants: Participants) -> tuple[Rejection, ...]:
+        """Refuse what does not go from a recipient of a message to its sender."""
+        if self._channels is None:
+            return ()
+        found = (
+            _misdirected(statement),
+            _role_refused(statement, self._channels, participants[statement.sender]),
+        )
+        return tuple(one for one in found if one is not None)
 
     def _records(self, statement: Statement, now: datetime) -> tuple[Outgoing, Outgoing]:
         copy = _copy(statement, now)
@@ -148,11 +176,50 @@ def _recipient_refused(check: CheckId, code: Code, value: str, text: str) -> Rej
 
 
 def _recipient(named: Mapping[str, Any]) -> ParticipantId | None:
-    """Return who is told: recipientID, else the sender that the reference of the message names."""
+    """Return who is told: recipientID, else the sender that the message's transaction id or reference names."""
     if named["recipientID"] is not None:
         return ParticipantId(named["recipientID"])
-    found = _SENDER_IN_REFERENCE.match(named["senderUniqueReference"] or "")
-    return ParticipantId(found.group(1)) if found else None
+    found = _message_named(named["transactionID"], named["senderUniqueReference"])
+    return ParticipantId(found["sender"]) if found else None
+
+
+def _message_named(transaction: str | None, reference: str | None) -> re.Match[str] | None:
+    """Read which message is meant: the router's own id is right, a reference is what its sender made of it."""
+    return _TRANSACTION.match(transaction or "") or _REFERENCE.match(reference or "")
+
+
+def _misdirected(statement: Statement) -> Rejection | None:
+    """Refuse to tell somebody else than the sender that the transaction id names."""
+    found = _TRANSACTION.match(statement.transaction_id or "")
+    if found is None or found["sender"] == statement.recipient:
+        return None
+    text = f"{statement.transaction_id} was sent by {found['sender']}, not by {statement.recipient}: correct either"
+    return _recipient_refused(CheckId.PRIMARY_RECIPIENT, Code.PRIMARY_UNKNOWN, statement.recipient, text)
+
+
+def _role_refused(
+    statement: Statement, channels: Mapping[InterfaceId, Channel], sender: Participant
+) -> Rejection | None:
+    """Refuse a sender that no message of the channel can have reached."""
+    found = _message_named(statement.transaction_id, statement.reference)
+    if found is None:
+        return None
+    kinds = (found["kind"],) if found["kind"] else ("IF", "REP")
+    about = [
+        channels[name] for kind in kinds if (name := InterfaceId(f"{kind}-{found['number']}")) in channels
+    ]
+    roles = frozenset[Role]().union(*(one.receiver_roles for one in about))
+    if not about or EVERYONE in roles or any(grant.role in roles for grant in sender.roles):
+        return None
+    wanted = ", ".join(sorted(roles))
+    return Rejection(
+        check=CheckId.SENDER_ROLE_CHANNEL,
+        code=Code.SENDER_ROLE,
+        pointer="/senderID",
+        value=sender.id,
+        expected=f"a participant with one of the roles {wanted}",
+        help=f"{sender.id} receives no messages of {' or '.join(one.interface for one in about)}; {wanted} do.",
+    )
 
 
 def _statement(named: Mapping[str, Any], body: bytes, recipient: ParticipantId) -> Statement:

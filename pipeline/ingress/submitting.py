@@ -1,13 +1,16 @@
 """`POST /dip-channel/{id}` and `POST /statusmessage`: an array in, records and a StandardResponse out."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from pipeline.catalogue import Catalogue
+from pipeline.catalogue.channels import Channel
 from pipeline.domain.checks import Terms
 from pipeline.domain.identifiers import InterfaceId
 from pipeline.ingress.calls import Call, Outcome
 from pipeline.ingress.outside import Encoder
 from pipeline.ingress.refusals import Refusal
+from pipeline.ingress.routes import PER_MESSAGE_HEADER
 from pipeline.ingress.slicing import NoArray, Sliced, Slicer
 from pipeline.ingress.statusmessages import StatusJudge
 from pipeline.ingress.submission import Circumstances, Invalid, judge, refused_whole
@@ -34,6 +37,7 @@ class SubmitMessages:
             identity=call.identity,
             gate=Gate(participants=call.participants, terms=self._terms),
             now=call.now,
+            each_alone=call.headers.get(PER_MESSAGE_HEADER, "").strip().lower() == "true",
         )
         return judge(sliced, about, catalogue=self._catalogue, encoder=self._encoder)
 
@@ -41,9 +45,11 @@ class SubmitMessages:
 class SubmitStatusMessages:
     """Takes arrays of status messages."""
 
-    def __init__(self, *, slicer: Slicer, encoder: Encoder) -> None:
+    def __init__(
+        self, *, slicer: Slicer, encoder: Encoder, channels: Mapping[InterfaceId, Channel] | None
+    ) -> None:
         self._slicer = slicer
-        self._judge = StatusJudge(encoder)
+        self._judge = StatusJudge(encoder, channels=channels)
 
     def __call__(self, call: Call) -> Outcome:
         """Judge every status message of the array."""

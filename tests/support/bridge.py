@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from pipeline import schemas
+from pipeline import schemas, topics
 from pipeline.adapters.certificates import CertificateAuthority, Issued
 from pipeline.adapters.producer import Outgoing, Publication, Published, Unpublished
 from pipeline.catalogue import Catalogue, load_catalogue
@@ -146,14 +146,21 @@ class FixedParticipants:
 
 @dataclass
 class Recorder:
-    """A publisher that keeps what it is given. `gate` holds confirmations back; `failure` makes them fail."""
+    """A publisher that keeps what it is given, the audit's notes of refusals apart.
+
+    `gate` holds confirmations back; `failure` makes them fail.
+    """
 
     records: list[Outgoing] = field(default_factory=list)
+    noted: list[Outgoing] = field(default_factory=list)
     gate: asyncio.Event | None = None
     failure: str | None = None
     handed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def publish(self, records: Sequence[Outgoing]) -> Publication:
+        if all(one.topic == topics.AUDIT for one in records):
+            self.noted.extend(records)
+            return Published() if self.failure is None else Unpublished(reason=self.failure)
         self.records.extend(records)
         self.handed.set()
         if self.gate is not None:

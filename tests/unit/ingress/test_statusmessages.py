@@ -6,7 +6,18 @@ import orjson
 import pytest
 
 from pipeline import topics
-from tests.support.bridge import OTHER, PROVIDER, SENDER, SUPPLIER, Answer, Party, World, array, codec
+from tests.support.bridge import (
+    OTHER,
+    PROVIDER,
+    SENDER,
+    SUPPLIER,
+    Answer,
+    Party,
+    World,
+    array,
+    codec,
+    open_world,
+)
 
 
 def _status(**changes: object) -> dict[str, Any]:
@@ -64,6 +75,35 @@ async def test_without_a_recipient_the_reference_names_who_is_told(world: World)
     assert codec().decode_copy(world.publisher.records[0].value).recipient == SENDER.id
 
 
+async def test_without_a_recipient_the_routers_own_id_outweighs_the_reference(world: World) -> None:
+    """A reference is what its sender made of it; nobody checks whose DIP ID is in it."""
+    foreign = f"S-IF-021-{OTHER.id}-SDS-20260105-1"
+    answer = await _post(world, _status(recipientID=None, senderUniqueReference=foreign))
+    assert answer.status == 201
+    assert codec().decode_copy(world.publisher.records[0].value).recipient == SENDER.id
+
+
+@pytest.mark.parametrize("named", ["T-IF-024-2300000001-SUP-20260105-ab", None])
+async def test_only_who_can_have_received_a_message_may_speak_of_it(named: str | None, world: World) -> None:
+    """Suppliers receive no IF-024; anybody could otherwise tell anybody anything."""
+    reference = "S-024-2300000001-SUP-20260105-1"
+    claim = _status(recipientID=SUPPLIER.id, transactionID=named, senderUniqueReference=reference)
+    answer = await _post(world, claim)
+    assert answer.status == 400
+    assert answer.bodies[0]["message"].startswith("MSG1010")
+    assert "/0/senderID: 2300000001 receives no messages of IF-024" in answer.help
+    assert world.publisher.records == []
+
+
+async def test_that_can_be_turned_off() -> None:
+    world = await open_world(status_sender_checked=False)
+    claim = _status(recipientID=OTHER.id, transactionID=None, senderUniqueReference=None)
+    assert (await _post(world, claim)).status == 201
+    away = _status(recipientID=SUPPLIER.id, senderUniqueReference="S-024-2300000001-SUP-20260105-1")
+    assert (await _post(world, away)).status == 201
+    await world.close()
+
+
 async def test_a_status_message_about_nothing_known_is_still_one_message(world: World) -> None:
     """Everything but the sender may be null as long as the recipient is named."""
     answer = await _post(world, _status(transactionID=None, senderUniqueReference=None))
@@ -89,8 +129,13 @@ async def test_names_in_another_letter_case_are_forwarded_in_the_published_one(w
         ({"sentTimestamp": "now"}, "MSG1001", "/0/sentTimestamp"),
         ({"message": "x" * 201}, "MSG1001", "/0/message"),
         ({"senderUniqueReference": "mine"}, "MSG1001", "/0/senderUniqueReference"),
-        ({"recipientID": None, "senderUniqueReference": None}, "MSG1001", "/0/recipientID"),
+        (
+            {"recipientID": None, "senderUniqueReference": None, "transactionID": None},
+            "MSG1001",
+            "/0/recipientID",
+        ),
         ({"recipientID": "8888888888"}, "MSG1031", "/0/recipientID"),
+        ({"recipientID": OTHER.id}, "MSG1031", "was sent by 1400000001, not by 1400000002"),
     ],
 )
 async def test_a_body_that_does_not_fit_is_refused_with_its_place(
@@ -121,7 +166,13 @@ async def test_nobody_speaks_for_another_participant(world: World) -> None:
 
 
 async def test_a_provider_speaks_for_those_that_nominated_it(world: World) -> None:
-    own = _status(senderID=SENDER.id, recipientID=SUPPLIER.id, DIPConnectionProviderID=PROVIDER.id)
+    own = _status(
+        transactionID="T-IF-024-2300000001-SUP-20260105-ab",
+        senderUniqueReference=f"S-IF-024-{SUPPLIER.id}-SUP-20260105-1",
+        senderID=SENDER.id,
+        recipientID=SUPPLIER.id,
+        DIPConnectionProviderID=PROVIDER.id,
+    )
     assert (await _post(world, own, party=PROVIDER)).status == 201
     other = own | {"senderID": OTHER.id}
     assert (await _post(world, other, party=PROVIDER)).status == 403
