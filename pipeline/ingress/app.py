@@ -14,25 +14,25 @@ from multidict import CIMultiDict
 
 from pipeline import limits
 from pipeline.adapters.producer import Outgoing, Published, Unpublished
+from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId
 from pipeline.domain.participants import Participants
-from pipeline.domain.responses import standard_response
 from pipeline.domain.signing import Refused, verify
-from pipeline.ingress.addresses import called_urls, resolved
+from pipeline.ingress.addresses import called_urls, public_urls, resolved
 from pipeline.ingress.admission import Visit
-from pipeline.ingress.calls import Call, Handler, Outcome, Recorded, Reply, Tally
+from pipeline.ingress.answering import answers_response, invalid_response, reply_response
+from pipeline.ingress.calls import Call, Outcome, Recorded, Reply, Tally
+from pipeline.ingress.documents import Documents
 from pipeline.ingress.encodings import Packing, packing_of, unpack
 from pipeline.ingress.entrance import Entrance, cost_of
 from pipeline.ingress.guesses import Attempt
 from pipeline.ingress.identity import KEY_HEADER, Caller, Credentials, Identity, identify, signature_refusal
+from pipeline.ingress.operations import operations
 from pipeline.ingress.outside import Outside
 from pipeline.ingress.reading import Body
-from pipeline.ingress.refusals import Refusal, json_response, printable, refusal_response
-from pipeline.ingress.routes import Content, Match, Operation, Route, RouteTable
-from pipeline.ingress.slicing import Slicer
+from pipeline.ingress.refusal_audit import RefusalAudit
+from pipeline.ingress.refusals import Refusal, printable, refusal_response
+from pipeline.ingress.routes import Content, Match, Route, RouteTable
 from pipeline.ingress.submission import Acceptable, Invalid
-from pipeline.ingress.submitting import SubmitMessages, SubmitStatusMessages
-from pipeline.ingress.unbuilt import not_built
-from pipeline.intake import terms_of
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,11 @@ class Arrival:
     packing: Packing | None
     tally: Tally = field(default_factory=Tally)
 
+    @property
+    def channel(self) -> InterfaceId:
+        """Return the channel the call is about; all that is about no channel counts as status messages."""
+        return InterfaceId(self.match.path.get("id", STATUS_CHANNEL))
+
 
 class Bridge:
     """Answers the wire protocol's calls. One object per process; `stopping` turns new requests away.
@@ -76,7 +81,11 @@ class Bridge:
     def __init__(self, outside: Outside, *, entrance: Entrance | None = None) -> None:
         self._outside = outside
         self._routes = RouteTable()
+        self._documents = Documents(outside.catalogue, server=next(iter(public_urls(outside.settings)), ""))
         self._operations = operations(outside)
+        self._refused = RefusalAudit(
+            publisher=outside.publisher, encoder=outside.encoder, clock=outside.clock
+        )
         self.entrance = entrance or Entrance(outside.settings)
         # Large bodies are judged beside the loop, so that small ones do not wait behind them.
         self._pool = ThreadPoolExecutor(limits.JUDGING_THREADS, thread_name_prefix="judge")
@@ -85,7 +94,10 @@ class Bridge:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer any request; whatever happens here, the process lives on."""
         try:
-            outcome = await self._serve(request)
+            if self._documents.covers(request.raw_path):
+                outcome = await self._documents.answer(request, self._pool)
+            else:
+                outcome = await self._serve(request)
         except ConnectionError as error:
             log.info("a client went away in the middle of its request: %s", error)
             outcome = _GONE
@@ -95,7 +107,9 @@ class Bridge:
         if isinstance(outcome, Refusal):
             log.info("refused with %d %s: %s", outcome.status, outcome.slug, printable(outcome.help))
             self.entrance.counters.refused[outcome.slug] += 1
-            response = refusal_response(outcome, accept=request.headers.get(hdrs.ACCEPT, ""))
+            response = refusal_response(
+                outcome, accept=request.headers.get(hdrs.ACCEPT, ""), now=self._outside.clock.now()
+            )
         else:
             response = outcome
         self.entrance.counters.answered[response.status] += 1
@@ -251,19 +265,24 @@ class Bridge:
 
     async def _conclude(self, arrival: Arrival, outcome: Outcome) -> web.Response | Refusal:
         """Write the answer; what stores something is stored before."""
+        accept, now = arrival.request.headers.get(hdrs.ACCEPT, ""), self._outside.clock.now()
         match outcome:
             case Refusal():
+                self._refused.note(arrival.caller.name, arrival.channel, outcome.status)
                 return outcome
-            case Reply(status=status, value=value):
-                return web.Response(status=status) if value is None else json_response(status, value)
+            case Reply():
+                return reply_response(outcome, accept=accept)
             case Invalid(answers=answers):
                 first = printable(f"{answers[0].message}; {answers[0].help}")
                 log.info("refused with 400, %d messages, first: %s", len(answers), first)
-                response = standard_response(answers, self._outside.clock.now())
-                return json_response(HTTPStatus.BAD_REQUEST, response)
-            case Acceptable(records=records):
-                return await self._published(arrival, records) or json_response(
-                    HTTPStatus.CREATED, standard_response(outcome.answers, self._outside.clock.now())
+                self._refused.note(
+                    arrival.caller.name, arrival.channel, HTTPStatus.BAD_REQUEST, outcome.faults
+                )
+                return invalid_response(outcome, now, accept=accept)
+            case Acceptable(records=records, answers=answers):
+                status = HTTPStatus.MULTI_STATUS if outcome.partial else HTTPStatus.CREATED
+                return await self._published(arrival, records) or answers_response(
+                    status, answers, self._outside.clock.now()
                 )
             case Recorded(records=records, status=status):
                 return await self._published(arrival, records) or web.Response(status=status)
@@ -272,6 +291,8 @@ class Bridge:
 
     async def _published(self, arrival: Arrival, records: Sequence[Outgoing]) -> Refusal | None:
         """Publish when it is the caller's turn, for as many requests at a time as allowed."""
+        if not records:
+            return None  # what was asked for is so already
         refusal = await self.entrance.kafka.take(arrival.caller.name, 1)
         if refusal is not None:
             return refusal
@@ -300,21 +321,6 @@ class Bridge:
                 )
             case _:
                 assert_never(outcome)
-
-
-def operations(outside: Outside) -> dict[Operation, Handler]:
-    """Return who answers each call."""
-    slicer = Slicer(outside.settings.array_messages_max)
-    return {
-        **dict.fromkeys(Operation, not_built),
-        Operation.SUBMIT: SubmitMessages(
-            slicer=slicer,
-            catalogue=outside.catalogue,
-            encoder=outside.encoder,
-            terms=terms_of(outside.settings),
-        ),
-        Operation.SUBMIT_STATUS: SubmitStatusMessages(slicer=slicer, encoder=outside.encoder),
-    }
 
 
 def _check_media(request: web.BaseRequest, route: Route) -> Refusal | None:

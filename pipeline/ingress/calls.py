@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from pipeline.adapters.producer import Outgoing
 from pipeline.domain.participants import Participants
+from pipeline.domain.rejections import Rejection
 from pipeline.ingress.identity import Caller, Identity
 from pipeline.ingress.refusals import Refusal
 from pipeline.ingress.routes import Route
@@ -44,10 +45,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An answer that changes nothing. `value` is its JSON, None for no body."""
+    """An answer that changes nothing. `value` is its JSON, None for no body.
+
+    `problems` are what is wrong, for clients that take problem+json.
+    """
 
     status: HTTPStatus
     value: Any = None
+    problems: tuple[Rejection, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

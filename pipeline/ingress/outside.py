@@ -7,6 +7,9 @@ from typing import Protocol, Self
 from pipeline.adapters.producer import Outgoing, Publication
 from pipeline.catalogue import Catalogue
 from pipeline.domain.envelope import AuditRecord, Copy, Message
+from pipeline.domain.market import WebhookChoice
+from pipeline.domain.standing_data import CompanyRow
+from pipeline.ingress.allowances import AllowanceSource
 from pipeline.ingress.refusals import Refusal
 from pipeline.ingress.trust import TrustSource
 from pipeline.ports import Clock, ParticipantSource
@@ -33,6 +36,10 @@ class Encoder(Protocol):
     def encode_copy(self, copy: Copy) -> bytes: ...
 
     def encode_audit(self, record: AuditRecord) -> bytes: ...
+
+    def encode_webhook_choice(self, choice: WebhookChoice) -> bytes: ...
+
+    def encode_company_row(self, row: CompanyRow) -> bytes: ...
 
 
 class Visit(Protocol):
@@ -82,3 +89,5 @@ class Outside:
     encoder: Encoder
     catalogue: Catalogue = field(repr=False)
     trust: TrustSource
+    allowances: AllowanceSource | None = None
+    """Limits at the door; None: those of the settings."""

@@ -1,6 +1,7 @@
 """Every call that the bridge answers, as data: what it is given, what it may answer, and how a path finds it.
 
-The published document of the protocol (protocol.md 8) is the master of what is `published`; tests compare the two.
+The published document of the protocol (protocol.md 8) is the master of what is `published`; tests compare the two. The
+body of POST /companyDetails is the one thing here that it has not.
 Handlers are found by the operation's name (`pipeline/ingress/app.py`); the OpenAPI document is generated from here.
 """
 
@@ -91,6 +92,7 @@ class Route:
     summary: str
     parameters: tuple[Parameter, ...]
     body: Content = Content.NOTHING
+    body_required: bool = True
     answers: Mapping[int, Content]
     beyond: Mapping[int, Content] = field(default_factory=dict)
     response_headers: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
@@ -318,6 +320,7 @@ ROUTES: Final = (
     ),
     _route(
         "POST", "/companyDetails", Operation.ADD_COMPANY, "Add a role of a company to the standing data", *_COMBINATION,
+        body=Content.COMPANIES, body_required=False,
         answers={201: Content.NOTHING, **_plain(400, 401, 403, 404)}, version="ISD 1.0.3",
     ),
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """L1 of an array of messages, all or nothing: bytes in; records to publish and what to answer out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -86,8 +86,9 @@ class Circumstances:
 def judge(sliced: Sliced, about: Circumstances, *, catalogue: Catalogue, encoder: Encoder) -> Judgement:
     """Validate every message of an array, and only if all are good encode them for `dip.inbound`.
 
-    A sender that is not the caller's to speak for outweighs everything else: 403. Each message is checked
-    to its end, so that a sender can mend the whole array in one go.
+    With `each_alone` the good ones are encoded where there are any. A sender that is not the caller's to speak for
+    outweighs everything else: 403. Each message is checked to its end, so that a sender can mend the whole array in
+    one go.
     """
     messages: dict[int, Message] = {}
     problems: list[Problematic] = []
@@ -100,12 +101,31 @@ def judge(sliced: Sliced, about: Circumstances, *, catalogue: Catalogue, encoder
             return not_allowed(outcome.sender_id, f"/{index}{S1}/senderDIPID")
         messages[index] = outcome
     problems.extend(_repeats(messages))
-    if problems:
-        ordered = sorted(problems, key=lambda one: one.index)
-        return Invalid(
-            answers=tuple(_refused(one, about.now) for one in ordered),
-            faults=tuple(Fault(index=one.index, rejections=one.rejections) for one in ordered),
-        )
+    if problems and not (about.each_alone and len(problems) < len(sliced.messages)):
+        return _invalid(problems, about.now)
+    return _acceptable(messages, problems, about, catalogue, encoder)
+
+
+def _invalid(problems: Iterable[Problematic], now: datetime) -> Invalid:
+    ordered = sorted(problems, key=lambda one: one.index)
+    return Invalid(
+        answers=tuple(_refused(one, now) for one in ordered),
+        faults=tuple(Fault(index=one.index, rejections=one.rejections) for one in ordered),
+    )
+
+
+def _acceptable(
+    messages: Mapping[int, Message],
+    problems: Iterable[Problematic],
+    about: Circumstances,
+    catalogue: Catalogue,
+    encoder: Encoder,
+) -> Acceptable:
+    """Encode what is good. There is one answer for each message, in the order of the array."""
+    refused = {one.index: _refused(one, about.now) for one in problems}
+    good = {index: message for index, message in messages.items() if index not in refused}
+    accepted = {index: _accepted(message, about, catalogue) for index, message in good.items()}
+    answers = refused | accepted
     return Acceptable(
         records=tuple(
             Outgoing(
@@ -113,9 +133,10 @@ def judge(sliced: Sliced, about: Circumstances, *, catalogue: Catalogue, encoder
                 key=reference_key(message.sender_id, message.sender_reference),
                 value=encoder.encode_message(message),
             )
-            for message in messages.values()
+            for message in good.values()
         ),
-        answers=tuple(_accepted(message, about, catalogue) for message in messages.values()),
+        answers=tuple(answers[index] for index in sorted(answers)),
+        partial=bool(refused),
     )
 
 
@@ -136,13 +157,12 @@ def refused_whole(text: str, now: datetime) -> Invalid:
 
 def _judge_one(index: int, raw: bytes, about: Circumstances, catalogue: Catalogue) -> Message | Problematic:
     """Judge a message: the quick way says yes to most; the long one has the last word, and the explanations."""
-    plain = catalogue.read_plain(raw, about.channel)
-    if plain is None:
+    verdict, parsed = catalogue.read_plain(raw, about.channel) or (None, None)
+    if verdict is None:
         text = read_message_text(raw)
         if isinstance(text, Unreadable):
             return Problematic(index=index, rejections=(unreadable(text),))
-        plain = None, text.value
-    verdict, parsed = plain
+        parsed = text.value
     outcome = take(
         catalogue,
         parsed,

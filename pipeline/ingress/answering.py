@@ -1,0 +1,50 @@
+"""Writes outcomes as responses: the published bodies for everybody, all problems for clients that take problem+json."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+
+from pipeline.domain.rejections import Rejection
+from pipeline.domain.responses import Body, standard_response
+from pipeline.ingress.calls import Reply
+from pipeline.ingress.refusals import json_response, problem_response, takes_problems
+from pipeline.ingress.submission import Fault, Invalid
+
+_INVALID: Final = "messages-invalid"
+
+
+def answers_response(status: HTTPStatus, answers: Iterable[Body], at: datetime) -> web.Response:
+    """Write a StandardResponse."""
+    return json_response(status, standard_response(answers, at))
+
+
+def invalid_response(invalid: Invalid, at: datetime, *, accept: str) -> web.Response:
+    """Write 400: a StandardResponse, or a problem that holds its members too, so that one parser reads both."""
+    published = standard_response(invalid.answers, at)
+    if not takes_problems(accept):
+        return json_response(HTTPStatus.BAD_REQUEST, published)
+    problems = tuple(placed(invalid.faults))
+    count = len(problems)
+    detail = f"{count} problem{'' if count == 1 else 's'} in {len(invalid.answers)} of the messages; none was taken."
+    return problem_response(HTTPStatus.BAD_REQUEST, _INVALID, detail, problems, published)
+
+
+def reply_response(reply: Reply, *, accept: str) -> web.Response:
+    """Write an answer that changed nothing."""
+    if reply.problems and takes_problems(accept):
+        return problem_response(reply.status, _INVALID, str(reply.value), reply.problems)
+    return (
+        web.Response(status=reply.status) if reply.value is None else json_response(reply.status, reply.value)
+    )
+
+
+def placed(faults: Iterable[Fault]) -> Iterator[Rejection]:
+    """Yield every rejection with a pointer that begins at the body, not at its message."""
+    for fault in faults:
+        prefix = "" if fault.index is None else f"/{fault.index}"
+        for one in fault.rejections:
+            yield one if fault.index is None else replace(one, pointer=f"{prefix}{one.pointer or ''}")
