@@ -20,7 +20,7 @@ from pipeline.codec import Codec
 from pipeline.domain.addressing import Addressed, Unaddressable, address
 from pipeline.domain.appointments import History, trim
 from pipeline.domain.changes import Applied, Change, apply, changes_in
-from pipeline.domain.drift import distributor_difference
+from pipeline.domain.drift import distributor_difference, secondary_difference
 from pipeline.domain.envelope import AuditRecord, Copy, Message, Registration, Stage, Status
 from pipeline.domain.fanout import fan_out, outbound_key
 from pipeline.domain.identifiers import Mpan, Role
@@ -106,7 +106,8 @@ class Addressing:
     ) -> Iterator[Emission]:
         for copy in self._copies(message, outcome, now):
             yield Emission(topics.OUTBOUND, self.codec.encode_copy(copy), outbound_key(copy))
-        remarks = (reason, self._distributor(message))
+        ours = secondary_difference(message, outcome.a0.secondary)
+        remarks = (reason, self._distributor(message), ours)
         yield self._audit(
             message,
             now,

@@ -117,6 +117,7 @@ def create_router(outside: Outside, catalogue: Catalogue) -> App:
             participants=participants,
             clock=clock,
             seen=seen,
+            sweep=Sweep(seen),
             terms=terms_of(outside.settings),
         ),
     )

@@ -60,7 +60,9 @@ class Reporting:
         """Return the id that the sender was answered with, by the rule of the channel."""
         pair = (message.interface, message.event)
         known = pair in self.catalogue.pairs
-        return correlation_id(message, self.catalogue.correlation(*pair, message.received_at)) if known else None
+        return (
+            correlation_id(message, self.catalogue.correlation(*pair, message.received_at)) if known else None
+        )
 
     def _finding(self, letter: Message | Copy, facts: dict[str, str]) -> Finding:
         if isinstance(letter, Message):

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
-from typing import assert_never
+from datetime import timedelta
+from typing import Final, assert_never
 
 from agents.audit import audited
 from agents.letters import refused
 from agents.loop import Emission
-from pipeline import topics
+from agents.sweep import Sweep
+from pipeline import limits, topics
 from pipeline.catalogue import Catalogue
 from pipeline.codec import Codec
 from pipeline.domain.checks import Level, Terms
@@ -22,6 +24,7 @@ from pipeline.intake import Gate, take_bytes, vouched
 from pipeline.ports import Clock, ParticipantSource
 
 STAGE = "validation"
+_REMEMBERED: Final = timedelta(days=limits.RETENTION_DAYS + limits.RETENTION_MARGIN_DAYS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,7 @@ class Validation:
     clock: Clock
     seen: MutableMapping[bytes, Seen]
     terms: Terms
+    sweep: Sweep | None = None
 
     def __call__(self, record: Record) -> Iterator[Emission]:
         """Check one record of `dip.inbound`.
@@ -42,6 +46,7 @@ class Validation:
         any other message is checked in full: a topic is an entrance, too. A repeated reference with the same body
         is accepted and goes no further; with another body it is refused (MSG1006, design.md 6).
         """
+        self._forget(record.partition())
         envelope = self.codec.decode_message(record.value() or b"")
         checked = self._checked(envelope)
         if not isinstance(checked, Message):
@@ -66,6 +71,16 @@ class Validation:
                 yield from self._refuse(record, checked, (rejection,))
             case _:
                 assert_never(decision)
+
+    def _forget(self, partition: int) -> None:
+        """Let references go, a few rows at a time, that are too old to be met again."""
+        rows = self.sweep.turn(partition) if self.sweep else ()
+        if not rows:
+            return
+        since = self.clock.now() - _REMEMBERED
+        for key, row in rows:
+            if row.received_at < since and (now := self.seen.get(key)) and now.received_at < since:
+                del self.seen[key]
 
     def _checked(self, envelope: Message) -> Message | tuple[Rejection, ...]:
         """Return the envelope as it came as far as the bridge vouches for it, else one made anew from its body."""

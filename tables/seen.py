@@ -1,7 +1,8 @@
 """Table `seen`: reference key -> what was accepted under it, in Avro behind one byte that names the form."""
 
 import io
-from collections.abc import MutableMapping
+from abc import abstractmethod
+from collections.abc import Iterator, MutableMapping
 from typing import Any, Final
 
 import fastavro
@@ -17,9 +18,18 @@ _FORM: Final = b"\x01"
 _SCHEMA: Final = schemas.parsed("table/seen")
 
 
-def declare(app: Any, *sources: Any) -> MutableMapping[bytes, Seen]:
+class References(MutableMapping[bytes, Seen]):
+    """What the engine's table is here: a mapping whose committed rows can be read in order."""
+
+    @abstractmethod
+    def scan(
+        self, prefix: bytes = b"", partition: int | None = None, *, start: bytes = b""
+    ) -> Iterator[tuple[bytes, Seen]]: ...
+
+
+def declare(app: Any, *sources: Any) -> References:
     """Declare the table on an app of the engine, beside the topics whose keys are reference keys."""
-    table: MutableMapping[bytes, Seen] = app.Table(NAME, sources=sources, encode=encode, decode=decode)
+    table: References = app.Table(NAME, sources=sources, encode=encode, decode=decode)
     return table
 
 

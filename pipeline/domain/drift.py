@@ -1,7 +1,7 @@
 """How far the appointments table and a registration extract differ, for one MPAN and slot at a time. Pure."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -38,6 +38,27 @@ def distributor_difference(message: Message, history: History) -> str | None:
         return None
     held = ", ".join(row.holder for row in rows) or "nobody"
     return f"drift: the message names distributor {named}, the table holds {held}"
+
+
+_SECONDARY: Final = re.compile(rb'"secondaryRecipients"\s*:\s*\[([^\]]*)\]')
+_TEXT: Final = re.compile(rb'"([^"]*)"')
+
+
+def secondary_difference(message: Message, ours: Collection[str]) -> str | None:
+    """Say where a sender's own secondary recipients are others than ours, or None. Ours count, whatever it says.
+
+    A sender that names none has no opinion.
+    """
+    found = _SECONDARY.search(message.body) if message.exact_case else None
+    named = {one.decode(errors="replace") for one in _TEXT.findall(found[1])} if found else set()
+    if not named or named == set(ours):
+        return None
+    lacking, more = sorted(named - set(ours)), sorted(set(ours) - named)
+    told = (
+        f"only the sender names {', '.join(lacking)}" if lacking else "",
+        f"only the table {', '.join(more)}" if more else "",
+    )
+    return f"drift: secondary recipients differ: {'; '.join(filter(None, told))}"
 
 
 class Kind(StrEnum):

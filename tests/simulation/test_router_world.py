@@ -22,7 +22,16 @@ from pipeline.catalogue import Catalogue, load_catalogue
 from pipeline.catalogue.samples import sample
 from pipeline.codec import Codec
 from pipeline.domain.envelope import AuditRecord, Copy, Holding, Message, Registration, Stage, Status
-from pipeline.domain.identifiers import EventCode, InterfaceId, Mpan, ParticipantId, Role, reference_key
+from pipeline.domain.headers import Seen
+from pipeline.domain.identifiers import (
+    EventCode,
+    InterfaceId,
+    Mpan,
+    ParticipantId,
+    Role,
+    TransactionId,
+    reference_key,
+)
 from pipeline.domain.participants import Participant, Participants, RoleGrant
 from pipeline.domain.quarantine import Waiting, Ward
 from pipeline.intake import Gate, default_terms, take_bytes
@@ -106,6 +115,7 @@ def build(seed: int, catalogue: Catalogue, codec: Codec) -> World:
             clock=fixed,
             seen=seen,
             terms=default_terms(),
+            sweep=Sweep(seen, every=2),
         ),
         topics.VALIDATED: addressing,
         topics.REGISTRATION: Loading(
@@ -398,6 +408,46 @@ def test_another_distributor_than_the_table_holds_is_marked_as_drift(
         "",
         f"drift: the message names distributor 2500000009, the table holds {DISTRIBUTOR}",
     ]
+
+
+def test_a_senders_own_secondary_list_is_compared_and_not_obeyed(catalogue: Catalogue, codec: Codec) -> None:
+    world = build(8, catalogue, codec)
+    body = orjson.loads(consumption(catalogue, world.rng, 1, mpan=MPANS[0], day=CHANGE))
+    body["payload"]["CommonBlock"]["A0"]["secondaryRecipients"] = [OLD_SUPPLIER, DISTRIBUTOR]
+    body["payload"]["CommonBlock"]["M0"]["distributorDIPID"] = DISTRIBUTOR
+    send(world, codec, accepted(catalogue, orjson.dumps(body)))
+    world.run()
+    assert {one.recipient for one in copies(world, codec, topics.OUTBOUND)} == {
+        NEW_SUPPLIER,
+        DISTRIBUTOR,
+        *CENTRAL.values(),
+    }
+    (routed,) = audits(world, codec, Stage.ADDRESSING)
+    assert routed.reason == (
+        f"drift: secondary recipients differ: only the sender names {OLD_SUPPLIER}; only the table {NEW_SUPPLIER}"
+    )
+
+
+def test_references_too_old_to_be_met_again_are_forgotten_and_no_other(
+    catalogue: Catalogue, codec: Codec
+) -> None:
+    """The table must not grow for ever; a duplicate within its two weeks must still be known."""
+    world = build(9, catalogue, codec)
+    kept = {b"young": NOW - timedelta(days=14), b"younger": NOW}
+    old = {b"old %02d" % number: NOW - timedelta(days=16) for number in range(120)}
+    world.tables[0].committed = {
+        key: Seen(fingerprint=b"", transaction_id=TransactionId("T"), received_at=at)
+        for key, at in (kept | old).items()
+    }
+    messages = [
+        accepted(catalogue, consumption(catalogue, world.rng, number, mpan=MPANS[0], day=CHANGE))
+        for number in range(20)
+    ]
+    for message in messages:
+        send(world, codec, message)
+    world.run()
+    expected = set(kept) | {reference_key(one.sender_id, one.sender_reference) for one in messages}
+    assert set(world.tables[0]) == expected
 
 
 @pytest.mark.parametrize("seed", range(5))
