@@ -18,7 +18,9 @@ from pipeline.adapters.registry import connect
 from pipeline.adapters.topics import require_topics
 from pipeline.catalogue import load_catalogue
 from pipeline.errors import BrokerUnavailable, SettingsInvalid
+from pipeline.ingress.allowances import AllowanceFile
 from pipeline.ingress.app import Bridge
+from pipeline.ingress.entrance import Entrance
 from pipeline.ingress.outside import Outside, Publisher
 from pipeline.ingress.server import Health, Listening, listen
 from pipeline.ingress.trust import TrustFiles
@@ -50,15 +52,22 @@ class Running:
 async def start(outside: Outside, readiness: "Readiness") -> Running:
     """Listen on the ports that the settings name."""
     settings = outside.settings
-    bridge = Bridge(outside)
+    entrance = Entrance(settings, outside.allowances)
+    bridge = Bridge(outside, entrance=entrance)
     tls = outside.trust.current().tls
     health = await listen(
-        Health(readiness.missing, readiness.warnings).handle,
+        Health(readiness.missing, readiness.warnings, status=entrance.status).handle,
         host=settings.bridge_host,
         port=settings.bridge_health_port,
     )
     try:
-        front = await listen(bridge.handle, host=settings.bridge_host, port=settings.bridge_port, tls=tls)
+        front = await listen(
+            bridge.handle,
+            host=settings.bridge_host,
+            port=settings.bridge_port,
+            tls=tls,
+            counters=entrance.counters,
+        )
     except SettingsInvalid:
         await health.stop()
         raise
@@ -69,10 +78,17 @@ async def start(outside: Outside, readiness: "Readiness") -> Running:
 class Readiness:
     """What keeps the bridge from serving: asked by the health page, answered from a look at most seconds old."""
 
-    def __init__(self, feed: ParticipantFeed, publisher: Publisher, trust: TrustFiles | None = None) -> None:
+    def __init__(
+        self,
+        feed: ParticipantFeed,
+        publisher: Publisher,
+        trust: TrustFiles | None = None,
+        allowances: AllowanceFile | None = None,
+    ) -> None:
         self._feed = feed
         self._publisher = publisher
         self._trust = trust
+        self._allowances = allowances
         self._asked_s = float("-inf")
         self._broker_answers = False
         self.bridge: Bridge | None = None
@@ -93,7 +109,8 @@ class Readiness:
 
     def warnings(self) -> list[str]:
         """Name what does not keep it from serving, and will one day."""
-        return [] if self._trust is None else self._trust.warnings()
+        files = (self._trust, self._allowances)
+        return [text for one in files if one is not None for text in one.warnings()]
 
 
 def run(settings: Settings, *, make_publisher: Callable[[Settings], KafkaPublisher] = KafkaPublisher) -> None:
@@ -105,6 +122,7 @@ def run(settings: Settings, *, make_publisher: Callable[[Settings], KafkaPublish
         if not getattr(settings, name):
             raise SettingsInvalid(f"{name.upper()} is not set; `dip up` prints the one of the local stack")
     trust = TrustFiles(settings, SystemClock())  # a wrong path is told before a minute of waiting for Kafka
+    allowances = AllowanceFile(settings)
     terms_of(settings)  # checked here, made by the bridge
     versions = tuple(one.strip() for one in settings.schema_versions.split(",") if one.strip())
     catalogue = load_catalogue(versions_accepted=versions, rules=settings.rules_dir)
@@ -122,10 +140,12 @@ def run(settings: Settings, *, make_publisher: Callable[[Settings], KafkaPublish
             encoder=codec,
             catalogue=catalogue,
             trust=trust,
+            allowances=allowances,
         )
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_serve(outside, Readiness(feed, publisher, trust), trust))
+                readiness = Readiness(feed, publisher, trust, allowances)
+                runner.run(_serve(outside, readiness, trust, allowances))
         finally:
             feed.stop()
     finally:
@@ -149,7 +169,16 @@ async def follow(trust: TrustFiles, front: Listening, every_s: float) -> None:
             log.exception("changed certificate files could not be taken over")
 
 
-async def _serve(outside: Outside, readiness: Readiness, trust: TrustFiles) -> None:
+async def follow_limits(allowances: AllowanceFile, every_s: float) -> None:
+    """Look at the limits file every so often, for ever; what is wrong with it shows in readiness and log."""
+    while True:
+        await asyncio.sleep(every_s)
+        await asyncio.to_thread(allowances.refresh)
+
+
+async def _serve(
+    outside: Outside, readiness: Readiness, trust: TrustFiles, allowances: AllowanceFile
+) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -158,9 +187,14 @@ async def _serve(outside: Outside, readiness: Readiness, trust: TrustFiles) -> N
     host = outside.settings.bridge_host
     log.info("listening on %s://%s:%d", scheme, host, running.front.port)
     log.info("health pages on http://%s:%d/health/ready", host, running.health.port)
-    following = asyncio.create_task(follow(trust, running.front, outside.settings.certificates_poll_s))
+    poll_s = outside.settings.certificates_poll_s
+    following = [
+        asyncio.create_task(follow(trust, running.front, poll_s)),
+        asyncio.create_task(follow_limits(allowances, poll_s)),
+    ]
     await stop.wait()
-    following.cancel()
+    for task in following:
+        task.cancel()
     log.info("stopping: no new requests; those in work end within %g s", limits.REQUESTS_DRAIN_S_MAX)
     await running.stop()
 

@@ -1,6 +1,7 @@
 """All that stands between a connection and the work on its request, in one object per process."""
 
 import asyncio
+from typing import Any
 
 from pipeline import limits
 from pipeline.ingress.admission import Door
@@ -24,6 +25,10 @@ class Entrance:
         self.loop_turns = LoopTurns(self.counters)
         self.threads = Places(limits.JUDGING_THREADS, self.counters, turn_cost=limits.TURN_BYTES)
         self.kafka = Places(settings.requests_in_flight_max, self.counters, turn_cost=1)
+
+    def status(self) -> dict[str, Any]:
+        """Return what the status page shows."""
+        return {"door": self.counters.as_mapping()}
 
 
 def cost_of(content: bytes, *, packed: bool) -> int:

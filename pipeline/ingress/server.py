@@ -5,33 +5,23 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
 from pipeline import limits
+from pipeline.adapters.clock import SystemClock
 from pipeline.errors import SettingsInvalid
+from pipeline.ingress.connections import GuardedServer, Handler, Patience
+from pipeline.ingress.counters import DoorCounters
 from pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _VERIFICATION: Final = {"require": ssl.CERT_REQUIRED, "request": ssl.CERT_OPTIONAL}
-
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-
-
-class BoundedServer(web.Server):
-    """Closes connections beyond the bound at once: a file handle for everybody is better than none for anybody."""
-
-    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        super().connection_made(handler, transport)
-        if len(self.connections) > limits.CONNECTIONS_MAX:
-            log.warning("more than %d connections: one is closed", limits.CONNECTIONS_MAX)
-            transport.abort()
 
 
 class Listening:
@@ -64,15 +54,28 @@ class Listening:
         await self._runner.cleanup()
 
 
-async def listen(handler: Handler, *, host: str, port: int, tls: ssl.SSLContext | None = None) -> Listening:
+async def listen(
+    handler: Handler,
+    *,
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None = None,
+    counters: DoorCounters | None = None,
+    patience: Patience = Patience(),  # noqa: B008  # frozen
+) -> Listening:
     """Start a server. Raises SettingsInvalid where the address cannot be had."""
-    server = BoundedServer(
+    server = GuardedServer(
         handler,
+        counters=counters or DoorCounters(),
+        now=SystemClock().now,
+        patience=patience,
         access_log=None,
         auto_decompress=False,  # the signature is over the bytes as sent
         keepalive_timeout=limits.KEEP_ALIVE_S,
         lingering_time=limits.LINGER_S,
+        max_line_size=limits.TARGET_BYTES_MAX,
         max_field_size=limits.HEAD_BYTES_MAX,
+        max_headers=limits.HEADERS_MAX,
     )
     runner = web.ServerRunner(server, shutdown_timeout=limits.REQUESTS_DRAIN_S_MAX)
     await runner.setup()
@@ -131,13 +134,17 @@ class Health:
     """The health pages. `live`: the loop turns. `ready`: `check` finds nothing missing; `warnings` are for people."""
 
     def __init__(
-        self, check: Callable[[], Awaitable[list[str]]], warnings: Callable[[], list[str]] = list
+        self,
+        check: Callable[[], Awaitable[list[str]]],
+        warnings: Callable[[], list[str]] = list,
+        status: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self._check = check
         self._warnings = warnings
+        self._status = status
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer `/health/live` and `/health/ready`."""
+        """Answer `/health/live`, `/health/ready` and `/status`."""
         match request.path.rstrip("/"):
             case "/health/live":
                 return _page(HTTPStatus.OK, {"alive": True})
@@ -145,8 +152,11 @@ class Health:
                 missing = await self._check()
                 status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
                 return _page(status, {"ready": not missing, "missing": missing, "warnings": self._warnings()})
+            case "/status":
+                return _page(HTTPStatus.OK, self._status())
             case _:
-                return _page(HTTPStatus.NOT_FOUND, {"pages": ["/health/live", "/health/ready"]})
+                pages = ["/health/live", "/health/ready", "/status"]
+                return _page(HTTPStatus.NOT_FOUND, {"pages": pages})
 
 
 def _page(status: HTTPStatus, value: Any) -> web.Response:

@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from pipeline import schemas, topics
 from pipeline.adapters.certificates import CertificateAuthority, Issued
@@ -22,6 +23,7 @@ from pipeline.domain.identifiers import EventCode, InterfaceId, ParticipantId, R
 from pipeline.domain.participants import Participant, Participants, RoleGrant
 from pipeline.domain.signing import Policy, Signer
 from pipeline.ingress.app import Bridge
+from pipeline.ingress.connections import Patience
 from pipeline.ingress.outside import Outside
 from pipeline.ingress.server import Listening, listen
 from pipeline.ingress.trust import FixedTrust, Trust
@@ -81,12 +83,12 @@ class Party:
             connection_providers=frozenset(map(ParticipantId, self.providers)),
         )
 
-    def headers(self, url: str, body: bytes, *, now: datetime = NOW) -> dict[str, str]:
-        """Return all headers of a proper POST."""
+    def headers(self, url: str, body: bytes, *, now: datetime = NOW, method: str = "POST") -> dict[str, str]:
+        """Return all headers of a proper request."""
         return {
             "X-API-Key": self.api_key,
             "Content-Type": "application/json",
-            **self.signer.headers("POST", url, body, now),
+            **self.signer.headers(method, url, body, now),
         }
 
 
@@ -205,10 +207,24 @@ class World:
         without: Sequence[str] = (),
     ) -> "Answer":
         """POST a properly signed body; `headers` replaces some headers, `without` leaves some out."""
+        return await self.call("POST", path, body, party=party, headers=headers, without=without)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        party: Party = SENDER,
+        headers: Mapping[str, str] | None = None,
+        without: Sequence[str] = (),
+    ) -> "Answer":
+        """Call with any method; `path` is sent as it is written."""
         url = self.origin + path
-        all_headers = party.headers(url, body) | dict(headers or {})
+        all_headers = party.headers(url, body, method=method) | dict(headers or {})
         kept_headers = {name: value for name, value in all_headers.items() if name not in without}
-        async with self.client.post(url, data=body, headers=kept_headers) as response:
+        target = URL(url, encoded=True)
+        async with self.client.request(method, target, data=body, headers=kept_headers) as response:
             return Answer(status=response.status, headers=response.headers, body=await response.read())
 
     async def close(self) -> None:
@@ -232,6 +248,11 @@ class Answer:
         return found
 
     @property
+    def value(self) -> Any:
+        """Return the body as JSON."""
+        return orjson.loads(self.body)
+
+    @property
     def help(self) -> str:
         """Return the text that tells what to do, wherever it is."""
         return self.headers["X-DIP-Help"] if "X-DIP-Help" in self.headers else str(self.bodies[0]["help"])
@@ -242,6 +263,7 @@ async def open_world(
     publisher: Recorder | None = None,
     participants: Participants = EVERYBODY,
     now: datetime = NOW,
+    patience: Patience | None = None,
     **settings: Any,
 ) -> World:
     publisher = publisher or Recorder()
@@ -257,5 +279,11 @@ async def open_world(
             trust=FixedTrust(trust=Trust(signing=Policy(skew_s=chosen.clock_skew_s))),
         )
     )
-    listening = await listen(bridge.handle, host="127.0.0.1", port=0)
+    listening = await listen(
+        bridge.handle,
+        host="127.0.0.1",
+        port=0,
+        counters=bridge.entrance.counters,
+        patience=patience or Patience(),
+    )
     return World(bridge=bridge, listening=listening, publisher=publisher, client=aiohttp.ClientSession())
