@@ -5,16 +5,17 @@ for each value, and a day of readings has 48 of them. `BulkPattern` looks at all
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from itertools import chain
+from operator import itemgetter
 from typing import Annotated, Any, Final, Literal, NotRequired, TypedDict
 
 import msgspec
 
 from pipeline.catalogue.explanation import fits
 from pipeline.catalogue.facts import Item, ScalarType
-from pipeline.catalogue.shapes import Listing, Record, Scalar, Shape
+from pipeline.catalogue.shapes import Listing, Member, Record, Scalar, Shape
 
 _BETWEEN: Final = "\n"
 _PLAIN_PATTERN: Final = re.compile(r"\^(?:[A-Za-z0-9_\-:/?+|(){},]|\\\.|\[[A-Za-z0-9\-]+\])*\$")
@@ -29,28 +30,33 @@ class BulkPattern:
     could pass for two; counting them closes that hole.
     """
 
-    steps: tuple[str | None, ...]
-    """Names from the message down; None is every element of an array."""
+    walk: tuple["Walk", ...] = field(repr=False)
+    """From all values of one level to all of the next, from the message down to the field."""
     repeated: re.Pattern[str]
 
     def holds(self, message: object) -> bool:
         """Tell whether all values fit; null and absent ones do, since the type has judged them."""
-        found = self._values(message)
+        found: list[Any] = [message]
+        for step in self.walk:
+            found = step(found)
+        if not found:
+            return True
         text = _BETWEEN.join(found)
-        return (
-            text.count(_BETWEEN) == len(found) - 1 and self.repeated.fullmatch(text) is not None
-            if found
-            else True
-        )
+        return text.count(_BETWEEN) == len(found) - 1 and self.repeated.fullmatch(text) is not None
 
-    def _values(self, message: object) -> list[str]:
-        level: list[Any] = [message]
-        for step in self.steps:
-            if step is None:
-                level = level[0] if len(level) == 1 else list(chain.from_iterable(level))
-            else:
-                level = [part for outer in level if (part := outer.get(step)) is not None]
-        return level
+
+Walk = Callable[[list[Any]], list[Any]]
+
+
+def _each(level: list[Any]) -> list[Any]:
+    return level[0] if len(level) == 1 else list(chain.from_iterable(level))
+
+
+def _named(name: str, member: Member) -> Walk:
+    if member.required and not (isinstance(member.shape, Scalar) and member.shape.item.nullable):
+        take = itemgetter(name)
+        return lambda level: list(map(take, level))
+    return lambda level: [part for outer in level if (part := outer.get(name)) is not None]
 
 
 def message_type(shape: Shape) -> Any:
@@ -61,17 +67,17 @@ def message_type(shape: Shape) -> Any:
     return _type(shape, in_array=False)
 
 
-def bulk_patterns(shape: Shape, steps: tuple[str | None, ...] = ()) -> Iterator[BulkPattern]:
+def bulk_patterns(shape: Shape, walk: tuple[Walk, ...] = ()) -> Iterator[BulkPattern]:
     """Yield the patterns that the type leaves out."""
     match shape:
         case Record():
             for name, member in shape.members.items():
-                yield from bulk_patterns(member.shape, (*steps, name))
+                yield from bulk_patterns(member.shape, (*walk, _named(name, member)))
         case Listing():
-            yield from bulk_patterns(shape.element, (*steps, None))
+            yield from bulk_patterns(shape.element, (*walk, _each))
         case Scalar(item=item):
-            if None in steps and _in_bulk(item):
-                yield BulkPattern(steps=steps, repeated=_repeated(_inner(item.pattern or "")))
+            if _each in walk and _in_bulk(item):
+                yield BulkPattern(walk=walk, repeated=_repeated(_inner(item.pattern or "")))
 
 
 def _type(shape: Shape, *, in_array: bool) -> Any:

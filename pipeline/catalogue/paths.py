@@ -6,7 +6,7 @@ the compiled form.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NewType
+from typing import Any, NewType
 
 from pipeline.catalogue.shapes import Listing, Record, Scalar, Shape
 
@@ -41,7 +41,14 @@ def values(message: object, path: Path) -> list[object]:
 
     Names must have the specification's letter case. What does not have the path's shape holds nothing.
     """
-    return list(_values(message, path.steps))
+    # Level by level instead of value by value: it runs for every message, and one level is mostly one value.
+    level: list[Any] = [message]
+    for step in path.steps:
+        if step is EACH:
+            level = [element for value in level if isinstance(value, list) for element in value]
+        else:
+            level = [value[step] for value in level if isinstance(value, dict) and step in value]
+    return level
 
 
 def places(message: object, path: Path) -> Iterator[tuple[tuple[str | int, ...], object]]:
@@ -60,17 +67,6 @@ def _places(
                 yield from _places(element, steps[1:], (*place, index))
     elif isinstance(value, Mapping) and steps[0] in value:
         yield from _places(value[steps[0]], steps[1:], (*place, steps[0]))
-
-
-def _values(value: object, steps: Sequence[Step]) -> Iterator[object]:
-    if not steps:
-        yield value
-    elif steps[0] is EACH:
-        if isinstance(value, list):
-            for element in value:
-                yield from _values(element, steps[1:])
-    elif isinstance(value, Mapping) and steps[0] in value:
-        yield from _values(value[steps[0]], steps[1:])
 
 
 def leads_to_scalar(shape: Shape, path: Path) -> bool:
