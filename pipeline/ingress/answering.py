@@ -11,7 +11,14 @@ from aiohttp import web
 from pipeline.domain.rejections import Rejection
 from pipeline.domain.responses import Body, standard_response
 from pipeline.ingress.calls import Reply
-from pipeline.ingress.refusals import json_response, problem_response, takes_problems
+from pipeline.ingress.refusals import (
+    Refusal,
+    json_response,
+    problem_response,
+    refusal_response,
+    takes_problems,
+)
+from pipeline.ingress.routes import Content, Route
 from pipeline.ingress.submission import Fault, Invalid
 
 _INVALID: Final = "messages-invalid"
@@ -40,6 +47,16 @@ def reply_response(reply: Reply, *, accept: str) -> web.Response:
     return (
         web.Response(status=reply.status) if reply.value is None else json_response(reply.status, reply.value)
     )
+
+
+def refused_response(refusal: Refusal, route: Route | None, *, accept: str, now: datetime) -> web.Response:
+    """Write a refusal with the body that the published document gives to this status of the call, mostly none."""
+    form = route.answers.get(refusal.status) if route else None
+    if form is Content.TEXT and not takes_problems(accept):
+        response = json_response(refusal.status, refusal.help)
+        response.headers.update(refusal_response(refusal, accept="").headers)
+        return response
+    return refusal_response(refusal, accept=accept, now=now if form is Content.STANDARD_RESPONSE else None)
 
 
 def placed(faults: Iterable[Fault]) -> Iterator[Rejection]:

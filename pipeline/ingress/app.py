@@ -19,7 +19,7 @@ from pipeline.domain.participants import Participants
 from pipeline.domain.signing import Refused, verify
 from pipeline.ingress.addresses import called_urls, public_urls, resolved
 from pipeline.ingress.admission import Visit
-from pipeline.ingress.answering import answers_response, invalid_response, reply_response
+from pipeline.ingress.answering import answers_response, invalid_response, refused_response, reply_response
 from pipeline.ingress.calls import Call, Outcome, Recorded, Reply, Tally
 from pipeline.ingress.documents import Documents
 from pipeline.ingress.encodings import Packing, packing_of, unpack
@@ -30,7 +30,7 @@ from pipeline.ingress.operations import operations
 from pipeline.ingress.outside import Outside
 from pipeline.ingress.reading import Body
 from pipeline.ingress.refusal_audit import RefusalAudit
-from pipeline.ingress.refusals import Refusal, printable, refusal_response
+from pipeline.ingress.refusals import Refusal, printable
 from pipeline.ingress.routes import Content, Match, Route, RouteTable
 from pipeline.ingress.submission import Acceptable, Invalid
 
@@ -93,11 +93,12 @@ class Bridge:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer any request; whatever happens here, the process lives on."""
+        match = self._route(request)
         try:
             if self._documents.covers(request.raw_path):
                 outcome = await self._documents.answer(request, self._pool)
             else:
-                outcome = await self._serve(request)
+                outcome = await self._serve(request, match)
         except ConnectionError as error:
             log.info("a client went away in the middle of its request: %s", error)
             outcome = _GONE
@@ -107,8 +108,11 @@ class Bridge:
         if isinstance(outcome, Refusal):
             log.info("refused with %d %s: %s", outcome.status, outcome.slug, printable(outcome.help))
             self.entrance.counters.refused[outcome.slug] += 1
-            response = refusal_response(
-                outcome, accept=request.headers.get(hdrs.ACCEPT, ""), now=self._outside.clock.now()
+            response = refused_response(
+                outcome,
+                match.route if isinstance(match, Match) else None,
+                accept=request.headers.get(hdrs.ACCEPT, ""),
+                now=self._outside.clock.now(),
             )
         else:
             response = outcome
@@ -125,10 +129,9 @@ class Bridge:
         """Let the judging threads go."""
         self._pool.shutdown(wait=True)
 
-    async def _serve(self, request: web.BaseRequest) -> web.Response | Refusal:
+    async def _serve(self, request: web.BaseRequest, match: Match | Refusal) -> web.Response | Refusal:
         if self.stopping:
             return _STOPPING
-        match = self._route(request)
         if isinstance(match, Refusal):
             return match
         participants = self._outside.participants.current()
