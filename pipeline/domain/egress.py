@@ -54,16 +54,19 @@ class _Envelope(msgspec.Struct):
 
 _DECODER: Final = msgspec.json.Decoder(_Envelope)
 _BLOCK: Final = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
+_RAWS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ANY: Final = msgspec.json.Decoder()
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-def egress(body: object, *, d0: D0, a0: A0) -> bytes:
+def egress(body: bytes, *, d0: D0, a0: A0, canonical: object = None) -> bytes:
     """Return the egress form of a schema-valid message object.
 
-    `body` is the sender's bytes where its names have the specification's letter case, else the parsed
-    object with the names put right. The list of primary recipients leaves as the sender wrote it, nulls included.
+    `body` is the sender's bytes. `canonical` is the parsed object with the names put right, where the sender's
+    letter case is not the specification's; a body block whose own names were right leaves as it came all the same.
+    The list of primary recipients leaves as the sender wrote it, nulls included.
     """
-    envelope = _DECODER.decode(body if isinstance(body, bytes) else _ENCODER.encode(body))
+    envelope = _DECODER.decode(body) if canonical is None else _put_right(body, canonical)
     sent = envelope.payload.CommonBlock
     sent["D0"] = _raw(d0.wire())
     sent["A0"] = _raw(
@@ -76,6 +79,22 @@ def egress(body: object, *, d0: D0, a0: A0) -> bytes:
     ordered = {name: sent.pop(name) for name in _ORDER if name in sent}
     envelope.payload.CommonBlock = ordered | sent
     return _ENCODER.encode(envelope)
+
+
+def _put_right(body: bytes, canonical: object) -> _Envelope:
+    """Return the envelope with the specification's names."""
+    envelope = _DECODER.decode(_ENCODER.encode(canonical))
+    right, sent = envelope.payload.CustomBlock, _named(_named(body, "payload"), "CustomBlock")
+    if sent is not None and right is not msgspec.UNSET and _ANY.decode(sent) == _ANY.decode(right):
+        envelope.payload.CustomBlock = msgspec.Raw(sent)
+    return envelope
+
+
+def _named(block: bytes | None, name: str) -> bytes | None:
+    """Return the bytes of a field, whatever the letter case of its name."""
+    fields = {} if block is None else _RAWS.decode(block)
+    found = next((value for key, value in fields.items() if key.lower() == name.lower()), None)
+    return None if found is None else bytes(found)
 
 
 def _primary(sent: msgspec.Raw | None) -> msgspec.Raw | None:

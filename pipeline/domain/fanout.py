@@ -60,7 +60,7 @@ def fan_out(
         publication_id=publication,
         initial_correlation_id=correlation_id(message, correlation),
     )
-    body = egress(message.body if canonical is None else canonical, d0=d0, a0=addressed.a0)
+    body = egress(message.body, d0=d0, a0=addressed.a0, canonical=canonical)
     return tuple(
         Copy(
             delivery_id=delivery_id(message.transaction_id, one.recipient),

@@ -23,11 +23,11 @@ RECIPIENTS = A0(
 )
 
 
-def leave(body: object) -> bytes:
+def leave(body: bytes) -> bytes:
     return egress(body, d0=BLOCK, a0=RECIPIENTS)
 
 
-def common(body: object) -> dict[str, Any]:
+def common(body: bytes) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(leave(body))["payload"]["CommonBlock"]
     return found
 
@@ -106,4 +106,15 @@ def test_the_same_message_leaves_as_the_same_bytes() -> None:
 
 def test_an_object_with_its_names_put_right_leaves_as_its_bytes_would() -> None:
     sent = message_object(primary=[SUPPLIER])
-    assert leave(sent) == leave(compact(sent))
+    wrong = compact(sent).replace(b'"S0"', b'"s0"').replace(b'"CustomBlock"', b'"CUSTOMBLOCK"')
+    assert egress(wrong, d0=BLOCK, a0=RECIPIENTS, canonical=sent) == leave(compact(sent))
+
+
+def test_a_body_block_in_the_right_letter_case_leaves_as_it_came_whatever_the_header_looks_like() -> None:
+    """Blanks, escapes and the form of numbers are the sender's, also where the router mends its header."""
+    custom = b'{ "B1" : {"a": 1.50, "b": "\\u00e9"} }'
+    right = compact(message_object()).replace(b'{"B1":{}}', custom)
+    wrong = right.replace(b'"CommonBlock"', b'"COMMONBLOCK"').replace(b'"CustomBlock"', b'"customblock"')
+    left = egress(wrong, d0=BLOCK, a0=RECIPIENTS, canonical=json.loads(right))
+    assert left.endswith(b'"CustomBlock":' + custom + b"}}")
+    assert left == leave(right)
