@@ -20,7 +20,7 @@ def announce(
     own = ", ".join(f"{name} {digest}" for name, digest in files.items()) or "none of the operator's own"
     entry = AuditRecord(
         at=now,
-        stage=Stage.ADDRESSING,
+        stage=Stage.MPAN_UPDATE_QUEUE,  # as bulk loads: what concerns no single message
         status=Status.OK,
         reason=f"rules in force: {fingerprint}; files: {own}; instance {settings.instance}",
     )

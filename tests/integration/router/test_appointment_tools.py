@@ -12,9 +12,11 @@ from typing import Any
 import orjson
 import pytest
 
+from pipeline import topics
 from pipeline.domain.identifiers import Mpan
 from tests.chaos import faults
 from tests.support.router_rig import (
+    CENTRAL,
     DISTRIBUTOR,
     MPANS,
     OTHER_SUPPLIER,
@@ -151,3 +153,40 @@ def _error(rig: RouterRig, *arguments: str) -> str:
     assert process.returncode == 1
     assert "Traceback" not in errors
     return errors
+
+
+def test_what_could_not_be_addressed_is_routed_by_its_repair_once(rig: RouterRig) -> None:
+    """The real table, the real transaction, and a worker that is killed after its commit in between."""
+    rig.start_worker()
+    rig.feed(10)
+    rig.settle(within_s=120)
+    body = orjson.loads(next(one for one in rig.messages if one.interface == "IF-021").body)
+    common = body["payload"]["CommonBlock"]
+    common["M0"]["MPANCore"] = "9900000000001"
+    common["S1"]["senderUniqueReference"] += "x"
+    stray = rig._taken(body, "IF-021")
+    rig.put_raw(topics.INBOUND, rig.codec.encode_message(stray), b"z")
+    rig.start_worker(crash_at="committed", crash_on=1)
+    faults.until(lambda: rig.workers[-1].poll() is not None, within_s=120, what="the worker is killed")
+    rig.start_worker()
+    faults.until(lambda: bool(rig.read(topics.STATUS)), within_s=120, what="the sender is told")
+    assert not [one for one in rig.copies() if one[0] == stray.transaction_id]
+
+    file = rig.directory / "repair.csv"
+    file.write_text(
+        HEADER + f"9900000000001,SUP,{SUPPLIER},{SINCE},\n" + f"9900000000001,LDSO,{DISTRIBUTOR},{SINCE},\n"
+    )
+    dip(rig, "appointments", "load", str(file))
+    expected = {SUPPLIER, DISTRIBUTOR, *CENTRAL}
+
+    def reached() -> list[str]:
+        return sorted(recipient for one, recipient in rig.copies() if one == stray.transaction_id)
+
+    faults.until(lambda: reached() == sorted(expected), within_s=120, what="the repair routes it")
+    dip(rig, "appointments", "load", str(file), "--source", "again")
+    dip(rig, "appointments", "export", "--output", str(rig.directory / "after.csv"))
+    answer = orjson.loads(dip(rig, "explain", "--transaction", stray.transaction_id, "--json"))
+    assert answer["reason"].startswith("routed again after load-")
+    rig.stop()
+    assert reached() == sorted(expected)
+    rig._verify_table("quarantine")
