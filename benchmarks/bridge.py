@@ -1,9 +1,11 @@
 """CPU of `dip bridge` per message, by array size: the real process on a real broker, IF-021 of 4.5 kB each.
 
-    .venv/bin/python -m benchmarks.bridge [--json]
+    .venv/bin/python -m benchmarks.bridge [--steps] [--rounds N] [--json]
 
-The sender signs beforehand, so only the bridge is measured: CPU seconds of its process (all threads, the Kafka client
-included) over the messages it answered 201 for. TLS is on, connections are kept alive, 8 at a time.
+The sender signs beforehand, so only the bridge is measured: CPU time of its process by thread, over the messages it
+answered 201 for. TLS is on, connections are kept alive. In every round the plainest server that could do it
+(`benchmarks.bridge_plain`: aiohttp, TLS, produce) is measured beside it; figures are medians of the rounds.
+`--steps` adds what each step inside costs (`benchmarks.bridge_steps`).
 """
 
 import argparse
@@ -11,15 +13,19 @@ import asyncio
 import json
 import os
 import ssl
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-import psutil
 
+from benchmarks import bridge_steps
 from pipeline.adapters.certificates import CertificateAuthority
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.topics import ensure_topics
@@ -29,34 +35,104 @@ from pipeline.topics import topic_specs
 from tests.support.bridge import SENDER, array, certificate_of, reading
 
 PARTITIONS = 3
-CONNECTIONS = 8
-MESSAGES = {1: 1_500, 10: 4_000, 100: 10_000}
+WARM = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """One row of the table: messages in arrays of a size, over so many connections at a time."""
+
+    size: int
+    connections: int
+    count: int
+
+
+LOADS = (
+    Load(size=1, connections=8, count=1_500),
+    Load(size=1, connections=64, count=4_000),
+    Load(size=10, connections=8, count=4_000),
+    Load(size=100, connections=8, count=10_000),
+)
+Cpu = dict[str, float]
+"""CPU microseconds a message by thread: `loop`, `python` (other threads of ours), `kafka` (the client's own)."""
 
 
 def main() -> None:
-    """Start everything, measure each size, print a table or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Start everything, measure each load, print a table or JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--json", action="store_true")
-    as_json = parser.parse_args().json
+    parser.add_argument("--steps", action="store_true", help="what each step inside the bridge costs")
+    parser.add_argument("--rounds", type=int, default=3)
+    chosen = parser.parse_args()
+    steps = bridge_steps.measure() if chosen.steps else None
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with LocalStack(options_from(Settings.load(state_dir=str(folder / "stack"))), fresh=True) as stack:
-            figures = measure(stack, folder)
-    if as_json:
-        print(json.dumps(figures))
+            figures = measure(stack, folder, chosen.rounds)
+    if chosen.json:
+        print(json.dumps({"process": figures, "steps": steps}))
         return
-    for size, row in figures.items():
-        print(
-            f"arrays of {size:>3}: {row['cpu_us']:>6.0f} us of CPU a message, {row['messages_per_s']:>6.0f} messages/s"
-        )
+    print_figures(figures)
+    if steps is not None:
+        print()
+        bridge_steps.print_table(steps)
 
 
-def measure(stack: LocalStack, folder: Path) -> dict[int, dict[str, float]]:
-    """Return the figures by array size."""
+def print_figures(figures: list[dict[str, float]]) -> None:
+    """Print one line a load."""
+    print(
+        "CPU us a message      bridge = loop + python + Kafka      plain = the same three  ratio  messages/s"
+    )
+    for row in figures:
+        cells = [f"{row['size']:>4.0f} x {row['connections']:>2.0f} connections"]
+        for name in ("bridge", "plain"):
+            parts = " + ".join(f"{row[f'{name}_{kind}']:>4.0f}" for kind in THREADS)
+            cells.append(f"{row[name]:>5.0f} = {parts}")
+        cells += [f"{row['bridge'] / row['plain']:>5.2f}", f"{row['rate']:>6.0f}"]
+        print("  ".join(cells))
+
+
+def measure(stack: LocalStack, folder: Path, rounds: int) -> list[dict[str, float]]:
+    """Return one row of medians for each load; the two servers take turns, so that both meet the same machine."""
     ensure_topics({"bootstrap.servers": stack.bootstrap}, topic_specs(partitions=PARTITIONS))
     authority = CertificateAuthority.create("Benchmark CA")
+    environment = surroundings(stack, folder, authority)
+    load_participants(folder, environment)
+    tls = ssl.create_default_context(cadata=authority.certificate_pem.decode())
+    dip = [sys.executable, "-m", "pipeline.operate.main", "bridge", "--log-level", "info"]
+    plain = [sys.executable, "-m", "benchmarks.bridge_plain"]
+    rows = []
+    with server(dip, folder, environment) as bridge, server(plain, folder, environment) as beside:
+        for one in (bridge, beside):
+            asyncio.run(send(one, tls, Load(size=10, connections=8, count=WARM)))
+        for load in LOADS:
+            pairs = [
+                (asyncio.run(send(bridge, tls, load)), asyncio.run(send(beside, tls, load)))
+                for _ in range(rounds)
+            ]
+            row = {"size": load.size, "connections": load.connections}
+            for name, cpus in zip(("bridge", "plain"), zip(*pairs, strict=True), strict=True):
+                row |= medians(name, cpus)
+            row["rate"] = row.pop("bridge_rate")
+            rows.append(row)
+    return rows
+
+
+def medians(name: str, cpus: tuple[Cpu, ...]) -> Cpu:
+    """Return the median of each figure over the rounds."""
+    found = {f"{name}_{key}": statistics.median(cpu[key] for cpu in cpus) for key in cpus[0]}
+    return found | {name: statistics.median(sum(cpu[key] for key in THREADS) for cpu in cpus)}
+
+
+THREADS = ("loop", "python", "kafka")
+
+
+def surroundings(stack: LocalStack, folder: Path, authority: CertificateAuthority) -> dict[str, str]:
+    """Return the environment of both servers."""
     certificate, key = authority.issue("bridge", hosts=["127.0.0.1"]).write(folder, "server")
-    environment = {
+    return {
         **os.environ,
         "KAFKA_BOOTSTRAP": stack.bootstrap,
         "SCHEMA_REGISTRY_URL": stack.registry_url,
@@ -66,36 +142,52 @@ def measure(stack: LocalStack, folder: Path) -> dict[int, dict[str, float]]:
         "DIP_TLS_CERTIFICATE": str(certificate),
         "DIP_TLS_KEY": str(key),
     }
-    dip = [sys.executable, "-m", "pipeline.operate.main"]
+
+
+def load_participants(folder: Path, environment: Mapping[str, str]) -> None:
+    """Register the one sender."""
     file = folder / "participants.json"
     file.write_text(json.dumps([{
         "id": SENDER.id, "name": "Sender", "roles": [{"role": SENDER.role, "from": "2020-01-01"}],
         "api_keys": [SENDER.api_key], "certificates": [certificate_of(SENDER.id).fingerprint],
     }]))  # fmt: skip
-    subprocess.run(
-        [*dip, "participants", "load", str(file)], env=environment, check=True, stdout=subprocess.DEVNULL
-    )
-    log = folder / "bridge.log"
+    load = [sys.executable, "-m", "pipeline.operate.main", "participants", "load", str(file)]
+    subprocess.run(load, env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A server under measurement."""
+
+    pid: int
+    origin: str
+
+    def cpu_ns(self) -> dict[str, int]:
+        """Return the CPU time of its threads since they began, by kind."""
+        used = dict.fromkeys(THREADS, 0)
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            ours = "loop" if int(task.name) == self.pid else "python"
+            kind = "kafka" if (task / "comm").read_text().startswith("rdk:") else ours
+            used[kind] += int((task / "schedstat").read_text().split()[0])
+        return used
+
+
+@contextmanager
+def server(command: list[str], folder: Path, environment: Mapping[str, str]) -> Iterator[Running]:
+    """Run a server until the end of the block."""
+    log = folder / f"{command[2]}.log"
     with log.open("wb") as out:
-        bridge = subprocess.Popen(
-            [*dip, "bridge", "--log-level", "info"], env=environment, stdout=out, stderr=out
-        )
+        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
     try:
-        origin = origin_in(log, bridge)
-        tls = ssl.create_default_context(cadata=authority.certificate_pem.decode())
-        process = psutil.Process(bridge.pid)
-        asyncio.run(load(origin, tls, process, size=10, count=1_000))  # warm
-        return {
-            size: asyncio.run(load(origin, tls, process, size=size, count=n)) for size, n in MESSAGES.items()
-        }
+        yield Running(pid=process.pid, origin=origin_in(log, process))
     finally:
-        bridge.terminate()
-        bridge.wait(30)
+        process.terminate()
+        process.wait(30)
 
 
-def origin_in(log: Path, bridge: "subprocess.Popen[bytes]") -> str:
+def origin_in(log: Path, process: "subprocess.Popen[bytes]") -> str:
     """Wait for the line that says where it listens."""
-    while bridge.poll() is None:
+    while process.poll() is None:
         for line in log.read_text().splitlines():
             if "listening on " in line:
                 return line.rpartition("listening on ")[2]
@@ -103,28 +195,27 @@ def origin_in(log: Path, bridge: "subprocess.Popen[bytes]") -> str:
     raise SystemExit(log.read_text())
 
 
-async def load(
-    origin: str, tls: ssl.SSLContext, process: psutil.Process, *, size: int, count: int
-) -> dict[str, float]:
-    """Send `count` messages in arrays of `size`; return CPU per message and the rate."""
-    url = f"{origin}/dip-channel/IF-021"
-    bodies = [array(*map(reading, range(start, start + size))) for start in range(0, count, size)]
+async def send(running: Running, tls: ssl.SSLContext, load: Load) -> Cpu:
+    """Send the messages of a load; return the server's CPU a message, and the rate."""
+    url = f"{running.origin}/dip-channel/IF-021"
+    starts = range(0, load.count, load.size)
+    bodies = [array(*map(reading, range(start, start + load.size))) for start in starts]
     queue = [(body, SENDER.headers(url, body, now=SystemClock().now())) for body in bodies]
-    connector = aiohttp.TCPConnector(ssl=tls, limit=CONNECTIONS)
+    connector = aiohttp.TCPConnector(ssl=tls, limit=load.connections)
     async with aiohttp.ClientSession(connector=connector) as client:
 
-        async def send() -> None:
+        async def post_all() -> None:
             while queue:
                 body, headers = queue.pop()
                 async with client.post(url, data=body, headers=headers) as response:
                     await response.read()
                     assert response.status == 201, response.headers
 
-        before, started = process.cpu_times(), time.perf_counter()
-        await asyncio.gather(*(send() for _ in range(CONNECTIONS)))
-        after, seconds = process.cpu_times(), time.perf_counter() - started
-    used = after.user + after.system - before.user - before.system
-    return {"cpu_us": used / count * 1e6, "messages_per_s": count / seconds}
+        before, started = running.cpu_ns(), time.perf_counter()
+        await asyncio.gather(*(post_all() for _ in range(load.connections)))
+        after, seconds = running.cpu_ns(), time.perf_counter() - started
+    used = {kind: (after[kind] - before[kind]) / load.count / 1e3 for kind in THREADS}
+    return {**used, "rate": load.count / seconds}
 
 
 if __name__ == "__main__":

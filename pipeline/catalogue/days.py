@@ -1,6 +1,6 @@
 """The days that a message is about: read from its body, each date once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -27,35 +27,34 @@ class Days:
 
 
 def read_days(
-    dates: Iterable[DatePath], effective: Iterable[Path], message: object, received_at: datetime
+    dates: Sequence[DatePath], effective: Iterable[Path], message: object, received_at: datetime
 ) -> Days:
     """Read the dates that decide who gets a message, and those from when it appoints somebody (`effective`).
 
     The published schema checks their length only. Routing a message by another date than it names would
     misaddress it, so a date that is none is a problem.
     """
-    read: dict[str, list[datetime | None]] = {}
-    problems: list[Rejection] = []
-
-    def instants(path: Path) -> list[datetime | None]:
-        if path.text not in read:
-            found = values(message, path)
-            read[path.text] = [applicable_instant(one) if isinstance(one, str) else None for one in found]
-            if any(at is None and one is not None for at, one in zip(read[path.text], found, strict=True)):
-                problems.extend(_problems(message, path))
-        return read[path.text]
-
+    deciding = [path for each in dates for path in (each.start, each.end) if path is not None]
+    paths = {
+        path.text: path for path in (*deciding, *effective)
+    }  # a message often decides by one and the same date
+    read = {text: _instants(values(message, path)) for text, path in paths.items()}
     applicable: set[datetime] = set()
     for each in dates:
-        starts = instants(each.start)
+        starts = [start or received_at for start in read[each.start.text]]
         if each.end is None:
-            applicable.update(start or received_at for start in starts)
+            applicable.update(starts)
             continue
-        for start, end in zip(starts, instants(each.end), strict=False):
-            applicable.update(_from_to(start or received_at, end or received_at))
-    for path in effective:
-        instants(path)
-    return Days(applicable=tuple(sorted(applicable)), problems=tuple(problems))
+        for start, end in zip(starts, read[each.end.text], strict=False):
+            applicable.update(_from_to(start, end or received_at))
+    doubtful = [path for text, path in paths.items() if None in read[text]]
+    problems = tuple(problem for path in doubtful for problem in _problems(message, path))
+    return Days(applicable=tuple(sorted(applicable)), problems=problems)
+
+
+def _instants(found: list[object]) -> list[datetime | None]:
+    """Read dates; what is null, and what is no date, is None."""
+    return [applicable_instant(one) if isinstance(one, str) else None for one in found]
 
 
 def _problems(message: object, path: Path) -> Iterator[Rejection]:

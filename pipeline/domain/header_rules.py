@@ -5,9 +5,10 @@ reached it by another way. Payload rules belong to participants: nothing here lo
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from pipeline.domain.checks import CheckDigit, Terms
@@ -50,13 +51,18 @@ class Header:
 Rule = Callable[[Header, Terms], Rejection | None]
 
 
-def check_header(header: Header, terms: Terms, checks: Collection[CheckId]) -> tuple[Rejection, ...]:
+def check_header(header: Header, terms: Terms, checks: frozenset[CheckId]) -> tuple[Rejection, ...]:
     """Return what the rules among `checks` have against a message now; empty means nothing.
 
     Whether connection, key and certificate belong to the sender is the bridge's question, not asked here.
     """
-    found = (rule(header, terms) for check, rule in RULES if check in checks)
-    return tuple(rejection for rejection in found if rejection is not None)
+    found = [rule(header, terms) for rule in _rules_of(checks)]
+    return tuple([rejection for rejection in found if rejection is not None])
+
+
+@lru_cache(maxsize=8)  # the levels of one process are few, and a set of names hashes slower than a rule runs
+def _rules_of(checks: frozenset[CheckId]) -> tuple[Rule, ...]:
+    return tuple(rule for check, rule in RULES if check in checks)
 
 
 def remark_on(message: Message, terms: Terms) -> str | None:
