@@ -1,0 +1,58 @@
+"""The bridge under a fuzzer that knows its document: no server error, no answer that the document does not name."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from pipeline.ingress.openapi import openapi_document
+from tests.support.bridge import catalogue
+from tests.support.fuzzing import Campaign, Findings, parties, row_of
+
+SECONDS = 15  # of the repeated part: enough for some thousand requests
+
+
+@pytest.fixture(scope="module")
+def origin() -> Iterator[str]:
+    """A bridge in a process of its own; nobody but the test run knows of it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.fuzz.bare_bridge"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps([row_of(party) for party in parties()]) + "\n")
+    process.stdin.flush()
+    yield process.stdout.readline().strip()
+    process.stdin.close()
+    assert process.wait(60) == 0  # it was alive to the end, and ended in order
+
+
+def judge(findings: Findings) -> None:
+    """Print what was seen, and demand that nothing was wrong and the campaign was one."""
+    totals = sum(findings.statuses.values(), Counter[int]())
+    print(
+        f"{findings.requests} requests, {len(findings.statuses)} calls, statuses {dict(sorted(totals.items()))}"
+    )
+    assert findings.wrong == []
+    assert {
+        201,
+        400,
+        401,
+        403,
+        404,
+    } <= findings.all_statuses  # accepted, refused, unknown, foreign, nothing there
+
+
+def test_a_short_campaign_finds_no_server_error_and_no_undocumented_answer(origin: str) -> None:
+    """Every call and every pair is asked at least once; the longer campaign is `make fuzz`."""
+    document = openapi_document(catalogue())
+    findings = Campaign(origin, document, number=1, senders=parties()).run(SECONDS)
+    judge(findings)
+    calls = {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
+    assert calls <= findings.statuses.keys()
