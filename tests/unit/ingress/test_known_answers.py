@@ -16,7 +16,7 @@ from pipeline.domain.signing import Refused, read_certificate
 from tests.support.bridge import Party, open_world
 
 VECTORS = json.loads((Path(__file__).parents[2] / "contract" / "signature_vectors.json").read_text())
-POSTS = [one for one in VECTORS["vectors"] if one["signer"] == "sender" and one["method"] == "POST"]
+SENT = [one for one in VECTORS["vectors"] if one["signer"] == "sender"]
 
 
 def _send(port: int, vector: dict[str, Any], party: Party, **changes: str) -> tuple[int, str]:
@@ -41,9 +41,9 @@ def _send(port: int, vector: dict[str, Any], party: Party, **changes: str) -> tu
     return answer.status, answer.headers.get("X-DIP-Help", "")
 
 
-@pytest.mark.parametrize("vector", POSTS, ids=lambda vector: vector["name"])
+@pytest.mark.parametrize("vector", SENT, ids=lambda vector: vector["name"])
 async def test_what_openssl_signed_passes_the_signature_check_of_the_bridge(vector: dict[str, Any]) -> None:
-    """The bodies are no messages: 400 with a StandardResponse is what comes after the signature was right."""
+    """The bodies are no messages: 400 is what comes after the signature was right, or what a GET or DELETE gives."""
     import asyncio
 
     presented = read_certificate(vector["certificate_header"])
@@ -52,7 +52,7 @@ async def test_what_openssl_signed_passes_the_signature_check_of_the_bridge(vect
     row = party.row.__class__(
         id=party.id, name="x", api_keys=party.row.api_keys, certificates=frozenset({presented.fingerprint})
     )
-    origin = vector["url"].lower().partition("/dip-channel")[0].partition("/statusmessage")[0]
+    origin = "/".join(vector["url"].lower().split("/")[:3])
     # The certificates begin when the vectors were made, after the dates that they carry: far skew, later now.
     world = await open_world(
         participants=Participants([row]),
@@ -63,7 +63,7 @@ async def test_what_openssl_signed_passes_the_signature_check_of_the_bridge(vect
     try:
         port = world.listening.port
         status, text = await asyncio.to_thread(_send, port, vector, party)
-        assert (status, text) == (400, "")
+        assert status in ({400} if vector["method"] == "POST" else {200, 204, 404, 501}), (status, text)
         other = {"X-DIP-Signature-Date": vector["date"][:-2] + ("1Z" if vector["date"][-2] != "1" else "2Z")}
         status, text = await asyncio.to_thread(lambda: _send(port, vector, party, **other))
         assert status == 401
