@@ -13,13 +13,17 @@ from typing import Any, Final
 import click
 
 from pipeline import limits, topics
-from pipeline.adapters.participants import ParticipantFeed
+from pipeline.adapters.participants import ParticipantFeed, choice_key, company_key, participant_key
 from pipeline.adapters.producer import KafkaPublisher, Outgoing, Unpublished
 from pipeline.adapters.registry import connect
 from pipeline.catalogue import load_catalogue
+from pipeline.catalogue.company_details import read_details
+from pipeline.catalogue.json_text import Unreadable, read_json
 from pipeline.codec import Codec
 from pipeline.domain.identifiers import ParticipantId
-from pipeline.domain.participants import ApiKey, Participant, Participants
+from pipeline.domain.market import WebhookChoice
+from pipeline.domain.participants import ApiKey, Participant
+from pipeline.domain.standing_data import CompanyRow
 from pipeline.domain.times import format_instant
 from pipeline.errors import BrokerUnavailable, SettingsInvalid
 from pipeline.operate.participants_file import Reader
@@ -66,40 +70,56 @@ def template() -> None:
 @participants.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Check the file and compare it with the topic; write nothing.")
+@click.option(
+    "--reset-webhooks",
+    is_flag=True,
+    help="Forget what the file's participants configured themselves, so that the file's webhooks hold again.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
-def load(context: click.Context, file: Path, *, dry_run: bool, as_json: bool) -> None:
+def load(context: click.Context, file: Path, *, dry_run: bool, reset_webhooks: bool, as_json: bool) -> None:
     """Write the participants of FILE to the topic `dip.participants`.
 
     The file is checked as a whole first: if anything is wrong, every mistake is printed and nothing is written
     (exit code 1). Participants that are there already, just so, are not written again. Participants that the
     file does not name stay as they are. Plain API keys are hashed with a new salt before they leave this process.
+
+    What a participant configured itself by WebhookConfig is not touched and goes on to outweigh the file; the
+    command says whose that is.
     """
     found = _read(context, file, as_json=as_json)
-    with _outside() as (settings, codec, current):
-        merged = [_with_known_keys(one, current.get(one.id)) for one in found]
-        changed = [one for one in merged if current.get(one.id) != one]
+    with _outside() as (settings, codec, feed):
+        recorded = feed.recorded
+        merged = [_with_known_keys(one, recorded.get(one.id)) for one in found]
+        changed = [one for one in merged if recorded.get(one.id) != one]
+        names = {one.id for one in found}
+        own = [choice for choice in feed.choices if choice.participant in names]
         if not dry_run:
-            _write(settings, codec, changed)
+            _write(settings, _records(codec, changed) + (_forgotten(own) if reset_webhooks else []))
     outcome = {
         "participants": len(found),
         "written": 0 if dry_run else len(changed),
         "unchanged": len(found) - len(changed),
         "changed": [one.id for one in changed],
+        "own_webhooks": [{"id": one.participant, "channel": one.channel} for one in own],
+        "reset": reset_webhooks and not dry_run,
         "dry_run": dry_run,
     }
     if as_json:
         click.echo(json.dumps(outcome))
-    else:
-        verb = "would be written" if dry_run else "written"
-        click.echo(f"{len(changed)} {verb}, {outcome['unchanged']} there already")
+        return
+    verb = "would be written" if dry_run else "written"
+    click.echo(f"{len(changed)} {verb}, {outcome['unchanged']} there already")
+    for line in _told(own, reset=reset_webhooks, dry_run=dry_run):
+        click.echo(line)
 
 
 @participants.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def list_all(*, as_json: bool) -> None:
     """List everybody on the topic."""
-    with _outside() as (_, _, current):
+    with _outside() as (_, _, feed):
+        current = feed.current()
         everybody = [current[name] for name in sorted(current)]
     if as_json:
         click.echo(json.dumps([_plain(one) for one in everybody]))
@@ -116,13 +136,50 @@ def list_all(*, as_json: bool) -> None:
 @click.pass_context
 def show(context: click.Context, participant: str, *, as_json: bool) -> None:
     """Show one participant; of its API keys only the digits that find them."""
-    with _outside() as (_, _, current):
-        found = current.get(ParticipantId(participant))
+    with _outside() as (_, _, feed):
+        found = feed.current().get(ParticipantId(participant))
     if found is None:
         click.echo(f"dip: no participant {participant} on {topics.PARTICIPANTS}", err=True)
         context.exit(1)
     else:
         click.echo(json.dumps(_plain(found), indent=None if as_json else 2))
+
+
+@participants.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Check the file and compare it with the topic; write nothing.")
+@click.pass_context
+def companies(context: click.Context, file: Path, *, dry_run: bool) -> None:
+    """Write the standing data of FILE: a JSON array of marketParticipantDetail, as GET /companyDetails answers.
+
+    A row of the same company, roles and start is replaced, so that a row is ended by loading it with its end. Rows
+    that the file does not name stay as they are. If anything is wrong, all mistakes are printed and nothing is
+    written (exit code 1).
+    """
+    text = read_json(file.read_bytes())
+    rows, problems = ((), ()) if isinstance(text, Unreadable) else read_details(text.value)
+    mistakes = (
+        [text.reason] if isinstance(text, Unreadable) else [f"{one.pointer}: {one.text}" for one in problems]
+    )
+    for mistake in mistakes:
+        click.echo(f"{file}: {mistake}", err=True)
+    if mistakes:
+        click.echo(f"dip: {len(mistakes)} mistakes in {file}; nothing was written", err=True)
+        context.exit(1)
+    with _outside() as (settings, codec, feed):
+        there = set(feed.current().companies)
+        changed = [row for row in rows if row not in there]
+        if not dry_run:
+            _write(settings, _company_records(codec, changed))
+    verb = "would be written" if dry_run else "written"
+    click.echo(f"{len(changed)} rows {verb}, {len(rows) - len(changed)} there already")
+
+
+def _company_records(codec: Codec, rows: list[CompanyRow]) -> list[Outgoing]:
+    return [
+        Outgoing(topic=topics.PARTICIPANTS, key=company_key(row), value=codec.encode_company_row(row))
+        for row in rows
+    ]
 
 
 def _read(context: click.Context, file: Path, *, as_json: bool) -> tuple[Participant, ...]:
@@ -156,8 +213,8 @@ def _read(context: click.Context, file: Path, *, as_json: bool) -> tuple[Partici
 
 
 @contextmanager
-def _outside() -> Iterator[tuple[Settings, Codec, Participants]]:
-    """Connect to the topic and the registry, and read who is there now."""
+def _outside() -> Iterator[tuple[Settings, Codec, ParticipantFeed]]:
+    """Connect to the topic and the registry, and read all that is there now."""
     settings = located(Settings.load())
     for name in ("kafka_bootstrap", "schema_registry_url"):
         if not getattr(settings, name):
@@ -166,7 +223,7 @@ def _outside() -> Iterator[tuple[Settings, Codec, Participants]]:
     feed = ParticipantFeed(settings, codec)
     feed.start()
     try:
-        yield settings, codec, feed.current()
+        yield settings, codec, feed
     finally:
         feed.stop()
 
@@ -193,11 +250,32 @@ def _with_salt_of(known: ApiKey | None, wanted: ApiKey) -> ApiKey:
     return wanted if known is None else replace(wanted, salt=known.salt, digest=known.digest)
 
 
-def _write(settings: Settings, codec: Codec, changed: list[Participant]) -> None:
-    records = [
-        Outgoing(topic=topics.PARTICIPANTS, key=one.id.encode(), value=codec.encode_participant(one))
+def _records(codec: Codec, changed: list[Participant]) -> list[Outgoing]:
+    return [
+        Outgoing(topic=topics.PARTICIPANTS, key=participant_key(one.id), value=codec.encode_participant(one))
         for one in changed
     ]
+
+
+def _forgotten(own: list[WebhookChoice]) -> list[Outgoing]:
+    """Return tombstones: each takes one participant's word on one channel back, and nothing else."""
+    return [Outgoing(topic=topics.PARTICIPANTS, key=choice_key(one), value=None) for one in own]
+
+
+def _told(own: list[WebhookChoice], *, reset: bool, dry_run: bool) -> Iterator[str]:
+    """Say which webhooks of the file do not hold, because the participants themselves said otherwise."""
+    if not own:
+        return
+    verb = ("would be reset" if dry_run else "reset") if reset else "kept; --reset-webhooks takes them back"
+    yield f"{len(own)} webhooks were configured by participants themselves and are {verb}:"
+    for one in sorted(own, key=lambda choice: choice.key):
+        where = one.webhook.url if one.webhook else "(none)"
+        yield f"  {one.participant}  {one.channel:<8}  {where}  by {one.by} at {format_instant(one.at)}"
+
+
+def _write(settings: Settings, records: list[Outgoing]) -> None:
+    if not records:
+        return
     publisher = KafkaPublisher(settings)
     try:
         outcome = asyncio.run(publisher.publish(records))
@@ -237,6 +315,7 @@ def _plain(one: Participant) -> dict[str, Any]:
             }
             for hook in one.webhooks
         ],
+        "closed": sorted(one.closed),
     }
 
 

@@ -258,7 +258,7 @@ def test_loading_participants_twice_changes_nothing_and_a_mistake_writes_nothing
     again = site.dip("participants", "load", str(file), "--json")
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout) | {"changed": []} == {
-        "participants": 4, "written": 0, "unchanged": 4, "changed": [], "dry_run": False,
+        "participants": 4, "written": 0, "unchanged": 4, "changed": [], "dry_run": False, "own_webhooks": [], "reset": False,
     }  # fmt: skip
     bad = site.folder / "bad.json"
     rows = json.loads(file.read_text())
