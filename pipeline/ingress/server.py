@@ -42,7 +42,16 @@ class Listening:
         sockets = [
             socket.socket(fileno=os.dup(one.fileno())) for server in self._servers for one in server.sockets
         ]
-        fresh = [await _accept(self._runner, tls, sock=one) for one in sockets]
+        fresh: list[asyncio.Server] = []
+        try:
+            for one in sockets:
+                fresh.append(await _accept(self._runner, tls, sock=one))  # noqa: PERF401  # those before a failure count
+        except BaseException:
+            for server in fresh:
+                server.close()
+            for one in sockets[len(fresh) :]:
+                one.close()
+            raise
         former, self._servers = self._servers, fresh
         for server in former:
             server.close()
