@@ -168,3 +168,18 @@ def test_a_mistyped_command_is_explained_by_the_command_line_itself(arguments: l
     result = _run(*arguments)
     assert result.exit_code == 2
     assert "Usage:" in result.output
+
+
+def test_commands_at_the_same_time_lose_no_certificate_of_the_ledger(tmp_path: Path) -> None:
+    """One that the ledger does not know can never be revoked."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from pipeline.adapters.sandbox_authority import Kind, SandboxAuthority
+
+    place = SandboxAuthority.create(tmp_path / "ca", hosts=["localhost"], now=datetime.now(UTC))
+    with ThreadPoolExecutor(4) as pool:
+        rows = list(
+            pool.map(lambda _: place.issue(Kind.SIGNING, "2300000001", now=datetime.now(UTC)), range(8))
+        )
+    assert len({one.certificate for one in rows}) == 8
+    assert {one.fingerprint for one in rows} <= {one.fingerprint for one in place.rows()}
