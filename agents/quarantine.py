@@ -3,15 +3,13 @@
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from pipeline.domain.envelope import Message
 from pipeline.domain.identifiers import Mpan, TransactionId
-from pipeline.domain.quarantine import EMPTY, Full, Waiting, Ward, admit, without
+from pipeline.domain.quarantine import EMPTY, TOTAL, Full, Waiting, Ward, admit, without
 from pipeline.domain.rejections import Rejection
 
-TOTAL: Final = b"total"
-"""The key of the row that counts; no MPAN looks like it."""
+__all__ = ["TOTAL", "Quarantine"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

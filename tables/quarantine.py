@@ -1,21 +1,15 @@
-"""Table `quarantine`: MPAN -> messages that wait for its repair, in Avro behind one byte that names the form."""
+"""Table `quarantine`: MPAN -> messages that wait for its repair. Its form is `pipeline.adapters.wards`."""
 
-import io
 from abc import abstractmethod
 from collections.abc import Iterator, MutableMapping
 from typing import Any, Final
 
-import fastavro
+from pipeline.adapters.wards import decode, encode
+from pipeline.domain.quarantine import Ward
 
-from pipeline import schemas
-from pipeline.domain.identifiers import TransactionId
-from pipeline.domain.quarantine import Waiting, Ward
-from pipeline.errors import UndecodableRecord
+__all__ = ["NAME", "Wards", "declare", "decode", "encode"]
 
 NAME: Final = "quarantine"
-
-_FORM: Final = b"\x01"
-_SCHEMA: Final = schemas.parsed("table/quarantine")
 
 
 class Wards(MutableMapping[bytes, Ward]):
@@ -31,42 +25,3 @@ def declare(app: Any, *sources: Any) -> Wards:
     """Declare the table on an app of the engine, beside the topics whose keys are MPANs."""
     table: Wards = app.Table(NAME, sources=sources, encode=encode, decode=decode)
     return table
-
-
-def encode(ward: Ward) -> bytes:
-    """Return the stored form."""
-    waiting = [
-        {
-            "transaction_id": one.transaction_id,
-            "since": one.since,
-            "code": one.code,
-            "record": one.record,
-        }
-        for one in ward.waiting
-    ]
-    out = io.BytesIO(_FORM)
-    out.seek(len(_FORM))
-    fastavro.schemaless_writer(out, _SCHEMA, {"messages": ward.messages, "waiting": waiting})
-    return out.getvalue()
-
-
-def decode(data: bytes) -> Ward:
-    """Read the stored form; UndecodableRecord for anything else."""
-    if data[:1] != _FORM:
-        raise UndecodableRecord(f"quarantine: form {data[:1]!r} is not known to this version")
-    try:
-        row: Any = fastavro.schemaless_reader(io.BytesIO(data[1:]), _SCHEMA, None)
-        return Ward(
-            messages=row["messages"],
-            waiting=tuple(
-                Waiting(
-                    transaction_id=TransactionId(one["transaction_id"]),
-                    since=one["since"],
-                    code=one["code"],
-                    record=one["record"],
-                )
-                for one in row["waiting"]
-            ),
-        )
-    except (EOFError, IndexError, ValueError, OverflowError, TypeError) as error:
-        raise UndecodableRecord(f"quarantine: {error}") from error

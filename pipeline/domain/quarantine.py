@@ -25,6 +25,9 @@ REPAIRABLE: Final = frozenset(
 )
 """What an operator can mend by registering somebody or repairing appointments. The rest is the sender's mistake."""
 
+TOTAL: Final = b"total"
+"""The key of the row that counts a partition's messages; no MPAN looks like it."""
+
 STAY: Final = timedelta(days=limits.RETENTION_DAYS)
 
 

@@ -8,14 +8,18 @@ from typing import Any, Final, Self
 
 import click
 
-from pipeline import limits
+from pipeline import limits, topics
+from pipeline.adapters import wards
+from pipeline.adapters.bulk import send_all
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.histories import decode
 from pipeline.adapters.participants import ParticipantFeed
 from pipeline.adapters.registry import connect
 from pipeline.codec import Codec
+from pipeline.domain.envelope import Registration
 from pipeline.domain.header_rules import check_digit_remark
 from pipeline.domain.identifiers import Mpan
+from pipeline.domain.quarantine import TOTAL, Waiting
 from pipeline.operate.appointments_drift import Report, compare
 from pipeline.operate.appointments_load import Loader, digest_of
 from pipeline.operate.extracts import BadLine, Judge, rows_of, write_extract
@@ -34,6 +38,9 @@ SAMPLE: Final = """mpan,slot,holder,valid_from,valid_to
 1900012374324,LDSO,2500000001,2026-04-01,
 1900012374324,OUT,,2026-09-01,
 """
+
+
+MPAN_DIGITS: Final = 13
 
 
 @click.group()
@@ -180,6 +187,49 @@ def drift(
             click.echo(f"{name:<10} {value if value is not None else '-'}")
     if report.differing or bad.count:
         raise SystemExit(1)
+
+
+@appointments.command()
+@click.option("--limit", default=100, show_default=True, help="Show at most so many.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+def waiting(limit: int, *, as_json: bool) -> None:
+    """List the quarantine: messages that wait for the appointments of their MPAN to be repaired.
+
+    A load that repairs them routes them at once; `dip appointments retry` asks for another try without one.
+    """
+    settings = located(Settings.load())
+    count = 0
+    with TableView(settings, table="quarantine", say=_say) as view:
+        for key, raw in view.scan():
+            for one in wards.decode(raw).waiting if key != TOTAL else ():
+                count += 1
+                if count <= limit:
+                    click.echo(_waiting_line(key.decode(), one, as_json=as_json))
+    if count > limit:
+        click.echo(f"{count - limit:,} more: raise --limit to see them", err=True)
+    elif not count and not as_json:
+        click.echo("nothing waits")
+
+
+@appointments.command()
+@click.argument("mpans", nargs=-1, required=True)
+def retry(mpans: tuple[str, ...]) -> None:
+    """Try again with what waits for some MPANs: after a participant was registered, or its roles were mended."""
+    settings = located(Settings.load())
+    if wrong := [one for one in mpans if not (one.isascii() and one.isdigit() and len(one) == MPAN_DIGITS)]:
+        raise click.UsageError(f"{wrong[0]!r}: expected an MPAN of {MPAN_DIGITS} digits")
+    codec, now = _codec(settings), SystemClock().now()
+    asked = (Registration(mpan=Mpan(one), source="retry", recorded_at=now, holdings=()) for one in mpans)
+    rows = ((one.mpan.encode(), codec.encode_registration(one)) for one in asked)
+    count = send_all(settings, topics.REGISTRATION, rows)
+    click.echo(f"asked for another try with {count} MPANs; `dip appointments waiting` shows what is left")
+
+
+def _waiting_line(mpan: str, one: Waiting, *, as_json: bool) -> str:
+    if as_json:
+        since = one.since.isoformat()
+        return json.dumps({"mpan": mpan, "transaction": one.transaction_id, "since": since, "code": one.code})
+    return f"{mpan}  {one.code}  since {one.since:%Y-%m-%d %H:%M:%S}  {one.transaction_id}"
 
 
 class _ErrorFile:
