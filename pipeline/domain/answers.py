@@ -72,16 +72,17 @@ def read_answer(body: bytes, messages: Sequence[Identity]) -> Reading:
     found = tuple(
         _only(_about(message, bodies, index, messages, ids)) for index, message in enumerate(messages)
     )
-    references = {one.sender_reference for one in messages}
+    references = {one.sender_reference for one in messages if one.sender_reference is not None}
     return Reading(
         remarks=found,
-        strangers=sum(
-            bool(_name(one))
-            and _text(one, "transactionID") not in ids
-            and _text(one, "senderUniqueReference") not in references
-            for one in bodies
-        ),
+        strangers=sum(_is_stranger(one, ids, references) for one in bodies),
     )
+
+
+def _is_stranger(body: _Body, ids: Container[str], references: Container[str]) -> bool:
+    """Tell whether a result names a message, and none of these."""
+    named = [(_text(body, "transactionID"), ids), (_text(body, "senderUniqueReference"), references)]
+    return any(name for name, _ in named) and not any(name and name in known for name, known in named)
 
 
 def first_refusal(body: bytes) -> Remark | None:

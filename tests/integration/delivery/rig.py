@@ -99,7 +99,7 @@ class Rig:
             body=b'{"transactionID":"%s","filler":"%s"}' % (transaction.encode(), b"x" * 400),
         )
 
-    def start(self, **settings: str) -> subprocess.Popen:
+    def start(self, kind: str = "delivery", **settings: str) -> subprocess.Popen:
         log = (self.folder / f"worker-{len(self.workers)}.log").open("wb")
         environ = {
             **os.environ,
@@ -115,7 +115,7 @@ class Rig:
             "DIP_RETRY_DELAYS_S": "0,0.3,0.5,1",
             **{f"DIP_{name.upper()}": value for name, value in settings.items()},
         }
-        worker = subprocess.Popen([DIP, "worker", "delivery"], env=environ, stdout=log, stderr=log)
+        worker = subprocess.Popen([DIP, "worker", kind], env=environ, stdout=log, stderr=log)
         self.workers.append(worker)
         return worker
 

@@ -267,3 +267,18 @@ def test_a_hold_is_counted_from_routing() -> None:
     copy = make_copy(1, at=NOW)
     assert not SCHEDULE.exhausted(copy, now=NOW + timedelta(days=14) - timedelta(microseconds=1))
     assert SCHEDULE.exhausted(copy, now=NOW + timedelta(days=14))
+
+
+@pytest.mark.parametrize("reference", [SenderReference("S-1"), None])
+def test_a_result_that_names_another_message_is_counted_as_a_stranger(
+    reference: SenderReference | None,
+) -> None:
+    """Also where the router's own copy has no reference to compare with."""
+    own = Identity(transaction_id=TransactionId("T-1"), sender_reference=reference)
+    foreign = {"transactionID": "T-9", "senderUniqueReference": None, "message": "RCP1061 - no"}
+    other = {"transactionID": None, "senderUniqueReference": "S-9", "message": "RCP1061 - no"}
+    odd = {"transactionID": {"T": 1}, "message": "RCP1061 - no"}
+    read = read_answer(answer(foreign, other, said(own, "RCP0000 - ok"), odd), [own])
+    assert read.strangers == 2
+    assert read.remarks[0] is not None
+    assert read.remarks[0].accepts
