@@ -21,6 +21,8 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from itertools import cycle, islice
 from pathlib import Path
 
 import aiohttp
@@ -36,6 +38,7 @@ from tests.support.bridge import SENDER, array, certificate_of, reading
 
 PARTITIONS = 3
 WARM = 1_000
+DISTINCT = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,11 +198,23 @@ def origin_in(log: Path, process: "subprocess.Popen[bytes]") -> str:
     raise SystemExit(log.read_text())
 
 
+@cache
+def written() -> list[bytes]:
+    """Return messages as their sender writes them. They come again and again: the bridge does not mind a retry."""
+    return [array(reading(number))[1:-1] for number in range(DISTINCT)]
+
+
+def arrays(size: int) -> Iterator[bytes]:
+    """Yield arrays of a size without end."""
+    endless = cycle(written())
+    while True:
+        yield b"[" + b",".join(islice(endless, size)) + b"]"
+
+
 async def send(running: Running, tls: ssl.SSLContext, load: Load) -> Cpu:
     """Send the messages of a load; return the server's CPU a message, and the rate."""
     url = f"{running.origin}/dip-channel/IF-021"
-    starts = range(0, load.count, load.size)
-    bodies = [array(*map(reading, range(start, start + load.size))) for start in starts]
+    bodies = islice(arrays(load.size), load.count // load.size)
     queue = [(body, SENDER.headers(url, body, now=SystemClock().now())) for body in bodies]
     connector = aiohttp.TCPConnector(ssl=tls, limit=load.connections)
     async with aiohttp.ClientSession(connector=connector) as client:
