@@ -146,6 +146,7 @@ class Transport:
                 URL(url, encoded=True),
                 data=call.body or None,
                 headers=headers,
+                skip_auto_headers=("Content-Type",),  # it would declare an empty body as octets
                 allow_redirects=False,
             ) as response:
                 content = await _content(response)

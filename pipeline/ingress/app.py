@@ -31,7 +31,8 @@ from pipeline.ingress.outside import Outside
 from pipeline.ingress.reading import Body
 from pipeline.ingress.refusal_audit import RefusalAudit
 from pipeline.ingress.refusals import Refusal, printable
-from pipeline.ingress.routes import Content, Match, Route, RouteTable
+from pipeline.ingress.route_table import Match, RouteTable
+from pipeline.ingress.routes import Content, Route
 from pipeline.ingress.submission import Acceptable, Invalid
 
 log = logging.getLogger(__name__)
@@ -329,7 +330,7 @@ class Bridge:
 def _check_media(request: web.BaseRequest, route: Route) -> Refusal | None:
     """Refuse what is not JSON, or wants something else back."""
     return _unless(
-        not route.takes_body or _is_json(request),
+        not route.takes_body or not request.can_read_body or _is_json(request),
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "not-json",
         "Send application/json.",

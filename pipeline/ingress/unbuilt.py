@@ -42,10 +42,11 @@ def not_built(call: Call) -> Outcome:
 
 
 def _parameter_problems(call: Call) -> tuple[Rejection, ...]:
-    """Judge query parameters by the lengths that the route names."""
+    """Judge parameters of query and path by the lengths that the route names."""
     found = []
+    given = {Place.QUERY: call.query, Place.PATH: call.path}
     for parameter in call.route.parameters:
-        value = call.query.get(parameter.name) if parameter.place is Place.QUERY else None
+        value = given.get(parameter.place, {}).get(parameter.name)
         least, most = parameter.schema.get("minLength", 0), parameter.schema.get("maxLength")
         if value is not None and most is not None and not least <= len(value) <= most:
             found.append(_wrong(parameter.name, value, f"{least} to {most} characters", parameter.name))

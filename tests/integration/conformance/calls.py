@@ -2,8 +2,8 @@
 
 import asyncio
 import ssl
-from collections.abc import Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -54,16 +54,13 @@ async def ask(
 
 
 @asynccontextmanager
-async def half_sent(site: Site, process: Process, call: Call, party: Party):
-    """Hold a request open whose body stops after its first byte; yields the connection's reader."""
-    identity = site.identity(party)
-    assert identity.tls is not None
+async def talking(
+    site: Site, process: Process, text: bytes, party: Party
+) -> AsyncIterator[asyncio.StreamReader]:
+    """Send bytes as they are over mutual TLS; yields what reads the answer."""
     host, port = process.origin.removeprefix("https://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port), ssl=identity.tls)
-    signed = identity.credentials.headers(call.method, process.origin + call.path, call.body, now=now())
-    head = [f"{call.method} {call.path} HTTP/1.1", f"Host: {host}:{port}", "Content-Type: application/json"]
-    head += [f"Content-Length: {len(call.body)}", *(f"{name}: {value}" for name, value in signed.items())]
-    writer.write(("\r\n".join(head) + "\r\n\r\n").encode() + call.body[:1])
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=site.identity(party).tls)
+    writer.write(text)
     await writer.drain()
     try:
         yield reader
@@ -71,13 +68,12 @@ async def half_sent(site: Site, process: Process, call: Call, party: Party):
         writer.transport.abort()
 
 
-async def raw(site: Site, process: Process, text: bytes, party: Party) -> bytes:
-    """Send bytes as they are and return the first line of the answer."""
-    tls = site.identity(party).tls
-    host, port = process.origin.removeprefix("https://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port), ssl=tls)
-    try:
-        writer.write(text)
-        return await asyncio.wait_for(reader.readline(), 30)
-    finally:
-        writer.transport.abort()
+def half_sent(
+    site: Site, process: Process, call: Call, party: Party
+) -> AbstractAsyncContextManager[asyncio.StreamReader]:
+    """Hold a signed request open whose body stops after its first byte."""
+    identity, host = site.identity(party), process.origin.removeprefix("https://")
+    signed = identity.credentials.headers(call.method, process.origin + call.path, call.body, now=now())
+    head = [f"{call.method} {call.path} HTTP/1.1", f"Host: {host}", "Content-Type: application/json"]
+    head += [f"Content-Length: {len(call.body)}", *(f"{name}: {value}" for name, value in signed.items())]
+    return talking(site, process, ("\r\n".join(head) + "\r\n\r\n").encode() + call.body[:1], party)

@@ -60,7 +60,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     f"GET {CHANNEL}/deliveryStatus/{{recipient-id}}/{{message-id}}": Example(
         "GET", f"/dip-channel/IF-021/deliveryStatus/{_ID}/{OTHER_REFERENCE}",
-        bad_path=f"/dip-channel/IF-021/deliveryStatus/{_ID}/no-reference",
+        bad_path=f"/dip-channel/IF-021/deliveryStatus/{_ID}/{'x' * 201}",
     ),
     "POST /statusmessage": Example(
         "POST", "/statusmessage", party=SUPPLIERS[0], bad_body=b"[{}]",

@@ -105,6 +105,7 @@ async def test_a_call_goes_where_the_protocol_says_with_its_parameters(dip, part
     assert (asked.method, asked.target) == (method, target)
     assert (asked.body if isinstance(body, bytes) else orjson.loads(asked.body)) == body
     assert asked.headers["X-API-Key"] == "k" * 20
+    assert asked.headers.get("Content-Type") == ("application/json" if asked.body else None)
     if name == "validate":
         assert "X-DIP-Signature" not in asked.headers, "this call lists only the key"
     else:
