@@ -17,6 +17,7 @@ from pipeline.adapters.clock import SystemClock
 from pipeline.errors import SettingsInvalid
 from pipeline.ingress.connections import GuardedServer, Handler, Patience
 from pipeline.ingress.counters import DoorCounters
+from pipeline.ingress.handshakes import TellingHandshake
 from pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -123,6 +124,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
+    context.sslobject_class = TellingHandshake
     _load("tls_certificate", settings.tls_certificate, context.load_cert_chain, settings.tls_key or None)
     if settings.tls_client_ca:
         _load("tls_client_ca", settings.tls_client_ca, context.load_verify_locations)
