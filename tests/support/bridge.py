@@ -28,6 +28,7 @@ from pipeline.ingress.outside import Outside
 from pipeline.ingress.server import Listening, listen
 from pipeline.ingress.trust import FixedTrust, Trust
 from pipeline.settings import Settings
+from tests.support.documented import Documented
 
 NOW = datetime(2026, 1, 5, 9, 30, 0, 250_000, tzinfo=UTC)
 
@@ -192,6 +193,7 @@ class World:
     listening: Listening
     publisher: Recorder
     client: aiohttp.ClientSession
+    watched: Documented | None = None
 
     @property
     def origin(self) -> str:
@@ -231,6 +233,7 @@ class World:
         await self.client.close()
         await self.listening.stop()
         self.bridge.close()
+        assert self.watched is None or not self.watched.undocumented
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,11 +282,18 @@ async def open_world(
             trust=FixedTrust(trust=Trust(signing=Policy(skew_s=chosen.clock_skew_s))),
         )
     )
+    watched = Documented(bridge.handle)
     listening = await listen(
-        bridge.handle,
+        watched,
         host="127.0.0.1",
         port=0,
         counters=bridge.entrance.counters,
         patience=patience or Patience(),
     )
-    return World(bridge=bridge, listening=listening, publisher=publisher, client=aiohttp.ClientSession())
+    return World(
+        bridge=bridge,
+        listening=listening,
+        publisher=publisher,
+        client=aiohttp.ClientSession(),
+        watched=watched,
+    )
