@@ -13,6 +13,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable
 from pipeline.codec import Codec
 from pipeline.delivery.dispatch import Dispatcher
 from pipeline.delivery.outside import Arrival
+from pipeline.delivery.ports import Claim as DeliveryClaim
 from pipeline.delivery.ports import Settling
 from pipeline.domain.parked import Pointer
 from pipeline.engine import (
@@ -63,6 +64,11 @@ class Engine:
 
     def __init__(self, app: App) -> None:
         self._app = app
+
+    def position(self, claim: DeliveryClaim, topic: str) -> int:
+        """Return how far a claim has been taken in; nothing of one that is no longer held."""
+        assert isinstance(claim, Claim), "claims come from the engine"
+        return self._app.position(claim, topic)
 
     def settle(self, settling: Settling) -> Awaitable[bool]:
         """Queue the settlement now; the awaited value tells whether it became durable."""

@@ -1,7 +1,7 @@
 """Which copies travel in one POST."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from pipeline.delivery.entry import Entry
@@ -36,19 +36,30 @@ class BatchLimits:
         return BatchLimits(messages=min(self.messages, messages), size_bytes=self.size_bytes)
 
 
-def take(queue: deque[Entry], limits: BatchLimits) -> tuple[Entry, ...]:
+def take(queue: deque[Entry], limits: BatchLimits, *, busy: Container[str] = ()) -> tuple[Entry, ...]:
     """Take the next array off a queue, in its order: as much as the limits allow, at least one entry.
 
-    A copy larger than the limit goes alone: the recipient can refuse it, the router cannot make it smaller.
+    A copy larger than the limit goes alone: the recipient can refuse it, the router cannot make it smaller. Entries
+    whose order key is `busy` stay, and with them all later ones of the key; an array holds one entry of a key, so
+    that whatever becomes of its parts, none overtakes another. Nothing at all may be free to go.
     """
     taken: list[Entry] = []
+    passed: list[Entry] = []
+    keys: set[str] = set()
     size = _BRACKETS
     while queue and len(taken) < limits.messages:
+        key = queue[0].order_key
+        if key is not None and (key in busy or key in keys):
+            passed.append(queue.popleft())
+            continue
         added = queue[0].size_bytes + (1 if taken else 0)  # the comma
         if taken and size + added > limits.size_bytes:
             break
+        if key is not None:
+            keys.add(key)
         size += added
         taken.append(queue.popleft())
+    queue.extendleft(reversed(passed))
     return tuple(taken)
 
 

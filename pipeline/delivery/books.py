@@ -8,7 +8,8 @@ a claim keep their order; rows are counted as waiting once they are committed, s
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,7 +23,16 @@ from pipeline.delivery.outside import Outside, Policy
 from pipeline.delivery.ports import Claim, Settling
 from pipeline.delivery.settling import Account, Note
 from pipeline.delivery.window import Window
-from pipeline.domain.delivery import Divide, ErrorClass, LaneFailure, MessageOutcome, Retry, Settled
+from pipeline.domain.delivery import (
+    Divide,
+    ErrorClass,
+    LaneFailure,
+    MessageOutcome,
+    RejectedMessage,
+    Retry,
+    Settled,
+)
+from pipeline.domain.delivery_order import Order
 from pipeline.domain.envelope import Status
 from pipeline.domain.parked import Parked
 
@@ -45,7 +55,9 @@ class Books:
         self._spawn = spawn
         self._pump = pump
         self.lanes = Lanes(
-            in_flight_max=policy.lane_in_flight_max, order_of=lambda key: outside.orders.current().waits(key)
+            in_flight_max=policy.lane_in_flight_max,
+            order_of=lambda key: outside.orders.current().waits(key),
+            rules=policy.rules,
         )
         self.windows: dict[Claim, Window] = {}
         self._under_way: Counter[Claim] = Counter()
@@ -110,7 +122,8 @@ class Books:
         again = frozenset(unclear)
         self._let_go(lane, [entry for entry, _ in pairs if entry not in again])
         self._again(lane, [(entry,) for entry in unclear])
-        self.commit(lane, account)
+        refused = {entry for entry, outcome in pairs if isinstance(outcome, RejectedMessage)}
+        self.commit(lane, account, refused=refused)
 
     def divided(self, lane: Lane, parts: Sequence[tuple[Entry, ...]], divide: Divide, common: Note) -> None:
         """Send a refused array in parts, before anything else of the lane."""
@@ -146,6 +159,13 @@ class Books:
             self._let_go(lane, tried)
         self._empty(account, lane, failure.text)
         self.commit(lane, account)
+
+    def park_fresh(self, lane: Lane, reason: str) -> None:
+        """Make what waits fresh in a lane durable. In order, what was read back from behind it goes with it."""
+        if lane.rule.order is Order.NONE:
+            self.park(lane, lane.take_fresh(), reason)
+        else:
+            self.set_aside(lane, reason)
 
     def set_aside(self, lane: Lane, reason: str) -> None:
         """Keep everything that a lane holds in memory as rows: it will not send for a while."""
@@ -259,25 +279,32 @@ class Books:
             window.remove(entry)
         entry.ticket = None
 
-    def commit(self, lane: Lane, account: Account) -> None:
-        """Hand an account to the engine; the lane goes on with what is committed."""
+    def commit(self, lane: Lane, account: Account, *, refused: Collection[Entry] = ()) -> None:
+        """Hand an account to the engine; the lane goes on with what is committed.
+
+        The next of a refused copy's MPAN waits for it: until then a crash would bring the refused one back, after
+        the next.
+        """
         for settling in account.close():
+            kept = lane.keys_after(entry for entry in refused if entry.claim == settling.claim)
+            lane.busy |= kept
             backlog = lane.backlog(settling.claim)
             for write in settling.rows:
                 backlog.loaded.add(write.key)
-                backlog.parking += write.row is not None
-            self._spawn(self._committed(lane, settling, self._out.engine.settle(settling)))
+                if write.row is not None:
+                    backlog.parking.add(write.key)
+            self._spawn(self._committed(lane, settling, self._out.engine.settle(settling), kept))
 
-    async def _committed(self, lane: Lane, settling: Settling, durable: Awaitable[bool]) -> None:
+    async def _committed(
+        self, lane: Lane, settling: Settling, durable: Awaitable[bool], kept: AbstractSet[str]
+    ) -> None:
         held = await durable
+        lane.busy -= kept
         backlog = lane.backlogs.get(settling.claim)
-        if not held or backlog is None:
-            return  # the partition has a new owner, who reads the truth from the topics
-        for write in settling.rows:
-            backlog.loaded.discard(write.key)
-            if write.row is not None:
-                backlog.parking -= 1
-                backlog.waiting += 1
+        if (
+            held and backlog is not None
+        ):  # else the partition has a new owner, who reads the truth from the topics
+            backlog.written((write.key, write.row is not None) for write in settling.rows)
         self._pump(lane)
 
 

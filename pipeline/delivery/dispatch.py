@@ -6,11 +6,11 @@ written in `books`; this module says when something happens.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import Any, TypeVar, assert_never
+from typing import assert_never
 
 from pipeline.delivery.batching import BatchLimits, halves
 from pipeline.delivery.books import Books
@@ -22,23 +22,20 @@ from pipeline.delivery.outside import Arrival, Figures, Outside, Policy, fresh
 from pipeline.delivery.ports import Claim, Post
 from pipeline.delivery.refill import Refill
 from pipeline.delivery.slots import Slot, Slots
+from pipeline.delivery.tasks import Tasks
+from pipeline.delivery.tending import Tending
 from pipeline.domain.delivery import Divide, ErrorClass, ParkLane, Result, Retry, Settled, judge
-from pipeline.domain.lane_orders import LaneOrders
 from pipeline.domain.parked import LaneKey, Parked
-from pipeline.domain.participants import Participants, Webhook
+from pipeline.domain.participants import Webhook
 from pipeline.limits import (
     DUE_S_MAX,
     GATHER_S,
-    HOLD_SWEEP_S,
     LANE_SLOW_S,
-    LANE_TICK_S,
-    REFILL_ROWS,
     REVOKE_WAIT_S,
     STOP_GRACE_S,
 )
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 class Dispatcher:
@@ -47,14 +44,11 @@ class Dispatcher:
     def __init__(self, outside: Outside, policy: Policy) -> None:
         self._out = outside
         self._policy = policy
-        self._books = Books(outside, policy, spawn=self._spawn, pump=self._pump)
+        self._tasks = Tasks()
+        self._books = Books(outside, policy, spawn=self._tasks.spawn, pump=self._pump)
         self._refill = Refill(outside, policy, self._books)
         self._slots = Slots(policy.in_flight_max)
-        self._seen: Participants | None = None
-        self._orders: LaneOrders | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._error: BaseException | None = None
-        self._wake = asyncio.Event()
+        self._tending = Tending(outside, self._books, self._refill, tasks=self._tasks, pump=self._pump)
         self._stopping = False
 
     # --- partitions come and go ---
@@ -79,7 +73,7 @@ class Dispatcher:
         due_at = min(max(head.next_due_at, now), now + timedelta(seconds=DUE_S_MAX))
         if lane.restore(attempts=head.attempts, due_at=due_at):
             self._books.lanes.schedule(lane)
-            self._wake.set()
+            self._tasks.wake.set()
         self._pump(lane)
 
     async def revoked(self, claim: Claim) -> None:
@@ -96,7 +90,7 @@ class Dispatcher:
 
         Nothing is raised here: what breaks is raised by `run`.
         """
-        self._carefully(self._accept, arrivals)
+        self._tasks.carefully(self._accept, arrivals)
 
     def _accept(self, arrivals: Sequence[Arrival]) -> None:
         now = self._out.clock.now()
@@ -129,7 +123,7 @@ class Dispatcher:
         window = self._books.windows.get(claim)
         while window is not None and (oldest := window.overflow()):
             for lane in {self._books.lanes[entry.lane]: None for entry in oldest}:
-                self._books.park(lane, lane.take_fresh(), "too many copies are unsettled")
+                self._books.park_fresh(lane, "too many copies are unsettled")
             for entry in oldest:
                 if entry in window.entries:
                     self._books.park_under_way(entry)
@@ -143,7 +137,7 @@ class Dispatcher:
             self._pump(lane)
         elif not lane.gathering:
             lane.gathering = True
-            asyncio.get_running_loop().call_later(GATHER_S, self._carefully, self._gathered, lane)
+            asyncio.get_running_loop().call_later(GATHER_S, self._tasks.carefully, self._gathered, lane)
 
     def _gathered(self, lane: Lane) -> None:
         lane.gathering = False
@@ -156,25 +150,31 @@ class Dispatcher:
             if hook is None:
                 lane.url = None
                 self._books.failed(lane, self._unreachable(lane.key))
-                self._wake.set()
-            elif (slot := self._slots.take(lane, self._out.clock.now())) is None:
+                self._tasks.wake.set()
+            elif not self._start(lane, hook):
                 break
-            else:
-                self._start(lane, hook, slot)
         wanted = lane.rows_wanted()
         if wanted and not self._stopping:
             lane.refilling = True
-            self._spawn(self._refilled(lane, wanted))
+            self._tasks.spawn(self._refilled(lane, wanted))
 
     async def _refilled(self, lane: Lane, wanted: int) -> None:
         await self._refill.refill(lane, wanted)
-        self._wake.set()
+        self._tasks.wake.set()
         self._pump(lane)
 
-    def _start(self, lane: Lane, hook: Webhook, slot: Slot) -> None:
+    def _start(self, lane: Lane, hook: Webhook) -> bool:
+        """Send the next array; False where no call is free, or everything waits for its order."""
+        slot = self._slots.take(lane, self._out.clock.now())
+        if slot is None:
+            return False
         batch = lane.take(BatchLimits.of(hook))
+        if not batch:
+            self._slots.release(slot)
+            return False
         lane.url = hook.url
-        self._spawn(self._post(lane, hook, batch, slot))
+        self._tasks.spawn(self._post(lane, hook, batch, slot))
+        return True
 
     async def _post(self, lane: Lane, hook: Webhook, batch: tuple[Entry, ...], slot: Slot) -> None:
         """Send one array. A crash between the recipient's answer and its settlement sends it again."""
@@ -217,96 +217,34 @@ class Dispatcher:
                 self._books.divided(lane, halves(held), judgement, common)
             case Retry() | ParkLane():
                 self._books.failed(lane, judgement, held, common)
-                self._wake.set()
+                self._tasks.wake.set()
             case _:
                 assert_never(judgement)
 
     # --- time passes ---
 
     def tick(self) -> None:
-        """Do what is due: probes, copies that waited too long, webhooks that were registered or changed."""
+        """Do what is due: calls that take long, probes, copies that waited too long, what was changed or ordered."""
         now = self._out.clock.now()
         self._slots.demote(now)
         self._feed()
-        current = self._out.participants.current()
-        if current is not self._seen:
-            self._seen = current
-            self._notice_webhooks()
-        orders = self._out.orders.current()
-        if orders is not self._orders:
-            self._orders = orders
-            self._notice_orders(orders)
-        for lane in self._books.lanes.due(now):
-            self._wait_over(lane)
-        for window in tuple(self._books.windows.values()):
-            self._park_aged(frozenset(window.aged(now)))
-        for lane in self._books.lanes:
-            if lane.rows_wanted():  # it found no room in memory before
-                self._pump(lane)
-            elif lane.sweep_due(now):
-                lane.refilling = True
-                self._spawn(self._swept(lane))
-
-    async def _swept(self, lane: Lane) -> None:
-        """Give up what a waiting lane has held for too long, before its records leave their topic."""
-        more = await self._refill.refill(lane, REFILL_ROWS)
-        lane.sweep_at = self._out.clock.now() + timedelta(seconds=0 if more else HOLD_SWEEP_S)
-
-    def _wait_over(self, lane: Lane) -> None:
-        lane.probe()
-        self._pump(lane)
-
-    def _notice_webhooks(self) -> None:
-        """Probe lanes whose address changed: the cause of their failure may have gone with it."""
-        for lane in self._books.lanes:
-            hook = self._webhook(lane.key)
-            changed = hook is not None and lane.url not in {"", hook.url}
-            if changed and lane.due_at is not None:
-                self._wait_over(lane)
-
-    def _notice_orders(self, orders: LaneOrders) -> None:
-        """Let lanes wait, or go on, as operators have ordered; calls under way end as they may."""
-        for lane in self._books.lanes:
-            order = orders.waits(lane.key)
-            if not lane.obey(order):
-                continue
-            name = f"{lane.key.recipient} on {lane.key.channel}"
-            if order is None:
-                log.info("%s may be delivered again", name)
-                self._pump(lane)
-            else:
-                log.info("%s waits: %s", name, order.text)
-                self._books.set_aside(lane, order.text)
-
-    def _park_aged(self, aged: frozenset[Entry]) -> None:
-        for lane in {self._books.lanes[entry.lane]: None for entry in aged}:
-            if not aged.isdisjoint(lane.queue):
-                self._books.park(lane, lane.take_fresh(), "recipient is slow")
+        self._tending.tend(now)
 
     async def run(self) -> None:
         """Work until `stop`; whatever breaks in delivery is raised here, for the worker to stop."""
+        wake = self._tasks.wake
         while not self._stopping:
-            if self._error is not None:
-                raise self._error
-            self._wake.clear()
+            self._tasks.check()
+            wake.clear()
             self.tick()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), timeout=self._pause_s())
-
-    def _pause_s(self) -> float:
-        next_due = self._books.lanes.next_due()
-        if next_due is None:
-            return LANE_TICK_S
-        return min(LANE_TICK_S, max(0.0, (next_due - self._out.clock.now()).total_seconds()))
+                await asyncio.wait_for(wake.wait(), timeout=self._tending.pause_s(self._out.clock.now()))
 
     async def stop(self) -> None:
         """Start nothing more, give calls under way a moment to end and be settled, then let go."""
         self._stopping = True
-        self._wake.set()
-        if self._tasks:
-            await asyncio.wait(tuple(self._tasks), timeout=STOP_GRACE_S)
-        for task in tuple(self._tasks):
-            task.cancel()
+        self._tasks.wake.set()
+        await self._tasks.end(STOP_GRACE_S)
 
     def figures(self) -> Figures:
         """Return what is held now, for health pages and metrics."""
@@ -324,27 +262,6 @@ class Dispatcher:
         )
 
     # --- small things ---
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._break(error)
-
-    def _carefully(self, work: Callable[[T], None], given: T) -> None:
-        """Run a callback of the event loop, which would only log what it raises while its copies waited for ever."""
-        try:
-            work(given)
-        except Exception as error:  # noqa: BLE001  # raised by `run`
-            self._break(error)
-
-    def _break(self, error: BaseException) -> None:
-        self._error = self._error or error
-        self._wake.set()
 
     def _webhook(self, key: LaneKey) -> Webhook | None:
         participant = self._out.participants.current().get(key.recipient)

@@ -15,7 +15,7 @@ class Entry:
 
     A fresh entry has a ticket: its offset waits for it. `parked` is the row as it was last written; an entry
     may lose its ticket to a row while its POST is under way, and never gets it back. Entries are compared by
-    identity: two loads of one row are two entries.
+    identity: two loads of one row are two entries. `order_key` is what it must not share with another call.
     """
 
     copy: Copy
@@ -25,6 +25,7 @@ class Entry:
     ticket: Ticket | None = None
     parked: Parked | None = None
     attempts: int = 0
+    order_key: str | None = None
 
     @property
     def size_bytes(self) -> int:

@@ -9,10 +9,12 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from pipeline.delivery.batching import BatchLimits, take
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.ports import Claim
+from pipeline.domain.delivery_order import ANY_RULE, ChannelRule, Order, order_key
 from pipeline.domain.lane_orders import LaneOrder
 from pipeline.domain.parked import LaneKey
 from pipeline.limits import (
@@ -25,19 +27,21 @@ from pipeline.limits import (
     REFILL_ROWS,
 )
 
+_EVERYTHING: Final = "*"
+
 
 @dataclass(slots=True)
 class Backlog:
     """The parked rows of a lane under one claim.
 
-    `waiting` counts committed rows that are not in memory; `parking` counts rows whose writing is under way;
+    `waiting` counts committed rows that are not in memory; `parking` are the rows whose writing is under way;
     `loaded` are the keys of rows in memory or being changed: the scan for more must leave them out. `misses`
     counts scans in a row that found nothing although rows are waiting. `inherited` is the last key that was
     there when the claim began: a copy that arrives with a key up to it may be a row already.
     """
 
     waiting: int = 0
-    parking: int = 0
+    parking: set[bytes] = field(default_factory=set)
     misses: int = 0
     loaded: set[bytes] = field(default_factory=set)
     inherited: bytes = b""
@@ -46,6 +50,14 @@ class Backlog:
     def empty(self) -> bool:
         """Tell whether nothing is kept."""
         return not (self.waiting or self.parking or self.loaded)
+
+    def written(self, rows: Iterable[tuple[bytes, bool]]) -> None:
+        """Account for rows whose change is committed: those that stay are found by the next scan."""
+        for key, stays in rows:
+            self.loaded.discard(key)
+            if stays:
+                self.parking.discard(key)
+                self.waiting += 1
 
 
 @dataclass(slots=True)
@@ -62,7 +74,8 @@ class Lane:
 
     `url` is the address last used, None where there was none; empty while nothing is known of it. `limit` is how
     many calls it may have under way: it grows while the recipient keeps up, and is halved by a failure. `order` is
-    what makes it wait by an operator's will. At `sweep_at` a waiting lane is searched for copies whose hold ended.
+    what makes it wait by an operator's will, `busy` are the order keys of what is under way. At `sweep_at` a
+    waiting lane is searched for copies whose hold has ended.
     """
 
     key: LaneKey
@@ -82,18 +95,22 @@ class Lane:
     ramp: int | None = None
     url: str | None = ""
     order: LaneOrder | None = None
+    rule: ChannelRule = ANY_RULE
+    busy: set[str] = field(default_factory=set)
     sweep_at: datetime | None = None
     refilling: bool = False
     gathering: bool = False
 
     def __post_init__(self) -> None:
+        self.in_flight_max = 1 if self.rule.order is Order.STRICT else self.in_flight_max
         self.limit = float(min(LANE_IN_FLIGHT_START, self.in_flight_max))
 
     # --- what may happen now ---
 
     def may_post(self) -> bool:
         """Tell whether one more POST may start."""
-        return not self.held and self.posts < int(self.limit) and self.allowance > 0
+        waits = self.rule.order is Order.STRICT and self.busy
+        return not self.held and not waits and self.posts < int(self.limit) and self.allowance > 0
 
     @property
     def held(self) -> bool:
@@ -136,7 +153,7 @@ class Lane:
     @property
     def behind(self) -> int:
         """Return the number of rows not in memory, those being written included."""
-        return sum(one.waiting + one.parking for one in self.backlogs.values())
+        return sum(one.waiting + len(one.parking) for one in self.backlogs.values())
 
     @property
     def waiting(self) -> int:
@@ -171,6 +188,7 @@ class Lane:
 
     def add(self, entry: Entry) -> None:
         """Queue an entry behind all others."""
+        entry.order_key = order_key(entry.copy, self.rule.order)
         self.queue.append(entry)
         self.in_memory += 1
         self.in_memory_bytes += entry.size_bytes
@@ -186,17 +204,36 @@ class Lane:
             self.memory.size_bytes -= entry.size_bytes
 
     def take(self, limits: BatchLimits) -> tuple[Entry, ...]:
-        """Take the next array to send: parts of a refused array first, they are the oldest."""
-        parts = self.divided
-        batch = parts.popleft() if parts else take(self.queue, limits.at_most(self.allowance))
-        self.posts += 1
-        self.outstanding += len(batch)
+        """Take the next array to send: parts of a refused array first, they are the oldest.
+
+        Empty where everything waits for something of its MPAN that is under way.
+        """
+        batch = self._next_part() or take(
+            self.queue, limits.at_most(self.allowance), busy=self.busy | order_keys(*self.divided)
+        )
+        if batch:
+            self.posts += 1
+            self.outstanding += len(batch)
+            self.busy |= order_keys(batch)
         return batch
+
+    def _next_part(self) -> tuple[Entry, ...]:
+        for at, part in enumerate(self.divided):
+            if self.busy.isdisjoint(order_keys(part)):
+                del self.divided[at]
+                return part
+        return ()
 
     def returned(self, batch: tuple[Entry, ...]) -> None:
         """Account for a POST that ended."""
         self.posts -= 1
         self.outstanding -= len(batch)
+        self.busy -= order_keys(batch)
+
+    def keys_after(self, refused: Iterable[Entry]) -> set[str]:
+        """Return what must wait until a refusal is durable: the rest of the MPAN, or in strict order everything."""
+        entries = tuple(refused)
+        return {_EVERYTHING} if entries and self.rule.order is Order.STRICT else order_keys(entries)
 
     def empty_queue(self) -> tuple[Entry, ...]:
         """Take everything that waits in memory off the queue, oldest first."""
@@ -277,3 +314,8 @@ class Lane:
         self.due_at = None
         if self.failures:
             self.ramp = 1
+
+
+def order_keys(*parts: Iterable[Entry]) -> set[str]:
+    """Return the order keys of entries; each is under way once at most."""
+    return {entry.order_key for part in parts for entry in part if entry.order_key is not None}

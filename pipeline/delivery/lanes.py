@@ -7,6 +7,7 @@ from itertools import count
 
 from pipeline.delivery.lane import Lane, Memory
 from pipeline.delivery.ports import Claim
+from pipeline.domain.delivery_order import ANY_RULE, Rules
 from pipeline.domain.lane_orders import LaneOrder
 from pipeline.domain.parked import LaneKey
 
@@ -14,10 +15,13 @@ from pipeline.domain.parked import LaneKey
 class Lanes:
     """Finds, makes and forgets lanes. Memory grows with recipients, never with the backlog."""
 
-    def __init__(self, *, in_flight_max: int, order_of: Callable[[LaneKey], LaneOrder | None]) -> None:
+    def __init__(
+        self, *, in_flight_max: int, order_of: Callable[[LaneKey], LaneOrder | None], rules: Rules
+    ) -> None:
         self.memory = Memory()
         self._in_flight_max = in_flight_max
         self._order_of = order_of
+        self._rules = rules
         self._lanes: dict[LaneKey, Lane] = {}
         self._timers: list[tuple[datetime, int, Lane]] = []
         self._order = count()
@@ -37,6 +41,7 @@ class Lanes:
                 memory=self.memory,
                 in_flight_max=self._in_flight_max,
                 order=self._order_of(key),
+                rule=self._rules.get(key.channel, ANY_RULE),
             )
         return lane
 
@@ -61,7 +66,7 @@ class Lanes:
         for lane in self:
             lane.drop(claim)
             rows = any(not one.empty for one in lane.backlogs.values())
-            if not (lane.in_memory or lane.posts or lane.refilling or rows):
+            if not (lane.in_memory or lane.posts or lane.refilling or lane.busy or rows):
                 # What it learnt goes too: its new owner reads it from the rows.
                 lane.due_at = None
                 del self._lanes[lane.key]

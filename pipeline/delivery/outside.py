@@ -1,12 +1,13 @@
 """What a dispatcher is made with, what it is given, and what it shows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.ports import Codec, Engine, ParkedRows, Payloads, Ticket, Webhooks
 from pipeline.delivery.settling import Topics
 from pipeline.domain.delivery import Schedule
+from pipeline.domain.delivery_order import Rules
 from pipeline.domain.envelope import Copy
 from pipeline.domain.parked import Pointer
 from pipeline.ports import Clock, Dice, LaneOrderSource, ParticipantSource
@@ -30,11 +31,15 @@ class Outside:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What an operator sets. `lane_in_flight_max` bounds what a lane may grow to."""
+    """What an operator sets.
+
+    `lane_in_flight_max` bounds what a lane may grow to; channels without a rule go as they come.
+    """
 
     schedule: Schedule
     lane_in_flight_max: int
     in_flight_max: int
+    rules: Rules = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,6 +69,10 @@ class Engine(Protocol):
         """
         ...
 
+    def position(self, claim: Claim, topic: str) -> int:
+        """Return the offset below which a topic's records were handed over, to this owner or to an earlier one."""
+        ...
+
 
 class ParkedRows(Protocol):
     """Committed rows of the table `parked`."""

@@ -1,17 +1,19 @@
 """Brings parked rows back into the memory of their lane, oldest first."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from heapq import merge
 from itertools import islice
 
 from pipeline.delivery.books import Books
 from pipeline.delivery.entry import Entry
-from pipeline.delivery.lane import Lane
+from pipeline.delivery.lane import Backlog, Lane
 from pipeline.delivery.outside import Outside, Policy
 from pipeline.delivery.ports import Claim, ParkedRows
 from pipeline.delivery.settling import Account
+from pipeline.domain.delivery_order import Order
 from pipeline.domain.parked import Missing, Parked, Pointer, Unreadable
 from pipeline.errors import UndecodableRecord
 from pipeline.limits import REFILL_MISSES_MAX, REREAD_S
@@ -28,31 +30,51 @@ class Picked:
     row: Parked
 
 
-def pick(lane: Lane, rows: ParkedRows, wanted: int) -> tuple[Picked, ...]:
+def pick(lane: Lane, out: Outside, wanted: int) -> tuple[Picked, ...]:
     """Choose the next rows over all partitions and mark them as loaded.
 
-    Inside a partition the order is that of arrival; between partitions it is the time of parking.
+    Inside a partition the order is that of arrival, whenever a row was written: a copy that was under way is parked
+    after those behind it. Between partitions it is the time of parking.
     """
-    found: list[Picked] = []
+    found: list[list[Picked]] = []
     for claim, backlog in lane.backlogs.items():
         if backlog.waiting <= 0:
             continue
-        loaded = backlog.loaded
-        scan = (item for item in rows.scan(lane.key.prefix(), claim.partition) if item[0] not in loaded)
-        some = [Picked(claim=claim, key=key, row=row) for key, row in islice(scan, wanted)]
-        backlog.misses = 0 if some else backlog.misses + 1
+        scan = [
+            Picked(claim=claim, key=key, row=row)
+            for key, row in islice(_unloaded(out.rows, lane, claim, backlog), wanted)
+        ]
+        some = scan if lane.rule.order is Order.NONE else list(_in_turn(scan, out, backlog))
+        backlog.misses = 0 if scan else backlog.misses + 1
         if backlog.misses > REFILL_MISSES_MAX:
             # A defect of this count. Going on without is safe: a row is found again at the next claim.
             log.error("%s: %d parked rows expected, none found", lane.key, backlog.waiting)
             backlog.waiting = backlog.misses = 0
-        found += some
-    found.sort(key=lambda one: (one.row.parked_at, one.key))
-    chosen = tuple(found[:wanted])
+        found.append(some)
+    chosen = tuple(islice(merge(*found, key=lambda one: one.row.parked_at), wanted))
     for one in chosen:
         backlog = lane.backlogs[one.claim]
         backlog.waiting -= 1
         backlog.loaded.add(one.key)
     return chosen
+
+
+def _unloaded(rows: ParkedRows, lane: Lane, claim: Claim, backlog: Backlog) -> Iterator[tuple[bytes, Parked]]:
+    return (item for item in rows.scan(lane.key.prefix(), claim.partition) if item[0] not in backlog.loaded)
+
+
+def _in_turn(scan: Sequence[Picked], out: Outside, backlog: Backlog) -> Iterator[Picked]:
+    """Yield rows as long as nothing older of their partition is missing.
+
+    Missing is what is being parked at this moment, and what an earlier owner had under way when it parked the
+    copies behind it: that comes from the topic once more.
+    """
+    parking = min(backlog.parking, default=None)
+    for one in scan:
+        behind = one.row.pointer.offset >= out.engine.position(one.claim, one.row.pointer.topic)
+        if behind or (parking is not None and one.key > parking):
+            return
+        yield one
 
 
 class Refill:
@@ -68,7 +90,7 @@ class Refill:
 
         Returns whether all of them were given up: there may be more whose hold has ended.
         """
-        picked = pick(lane, self._out.rows, wanted)
+        picked = pick(lane, self._out, wanted)
         try:
             found = await self._out.payloads.read([one.row.pointer for one in picked])
         finally:

@@ -33,7 +33,7 @@ class Slots:
         self._sick_max = max(1, int(in_flight_max * SICK_SHARE))
         self._healthy: dict[Slot, None] = {}  # in the order in which they began
         self._sick: set[Slot] = set()
-        self._starved: dict[bool, deque[Lane]] = {False: deque(), True: deque()}
+        self._starved: dict[bool, dict[int, deque[Lane]]] = {False: {}, True: {}}
 
     def __len__(self) -> int:
         """Return how many calls are under way."""
@@ -48,8 +48,9 @@ class Slots:
         """Give a lane one call; without one it is asked again (`next_starved`) when there is room."""
         sick = lane.sick
         if not self._room(sick=sick):
-            if lane not in self._starved[sick]:
-                self._starved[sick].append(lane)
+            waiting = self._starved[sick].setdefault(lane.rule.priority, deque())
+            if lane not in waiting:
+                waiting.append(lane)
             return None
         slot = Slot(lane=lane, since=now, sick=sick)
         if sick:
@@ -66,10 +67,13 @@ class Slots:
             del self._healthy[slot]
 
     def next_starved(self) -> Lane | None:
-        """Return the lane that has gone without for longest and may have a call now, the healthy first."""
-        for sick, waiting in self._starved.items():
-            if waiting and self._room(sick=sick):
-                return waiting.popleft()
+        """Return the lane to serve next: the healthy first, then by priority, then who has waited longest."""
+        for sick, by_priority in self._starved.items():
+            if not self._room(sick=sick):
+                continue
+            for priority in sorted(by_priority):
+                if by_priority[priority]:
+                    return by_priority[priority].popleft()
         return None
 
     def demote(self, now: datetime) -> None:

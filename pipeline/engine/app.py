@@ -108,6 +108,12 @@ class App(faust.App):  # type: ignore[misc]  # faust ships no types
         """Return what is held and not settled in a partition, over its co-partitioned topics."""
         return self.rounds.membership.desk.state(partition)
 
+    def position(self, claim: Claim, topic: str) -> int:
+        """Return the offset below which a topic's records were handed to agents; 0 for a claim that ended."""
+        if claim not in self.claims():
+            return 0
+        return self.rounds.membership.desk.position((topic, claim.partition))
+
     def claims(self) -> set[Claim]:
         """Return the claims that are held."""
         return set(self.rounds.membership.assignment.held.values())

@@ -256,9 +256,7 @@ async def storm(seed: int) -> None:
                     )
                     number += 1
                     sent.append(copy)
-                    world.send(
-                        copy, partition=meter % 2
-                    )  # as fan-out keys them: an MPAN stays in one partition
+                    world.send(copy, partition=meter % 2)  # as fan-out keys them: an MPAN has one partition
             case 3:
                 await world.pass_time(dice.choice([0.5, 6, 70, 700, -100]))
             case 4:
@@ -279,7 +277,7 @@ async def storm(seed: int) -> None:
     world.engine.automatic = True
     world.engine.commit()
     world.webhooks._results = (Answered(status=201),)  # type: ignore[attr-defined]
-    for _ in range(20):
+    for _ in range(60):  # strict order with one message a call takes a turn for each
         await world.pass_time(700)
         if not world.engine.parked() and not any(world.engine.unsettled.values()):
             break
@@ -299,9 +297,8 @@ def in_order(world: World, sent: list) -> None:
     for delivery_id in world.webhooks.arrived:
         recipient, mpan, at = place[delivery_id]
         if delivery_id not in arrived:
-            assert at > newest.get((recipient, mpan), -1), (
-                f"{delivery_id} was overtaken by {newest[recipient, mpan]}"
-            )
+            before = newest.get((recipient, mpan), -1)
+            assert at > before, f"{delivery_id} was overtaken by {before}"
             newest[recipient, mpan] = at
         arrived.add(delivery_id)
 

@@ -442,8 +442,7 @@ class World:
         """Kill the worker and start another one that owns nothing yet."""
         self.engine.crash()
         self.dispatcher._stopping = True  # a killed process sends nothing more; what it sent may have arrived
-        for task in tuple(self.dispatcher._tasks):
-            task.cancel()
+        self.dispatcher._tasks.cancel()
         await asyncio.sleep(0)
         self._since.clear()
         self.claims.clear()

@@ -1,0 +1,99 @@
+"""What time and other people do to lanes: waits end, copies grow old, webhooks and orders change."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from pipeline.delivery.books import Books
+from pipeline.delivery.entry import Entry
+from pipeline.delivery.lane import Lane
+from pipeline.delivery.outside import Outside
+from pipeline.delivery.refill import Refill
+from pipeline.delivery.tasks import Tasks
+from pipeline.domain.lane_orders import LaneOrders
+from pipeline.domain.participants import Participants
+from pipeline.limits import HOLD_SWEEP_S, LANE_TICK_S, REFILL_ROWS
+
+log = logging.getLogger(__name__)
+
+
+class Tending:
+    """Looks after the lanes of a dispatcher whenever `tend` is called."""
+
+    def __init__(
+        self, outside: Outside, books: Books, refill: Refill, *, tasks: Tasks, pump: Callable[[Lane], None]
+    ) -> None:
+        self._out = outside
+        self._books = books
+        self._refill = refill
+        self._tasks = tasks
+        self._pump = pump
+        self._people: Participants | None = None
+        self._orders: LaneOrders | None = None
+
+    def tend(self, now: datetime) -> None:
+        """Do what is due."""
+        self._notice_changes()
+        for lane in self._books.lanes.due(now):
+            self._wait_over(lane)
+        for window in tuple(self._books.windows.values()):
+            self._park_aged(frozenset(window.aged(now)))
+        for lane in self._books.lanes:
+            if lane.rows_wanted():  # it found no room in memory before
+                self._pump(lane)
+            elif lane.sweep_due(now):
+                lane.refilling = True
+                self._tasks.spawn(self._sweep(lane))
+
+    def pause_s(self, now: datetime) -> float:
+        """Return how long nothing is due."""
+        next_due = self._books.lanes.next_due()
+        if next_due is None:
+            return LANE_TICK_S
+        return min(LANE_TICK_S, max(0.0, (next_due - now).total_seconds()))
+
+    def _notice_changes(self) -> None:
+        people, orders = self._out.participants.current(), self._out.orders.current()
+        if people is not self._people:
+            self._people = people
+            self._notice_webhooks(people)
+        if orders is not self._orders:
+            self._orders = orders
+            self._notice_orders(orders)
+
+    def _notice_webhooks(self, people: Participants) -> None:
+        """Probe lanes whose address changed: the cause of their failure may have gone with it."""
+        for lane in self._books.lanes:
+            participant = people.get(lane.key.recipient)
+            hook = participant.webhook(lane.key.channel) if participant else None
+            changed = hook is not None and lane.url not in {"", hook.url}
+            if changed and lane.due_at is not None:
+                self._wait_over(lane)
+
+    def _notice_orders(self, orders: LaneOrders) -> None:
+        """Let lanes wait, or go on, as operators have ordered; calls under way end as they may."""
+        for lane in self._books.lanes:
+            order = orders.waits(lane.key)
+            if not lane.obey(order):
+                continue
+            name = f"{lane.key.recipient} on {lane.key.channel}"
+            if order is None:
+                log.info("%s may be delivered again", name)
+                self._pump(lane)
+            else:
+                log.info("%s waits: %s", name, order.text)
+                self._books.set_aside(lane, order.text)
+
+    def _wait_over(self, lane: Lane) -> None:
+        lane.probe()
+        self._pump(lane)
+
+    def _park_aged(self, aged: frozenset[Entry]) -> None:
+        for lane in {self._books.lanes[entry.lane]: None for entry in aged}:
+            if not aged.isdisjoint(lane.queue):
+                self._books.park_fresh(lane, "recipient is slow")
+
+    async def _sweep(self, lane: Lane) -> None:
+        """Give up what a waiting lane has held for too long, before its records leave their topic."""
+        more = await self._refill.refill(lane, REFILL_ROWS)
+        lane.sweep_at = self._out.clock.now() + timedelta(seconds=0 if more else HOLD_SWEEP_S)

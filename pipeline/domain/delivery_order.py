@@ -1,0 +1,37 @@
+"""In what order the copies of a channel reach a recipient, and which channels go first (delivery.md 4 and 5)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from pipeline.domain.envelope import Copy
+from pipeline.domain.identifiers import InterfaceId
+
+
+class Order(StrEnum):
+    """What a recipient may rely on."""
+
+    NONE = "none"
+    """Copies leave in sequence, several arrays at a time: one may overtake another."""
+    MPAN = "mpan"
+    """A copy waits until every earlier one of its MPAN is delivered or given up; other MPANs do not wait."""
+    STRICT = "strict"
+    """One array at a time: nothing overtakes anything, and a bad head holds the lane."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelRule:
+    """How a channel is delivered. A lower `priority` goes first where calls are short."""
+
+    order: Order = Order.NONE
+    priority: int = 1
+
+
+ANY_RULE: Final = ChannelRule()
+Rules = Mapping[InterfaceId, ChannelRule]
+
+
+def order_key(copy: Copy, order: Order) -> str | None:
+    """Return what a copy must not share with another call under way; None where it may go beside any."""
+    return copy.mpan if order is Order.MPAN else None
