@@ -8,7 +8,8 @@ from aiohttp import hdrs, web
 from pipeline.catalogue import Catalogue
 from pipeline.domain.identifiers import InterfaceId
 from pipeline.ingress.refusals import Refusal
-from pipeline.ingress.routes import NO_SUCH_PATH, Match, Operation
+from pipeline.ingress.route_table import NO_SUCH_PATH, Match
+from pipeline.ingress.routes import Operation
 from pipeline.settings import Settings
 
 WITHOUT_SCHEMA: Final = frozenset({InterfaceId("IF-030"), InterfaceId("IF-042")})

@@ -19,7 +19,7 @@ from pipeline.catalogue import Catalogue
 from pipeline.ingress.addresses import channel_of
 from pipeline.ingress.openapi import openapi_document
 from pipeline.ingress.refusals import Refusal
-from pipeline.ingress.routes import NO_SUCH_PATH
+from pipeline.ingress.route_table import NO_SUCH_PATH
 from pipeline.openapi.html_text import CONTENT_POLICY
 from pipeline.openapi.pages import channel_page, index_page
 from pipeline.openapi.yaml_text import yaml_text

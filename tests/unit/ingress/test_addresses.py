@@ -7,7 +7,8 @@ from aiohttp.test_utils import make_mocked_request
 
 from pipeline.ingress.addresses import called_urls, resolved
 from pipeline.ingress.refusals import Refusal
-from pipeline.ingress.routes import ROUTES, Match, Route, RouteTable
+from pipeline.ingress.route_table import Match, RouteTable
+from pipeline.ingress.routes import ROUTES, Route
 from pipeline.settings import Settings
 from tests.support.bridge import catalogue
 
