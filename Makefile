@@ -6,7 +6,7 @@ READY := .venv/.ready
 # The integration tests mostly wait for sessions and restarts; each job has a broker and a registry of its own (0.5 GB).
 JOBS ?= 3
 
-.PHONY: help setup demo test lint format unit integration soak chaos up bench wheel clean
+.PHONY: help setup demo test lint format unit integration soak fuzz chaos up bench wheel clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -28,7 +28,7 @@ demo: $(READY) ## start everything, simulate a market day, close the ledger
 	@$(BIN)/dip demo
 
 test: lint ## every check: lint, types, import contracts, unit, property, contract, simulation, integration
-	@$(BIN)/pytest -m "not chaos and not soak" -n $(JOBS) --dist worksteal
+	@$(BIN)/pytest -m "not chaos and not soak and not fuzz" -n $(JOBS) --dist worksteal
 
 lint: $(READY) ## ruff, format, types, import contracts
 	@$(BIN)/ruff check .
@@ -41,13 +41,16 @@ format: $(READY) ## let ruff write the format and the fixes it is sure of
 	@$(BIN)/ruff format .
 
 unit: $(READY) ## the checks that need no broker (seconds)
-	@$(BIN)/pytest -q -m "not chaos and not kafka and not soak"
+	@$(BIN)/pytest -q -m "not chaos and not kafka and not soak and not fuzz"
 
 integration: $(READY) ## the checks on real Kafka
-	@$(BIN)/pytest -m "kafka and not chaos" -n $(JOBS) --dist worksteal
+	@$(BIN)/pytest -m "kafka and not chaos and not fuzz" -n $(JOBS) --dist worksteal
 
 soak: $(READY) ## a million random appointment histories against the naive model (about 15 minutes)
 	@PYTHONPATH=. $(BIN)/python tests/support/registry_soak.py 1000000 1000000
+
+fuzz: $(READY) ## ask a bridge on real Kafka what its OpenAPI document allows, and more (10 minutes; FUZZ_SECONDS, FUZZ_SEED)
+	@$(BIN)/pytest -s -m fuzz tests/fuzz
 
 chaos: $(READY) ## the full fault counts on real Kafka (about an hour)
 	@$(BIN)/pytest -m chaos tests/chaos

@@ -1,17 +1,21 @@
 """The bridge under a fuzzer that knows its document: no server error, no answer that the document does not name."""
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from pipeline.ingress.openapi import openapi_document
+from tests.fuzz.bare_bridge import RATES
+from tests.integration.bridge.conftest import BridgeProcess, Site, entry
 from tests.support.bridge import catalogue
 from tests.support.fuzzing import Campaign, Findings, parties, row_of
 
+LONG_SECONDS = float(os.environ.get("FUZZ_SECONDS", "600"))
 SECONDS = 15  # of the repeated part: enough for some thousand requests
 
 
@@ -56,3 +60,25 @@ def test_a_short_campaign_finds_no_server_error_and_no_undocumented_answer(origi
     judge(findings)
     calls = {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
     assert calls <= findings.statuses.keys()
+
+
+@pytest.mark.fuzz
+@pytest.mark.kafka
+@pytest.mark.timeout(LONG_SECONDS + 600)
+def test_a_long_campaign_against_a_bridge_on_kafka(
+    site: Site, start_bridge: Callable[..., BridgeProcess]
+) -> None:
+    """`make fuzz`; FUZZ_SECONDS and FUZZ_SEED choose how long and what. The bridge is ready at the end as before."""
+    file = site.folder / "senders.json"
+    file.write_text(json.dumps([entry(party) for party in parties()]), encoding="utf-8")
+    loaded = site.dip("participants", "load", str(file), "--json")
+    assert loaded.returncode == 0, loaded.stderr
+    authority = site.folder / "authority.pem"
+    authority.write_bytes(site.authority.certificate_pem)
+    bridge = start_bridge(**{f"DIP_{name.upper()}": str(rate) for name, rate in RATES.items()})
+    document = openapi_document(catalogue())
+    number = int(os.environ.get("FUZZ_SEED", "1"))
+    campaign = Campaign(bridge.origin, document, number=number, verify=str(authority), senders=parties())
+    judge(campaign.run(LONG_SECONDS))
+    assert bridge.process.poll() is None
+    assert "Traceback" not in bridge.log.read_text(encoding="utf-8")

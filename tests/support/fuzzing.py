@@ -214,6 +214,7 @@ class Campaign:
                 headers=headers,
                 auth=signing,
                 timeout=ANSWER_S_MAX,
+                verify=self._session.verify,
             )
         except requests.exceptions.InvalidHeader:
             return  # a header that no client can send
