@@ -54,11 +54,13 @@ _LARGE_HEAD: Final = Refusal(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long a client may take."""
+class ClientBounds:
+    """How long a client may take, and how many connections there may be."""
 
     head_s: float = limits.HEAD_S_MAX
     answer_s: float = limits.ANSWER_TAKEN_S_MAX
+    connections: int = limits.CONNECTIONS_MAX
+    of_one_address: int = limits.CONNECTIONS_OF_ONE_ADDRESS_MAX
 
 
 class GuardedConnection(RequestHandler):
@@ -77,7 +79,7 @@ class GuardedConnection(RequestHandler):
         "_head_timer",
         "_heads",
         "_now",
-        "_patience",
+        "_bounds",
         "_youngest",
     )
 
@@ -87,11 +89,11 @@ class GuardedConnection(RequestHandler):
         *,
         counters: DoorCounters,
         now: Now,
-        patience: Patience,
+        bounds: ClientBounds,
         **options: Any,
     ) -> None:
         super().__init__(server, **options)
-        self._patience = patience
+        self._bounds = bounds
         self._counters = counters
         self._now = now
         self._head_timer: asyncio.TimerHandle | None = None
@@ -142,7 +144,7 @@ class GuardedConnection(RequestHandler):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._answer_timer = self._loop.call_later(self._patience.answer_s, self._give_up_answering)
+        self._answer_timer = self._loop.call_later(self._bounds.answer_s, self._give_up_answering)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -184,7 +186,7 @@ class GuardedConnection(RequestHandler):
         return True
 
     def _await_head(self) -> None:
-        self._head_timer = self._loop.call_later(self._patience.head_s, self._head_is_late)
+        self._head_timer = self._loop.call_later(self._bounds.head_s, self._head_is_late)
 
     def _head_is_over(self) -> None:
         self._head_bytes = 0
@@ -220,7 +222,7 @@ class GuardedConnection(RequestHandler):
         """Drop a client that does not read: its answer would be kept for it for ever."""
         self._answer_timer = None
         self._counters.connections_closed["answer-not-taken"] += 1
-        log.info("a client did not take its answer within %g s", self._patience.answer_s)
+        log.info("a client did not take its answer within %g s", self._bounds.answer_s)
         if self.transport is not None:
             self.transport.abort()
 
@@ -232,12 +234,13 @@ class GuardedServer(web.Server):
     """
 
     def __init__(
-        self, handler: Handler, *, counters: DoorCounters, now: Now, patience: Patience, **options: Any
+        self, handler: Handler, *, counters: DoorCounters, now: Now, bounds: ClientBounds, **options: Any
     ) -> None:
         super().__init__(_of_known_versions(handler, counters, now), **options)
         self._counters = counters
         self._now = now
-        self._patience = patience
+        self._bounds = bounds
+        self._addresses: dict[RequestHandler, str] = {}
         self._by_address = Counter[str]()
 
     def __call__(self) -> RequestHandler:
@@ -246,29 +249,28 @@ class GuardedServer(web.Server):
             loop=self._loop,
             counters=self._counters,
             now=self._now,
-            patience=self._patience,
+            bounds=self._bounds,
             **self._kwargs,
         )
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
-        address = _address(transport)
+        address = self._addresses[handler] = _address(transport)
         self._by_address[address] += 1
-        self._counters.connections = len(self._connections)
-        if len(self._connections) > limits.CONNECTIONS_MAX:
+        self._counters.connections = len(self._addresses)
+        if len(self._addresses) > self._bounds.connections:
             self._too_many("too-many", transport)
-        elif self._by_address[address] > limits.CONNECTIONS_OF_ONE_ADDRESS_MAX:
+        elif self._by_address[address] > self._bounds.of_one_address:
             self._too_many("too-many-of-one-address", transport)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        transport = self._connections.get(handler)
-        if transport is not None:
-            address = _address(transport)
-            self._by_address[address] -= 1
-            if self._by_address[address] <= 0:
-                del self._by_address[address]
         super().connection_lost(handler, exc)
-        self._counters.connections = sum(self._by_address.values())
+        address = self._addresses.pop(handler, None)  # a transport that is lost does not know it any more
+        if address is not None:
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
+        self._counters.connections = len(self._addresses)
 
     def _too_many(self, why: str, transport: asyncio.Transport) -> None:
         self._counters.connections_closed[why] += 1

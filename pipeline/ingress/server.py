@@ -15,7 +15,7 @@ from aiohttp import web
 from pipeline import limits
 from pipeline.adapters.clock import SystemClock
 from pipeline.errors import SettingsInvalid
-from pipeline.ingress.connections import GuardedServer, Handler, Patience
+from pipeline.ingress.connections import GuardedServer, Handler, ClientBounds
 from pipeline.ingress.counters import DoorCounters
 from pipeline.ingress.handshakes import TellingHandshake
 from pipeline.settings import Settings
@@ -71,14 +71,14 @@ async def listen(
     port: int,
     tls: ssl.SSLContext | None = None,
     counters: DoorCounters | None = None,
-    patience: Patience = Patience(),  # noqa: B008  # frozen
+    bounds: ClientBounds = ClientBounds(),  # noqa: B008  # frozen
 ) -> Listening:
     """Start a server. Raises SettingsInvalid where the address cannot be had."""
     server = GuardedServer(
         handler,
         counters=counters or DoorCounters(),
         now=SystemClock().now,
-        patience=patience,
+        bounds=bounds,
         access_log=None,
         auto_decompress=False,  # the signature is over the bytes as sent
         keepalive_timeout=limits.KEEP_ALIVE_S,

@@ -23,7 +23,7 @@ from pipeline.domain.identifiers import EventCode, InterfaceId, ParticipantId, R
 from pipeline.domain.participants import Participant, Participants, RoleGrant
 from pipeline.domain.signing import Policy, Signer
 from pipeline.ingress.app import Bridge
-from pipeline.ingress.connections import Patience
+from pipeline.ingress.connections import ClientBounds
 from pipeline.ingress.outside import Outside
 from pipeline.ingress.server import Listening, listen
 from pipeline.ingress.trust import FixedTrust, Trust
@@ -266,7 +266,7 @@ async def open_world(
     publisher: Recorder | None = None,
     participants: Participants = EVERYBODY,
     now: datetime = NOW,
-    patience: Patience | None = None,
+    bounds: ClientBounds | None = None,
     **settings: Any,
 ) -> World:
     publisher = publisher or Recorder()
@@ -288,7 +288,7 @@ async def open_world(
         host="127.0.0.1",
         port=0,
         counters=bridge.entrance.counters,
-        patience=patience or Patience(),
+        bounds=bounds or ClientBounds(),
     )
     return World(
         bridge=bridge,

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from pipeline import limits
-from pipeline.ingress.connections import Patience
+from pipeline.ingress.connections import ClientBounds
 from tests.support.bridge import SENDER, World, array, open_world, reading
 
 PATH = "/dip-channel/IF-021"
@@ -283,7 +283,7 @@ async def test_requests_in_a_row_are_answered_in_their_order(world: World, wire:
 
 async def test_a_thousand_requests_in_a_row_without_reading_an_answer_end_in_time() -> None:
     """The answers pile up here; so the connection is dropped when nobody takes them."""
-    world = await open_world(patience=Patience(answer_s=0.3), body_bytes_max=10**6)
+    world = await open_world(bounds=ClientBounds(answer_s=0.3), body_bytes_max=10**6)
     wire = await Wire.to(world)
     wire._reader._transport.pause_reading()  # type: ignore[attr-defined]  # a client that does not read
     request = head(world=world).replace(PATH.encode(), b"/" + b"x" * 900)
@@ -362,7 +362,7 @@ async def test_another_host_than_signed_is_401_and_never_a_failure(
 
 
 async def test_a_head_that_does_not_come_is_closed_and_half_of_one_is_408() -> None:
-    world = await open_world(patience=Patience(head_s=0.2))
+    world = await open_world(bounds=ClientBounds(head_s=0.2))
     silent, slow, late = [await Wire.to(world) for _ in range(3)]
     await slow.send(b"POST / HT")
     await late.send(head(world=world, body=BODY) + BODY)
@@ -378,7 +378,7 @@ async def test_a_head_that_does_not_come_is_closed_and_half_of_one_is_408() -> N
 
 
 async def test_a_head_that_drips_byte_by_byte_wins_no_time() -> None:
-    world = await open_world(patience=Patience(head_s=0.3))
+    world = await open_world(bounds=ClientBounds(head_s=0.3))
     wire = await Wire.to(world)
     answer = asyncio.create_task(wire.answer())
     for byte in head(world=world, body=BODY)[:400]:
@@ -391,7 +391,7 @@ async def test_a_head_that_drips_byte_by_byte_wins_no_time() -> None:
 
 
 async def test_a_request_in_work_is_not_ended_by_the_time_of_heads() -> None:
-    world = await open_world(patience=Patience(head_s=0.2))
+    world = await open_world(bounds=ClientBounds(head_s=0.2))
     world.publisher.gate = asyncio.Event()
     wire = await Wire.to(world)
     await wire.send(head(world=world, body=BODY) + BODY, b"POST ")
@@ -415,3 +415,47 @@ async def test_connect_and_trace_are_refused(world: World) -> None:
         await wire.send(request)
         assert (await wire.answer())[0] in {404, 405}
         wire.leave()
+
+
+@pytest.mark.parametrize(
+    ("bounds", "why"),
+    [
+        (ClientBounds(of_one_address=3), "too-many-of-one-address"),
+        (ClientBounds(connections=3), "too-many"),
+    ],
+)
+async def test_connections_beyond_the_bound_are_closed_at_once(bounds: ClientBounds, why: str) -> None:
+    world = await open_world(bounds=bounds)
+    kept = [await Wire.to(world) for _ in range(3)]
+    counters = world.bridge.entrance.counters
+    async with asyncio.timeout(20):
+        while counters.connections < 3:
+            await asyncio.sleep(0.01)
+    over = await Wire.to(world)
+    assert await over.is_closed()
+    assert counters.connections_closed[why] == 1
+    await kept[0].send(head(world=world, body=BODY) + BODY)
+    assert (await kept[0].answer())[0] == 201
+    for wire in kept:
+        wire.leave()
+    async with asyncio.timeout(20):
+        while counters.connections:
+            await asyncio.sleep(0.01)
+    assert (await world.post(BODY)).status == 201, "there is room again"
+    await world.close()
+
+
+async def test_two_hundred_slow_clients_end_in_time_and_others_are_served() -> None:
+    """A thousand of them, on the real process: tests/integration/bridge/test_slow_clients.py."""
+    world = await open_world(bounds=ClientBounds(head_s=1.0))
+    slow = [await Wire.to(world) for _ in range(200)]
+    for wire in slow[:100]:
+        await wire._writer.drain()
+        wire._writer.write(b"POST / HTTP/1.1\r\nX: ")
+    assert (await world.post(BODY)).status == 201
+    assert [(await wire.answer())[0] for wire in slow[:100]] == [408] * 100
+    assert all([await wire.is_closed() for wire in slow])
+    counters = world.bridge.entrance.counters
+    assert (counters.connections_closed["idle"], counters.broken["head-too-slow"]) == (100, 100)
+    assert (await world.post(BODY)).status == 201
+    await world.close()
