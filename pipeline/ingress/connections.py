@@ -73,13 +73,13 @@ class GuardedConnection(RequestHandler):
 
     __slots__ = (
         "_answer_timer",
+        "_bounds",
         "_broken",
         "_counters",
         "_head_bytes",
         "_head_timer",
         "_heads",
         "_now",
-        "_bounds",
         "_youngest",
     )
 

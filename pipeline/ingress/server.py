@@ -15,7 +15,7 @@ from aiohttp import web
 from pipeline import limits
 from pipeline.adapters.clock import SystemClock
 from pipeline.errors import SettingsInvalid
-from pipeline.ingress.connections import GuardedServer, Handler, ClientBounds
+from pipeline.ingress.connections import ClientBounds, GuardedServer, Handler
 from pipeline.ingress.counters import DoorCounters
 from pipeline.ingress.handshakes import TellingHandshake
 from pipeline.settings import Settings
