@@ -203,6 +203,8 @@ class Dispatcher:
         """Judge a POST and book what follows; entries of partitions lost meanwhile are let go."""
         now = self._out.clock.now()
         judgement = judge(result, [entry.identity for entry in batch], now=now)
+        if isinstance(judgement, Settled):
+            judgement = lane.believed(judgement, now=now)
         lane.leave(entry for entry in batch if not self._books.held(entry))
         held = tuple(filter(self._books.held, batch))
         if not held:

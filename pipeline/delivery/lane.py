@@ -14,8 +14,10 @@ from typing import Final
 from pipeline.delivery.batching import BatchLimits, take
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.ports import Claim
+from pipeline.domain.delivery import Delivered, ErrorClass, ParkLane, RejectedMessage, Settled
 from pipeline.domain.delivery_order import ANY_RULE, ChannelRule, Order, order_key
 from pipeline.domain.lane_orders import LaneOrder
+from pipeline.domain.letter_tokens import LetterTokens
 from pipeline.domain.parked import LaneKey
 from pipeline.limits import (
     BATCH_MESSAGES_MAX,
@@ -97,6 +99,7 @@ class Lane:
     order: LaneOrder | None = None
     rule: ChannelRule = ANY_RULE
     busy: set[str] = field(default_factory=set)
+    letters: LetterTokens = field(default_factory=LetterTokens)
     sweep_at: datetime | None = None
     refilling: bool = False
     gathering: bool = False
@@ -259,6 +262,15 @@ class Lane:
         self.divided = deque(part for part in parts if part)
 
     # --- how a lane fares ---
+
+    def believed(self, settled: Settled, *, now: datetime) -> Settled | ParkLane:
+        """Return what an answer counts as: a lane that refuses everything has a fault of its own, and waits."""
+        refused = sum(isinstance(one, RejectedMessage) for one in settled.outcomes)
+        self.letters.delivered(sum(isinstance(one, Delivered) for one in settled.outcomes))
+        if not refused or self.letters.take(refused, now=now):
+            return settled
+        text = f"HTTP {settled.status}: refuses nearly everything, so its refusals are not believed"
+        return ParkLane(error=ErrorClass.STATUS, text=text, status=settled.status)
 
     def answered(self, *, quickly: bool, crowded: bool) -> None:
         """Learn from an answer: one more call at a time for each round of quick ones, if there was use for it."""
