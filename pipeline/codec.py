@@ -247,7 +247,7 @@ def _participant_row(participant: Participant) -> dict[str, Any]:
         "certificate_periods": [_flat(one) for one in participant.certificate_periods],
         "connection_providers": sorted(participant.connection_providers),
         "webhooks": [_flat(one) for one in participant.webhooks],
-    }
+    }  # `closed` is not written: it is the participant's own word, which has a record of its own
 
 
 def _participant(row: dict[str, Any]) -> Participant:

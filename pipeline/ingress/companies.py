@@ -13,6 +13,7 @@ from pipeline.catalogue.json_text import Unreadable
 from pipeline.domain.identifiers import Role
 from pipeline.domain.rejections import CheckId, Code, Rejection
 from pipeline.domain.standing_data import CompanyRow
+from pipeline.ingress.activity import done
 from pipeline.ingress.calls import Call, Outcome, Recorded, Reply
 from pipeline.ingress.outside import Encoder
 from pipeline.ingress.refusals import Refusal
@@ -100,6 +101,9 @@ class AddCompany:
             for row in rows
             if isinstance(row, CompanyRow) and row not in known_rows
         )
+        if records:
+            what = f"standing data of {'/'.join(announced.combination)}: {len(records)} rows"
+            records = (*records, done(call, HTTPStatus.CREATED, what, self._encoder))
         return Recorded(status=HTTPStatus.CREATED, records=records)
 
     def _rows(self, call: Call, announced: CompanyRow) -> tuple[CompanyRow, ...] | tuple[Rejection, ...]:

@@ -15,6 +15,7 @@ from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId, Participant
 from pipeline.domain.market import WebhookChoice
 from pipeline.domain.participants import Webhook
 from pipeline.domain.rejections import CheckId, Code, Rejection
+from pipeline.ingress.activity import done
 from pipeline.ingress.bodies import fitted
 from pipeline.ingress.calls import Call, Outcome, Recorded
 from pipeline.ingress.outside import Encoder
@@ -119,7 +120,9 @@ def _recorded(call: Call, webhook: Webhook | None, encoder: Encoder, status: HTT
     record = Outgoing(
         topic=topics.PARTICIPANTS, key=choice_key(choice), value=encoder.encode_webhook_choice(choice)
     )
-    return Recorded(status=status, records=(record,))
+    what = "taken away" if webhook is None else f"set to {webhook.url}"
+    noted = done(call, status, f"webhook {what}", encoder, channel=choice.channel, about=choice.participant)
+    return Recorded(status=status, records=(record, noted))
 
 
 def _unwrapped(value: object) -> tuple[object, str]:

@@ -1,7 +1,7 @@
 """Whatever travels comes out as it went in, and nothing else passes for it."""
 
 import io
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -26,7 +26,9 @@ from pipeline.domain.envelope import (
     Stage,
     Status,
 )
+from pipeline.domain.market import WebhookChoice
 from pipeline.domain.participants import ApiKey, CertificatePeriod, Participant, RoleGrant, Webhook
+from pipeline.domain.standing_data import CompanyRow
 from pipeline.errors import RegistryUnavailable, UndecodableRecord
 
 INSTANTS = st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  # bounds are naive
@@ -191,6 +193,52 @@ def test_a_registration_comes_back_as_it_went(registration: Registration) -> Non
 @given(PARTICIPANTS)
 def test_a_participant_comes_back_as_it_went(participant: Participant) -> None:
     assert codec().decode_participant(codec().encode_participant(participant)) == participant
+
+
+@given(
+    st.builds(
+        WebhookChoice,
+        participant=TEXTS,
+        channel=st.just("IF-021"),
+        webhook=st.none()
+        | st.builds(
+            Webhook,
+            channel=st.just("IF-021"),
+            url=TEXTS,
+            messages_max=st.none() | COUNTS,
+            payload_kb_max=st.none() | st.floats(allow_nan=False),
+        ),
+        by=TEXTS,
+        at=INSTANTS,
+    )
+)
+def test_a_webhook_choice_comes_back_as_it_went(choice: WebhookChoice) -> None:
+    """A choice of none above all: it is not the same as no choice."""
+    assert codec().decode_webhook_choice(codec().encode_webhook_choice(choice)) == choice
+
+
+@given(
+    st.builds(
+        CompanyRow,
+        number=TEXTS,
+        company=st.none() | TEXTS,
+        mpid=TEXTS,
+        market_role=st.none() | TEXTS,
+        role=TEXTS,
+        dip_id=st.none() | TEXTS,
+        valid_from=INSTANTS,
+        valid_to=st.none() | INSTANTS,
+    )
+)
+def test_a_row_of_standing_data_comes_back_as_it_went(row: CompanyRow) -> None:
+    assert codec().decode_company_row(codec().encode_company_row(row)) == row
+
+
+@given(PARTICIPANTS, st.frozensets(TEXTS, max_size=3))
+def test_what_a_participant_closed_itself_is_not_in_the_operators_record(
+    one: Participant, closed: frozenset
+) -> None:  # type: ignore[type-arg]  # of texts
+    assert codec().encode_participant(replace(one, closed=closed)) == codec().encode_participant(one)
 
 
 def by_fastavro(name: str, value: Message | Copy | AuditRecord) -> bytes:

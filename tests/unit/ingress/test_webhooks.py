@@ -33,8 +33,9 @@ def _config(**more: Any) -> bytes:
 
 
 def _choices(records: list[Outgoing]) -> list[tuple[bytes, WebhookChoice]]:
-    assert {one.topic for one in records} <= {topics.PARTICIPANTS}
-    return [(one.key, codec().decode_webhook_choice(one.value)) for one in records]
+    assert {one.topic for one in records} <= {topics.PARTICIPANTS, topics.AUDIT}
+    found = [one for one in records if one.topic == topics.PARTICIPANTS]
+    return [(one.key, codec().decode_webhook_choice(one.value or b"")) for one in found]
 
 
 async def test_a_participant_says_where_the_copies_of_a_channel_go(world: World) -> None:
@@ -96,10 +97,20 @@ async def test_only_the_participant_itself_and_its_provider_may(method: str, wor
     assert world.publisher.records == []
 
 
-async def test_a_provider_is_named_as_the_one_who_did_it(world: World) -> None:
-    await world.post(_config(), path=f"/dip-channel/IF-006/pubconfig/{SENDER.id}", party=PROVIDER)
-    ((_, choice),) = _choices(world.publisher.records)
-    assert (choice.participant, choice.by) == (SENDER.id, PROVIDER.id)
+async def test_a_provider_is_named_as_the_one_who_did_it_there_and_in_the_audit(world: World) -> None:
+    path = f"/dip-channel/IF-006/pubconfig/{SENDER.id}"
+    await world.post(_config(), path=path, party=PROVIDER)
+    await world.call("DELETE", path, party=PROVIDER)
+    stored = _choices(world.publisher.records)
+    assert {(choice.participant, choice.by) for _, choice in stored} == {(SENDER.id, PROVIDER.id)}
+    audits = [
+        codec().decode_audit(one.value or b"") for one in world.publisher.records if one.topic == topics.AUDIT
+    ]
+    assert [(one.sender_id, one.recipient, one.channel, one.status_code) for one in audits] == [
+        (PROVIDER.id, SENDER.id, "IF-006", 201),
+        (PROVIDER.id, SENDER.id, "IF-006", 204),
+    ]
+    assert [one.reason for one in audits] == [f"webhook set to {URL}", "webhook taken away"]
 
 
 @pytest.mark.parametrize(
