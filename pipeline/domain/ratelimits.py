@@ -6,7 +6,7 @@ array is cut, and may put a bucket into debt: nothing is refused after work was 
 waits until the debt is paid. So the long-run rate is exact, and an overshoot is one caller's open requests at most.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Final
 
 
@@ -77,11 +77,11 @@ def refilled(levels: Levels, allowance: Allowance, now_s: float) -> Levels:
 
 def charged(levels: Levels, *, requests: float = 0, messages: float = 0, bytes_: float = 0) -> Levels:
     """Take what was used out of the buckets, even below nothing."""
-    return replace(
-        levels,
+    return Levels(
         requests=levels.requests - requests,
         messages=levels.messages - messages,
         bytes=levels.bytes - bytes_,
+        at_s=levels.at_s,
     )
 
 

@@ -10,6 +10,7 @@ import hashlib
 import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, TypeVar
 
@@ -84,6 +85,7 @@ def _remember(known: OrderedDict[K, V], key: K, value: V) -> None:
         known.popitem(last=False)
 
 
+@lru_cache(maxsize=4096)  # the same clients come again and again; to parse an address costs as much as a hash
 def _whose(address: str) -> str:
     """Return whom an address stands for: itself, or the network of an IPv6 customer."""
     try:
