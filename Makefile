@@ -11,10 +11,7 @@ JOBS ?= 3
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-setsoak: $(READY) ## twenty times the generated messages of `make test`, with other seeds
-	@$(BIN)/pytest -q -m soak
-
-up: $(READY) ## make .venv and install everything into it (Python 3.11 is the only prerequisite)
+setup: $(READY) ## make .venv and install everything into it (Python 3.11 is the only prerequisite)
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "make: Python 3.11 is needed; $(PYTHON) is another. Try: make PYTHON=/path/to/python3.11"; exit 1; }
@@ -46,17 +43,15 @@ unit: $(READY) ## the checks that need no broker (seconds)
 integration: $(READY) ## the checks on real Kafka
 	@$(BIN)/pytest -m "kafka and not chaos and not fuzz" -n $(JOBS) --dist worksteal
 
-soak: $(READY) ## a million random appointment histories against the naive model (about 15 minutes)
-	@PYTHONPATH=. $(BIN)/python tests/support/registry_soak.py 1000000 1000000
-
 fuzz: $(READY) ## ask a bridge on real Kafka what its OpenAPI document allows, and more (10 minutes; FUZZ_SECONDS, FUZZ_SEED)
 	@$(BIN)/pytest -s -m fuzz tests/fuzz
 
 chaos: $(READY) ## the full fault counts on real Kafka (about an hour)
 	@$(BIN)/pytest -m chaos tests/chaos
 
-soak: $(READY) ## twenty times the generated messages of `make test`, with other seeds
+soak: $(READY) ## the long runs of generated input: messages of every pair, a million appointment histories (half an hour)
 	@$(BIN)/pytest -q -m soak
+	@PYTHONPATH=. $(BIN)/python tests/support/registry_soak.py 1000000 1000000
 
 up: $(READY) ## start the local stack and the router, leave them running
 	@$(BIN)/dip up
