@@ -190,6 +190,9 @@ class Settings:
     signing_certificate: str = _setting("", "PEM file of the router's signing certificate")
     signing_key: str = _setting("", "PEM file of the router's signing key")
     webhook_ca: str = _setting("", "PEM bundle to verify webhook servers with; empty: the system's")
+    webhook_crl: str = _setting(
+        "", "revocation lists for webhook servers of webhook_ca, PEM or DER files, comma separated"
+    )
     webhook_certificate: str = _setting("", "PEM file of the client certificate shown to webhooks")
     webhook_key: str = _setting("", "PEM file of its private key")
     webhook_networks_allowed: str = _setting(

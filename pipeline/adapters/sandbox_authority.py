@@ -118,6 +118,7 @@ class SandboxAuthority:
             "signing_certificate": "router/signing.pem",
             "signing_key": "router/signing.key",
             "webhook_ca": "tls/ca.pem",
+            "webhook_crl": "tls/crl.pem",
             "webhook_certificate": "router/tls-client.pem",
             "webhook_key": "router/tls-client.key",
         }

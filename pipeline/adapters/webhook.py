@@ -16,6 +16,7 @@ import aiohttp
 from yarl import URL
 
 from pipeline.adapters.callable_network import AddressForbidden, CallableNetwork
+from pipeline.adapters.webhook_revocation import require_unrevoked
 from pipeline.domain.answers import cleaned
 from pipeline.domain.delivery import Answered, ErrorClass, Failed, Result
 from pipeline.domain.identifiers import DeliveryId, ParticipantId
@@ -265,6 +266,7 @@ def tls_of(settings: Settings) -> ssl.SSLContext:
                 f"DIP_WEBHOOK_CERTIFICATE={settings.webhook_certificate}, DIP_WEBHOOK_KEY={settings.webhook_key}:"
                 f" cannot be used: {error}"
             ) from None
+    require_unrevoked(context, settings)
     return context
 
 

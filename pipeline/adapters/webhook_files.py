@@ -13,7 +13,9 @@ from pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_FILES: Final = ("signing_certificate", "signing_key", "webhook_ca", "webhook_certificate", "webhook_key")
+_FILES: Final = (
+    "signing_certificate", "signing_key", "webhook_ca", "webhook_crl", "webhook_certificate", "webhook_key",
+)  # fmt: skip
 
 
 class WebhookFiles:

@@ -8,14 +8,17 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
-from cryptography import x509
-
-from pipeline.adapters.certificate_files import read_files
+from pipeline.adapters.certificate_files import (
+    authorities,
+    certificates_in,
+    choice,
+    read_files,
+    revocation_lists,
+)
 from pipeline.domain.client_certificates import ClientPolicy
-from pipeline.domain.revocation import ExpiredList, RevocationList, Revocations, latest, read_lists
+from pipeline.domain.revocation import ExpiredList, Revocations
 from pipeline.domain.signing import Policy
 from pipeline.errors import SettingsInvalid
 from pipeline.ingress.addresses import public_urls
@@ -24,11 +27,9 @@ from pipeline.ingress.identity import IdentifiedBy
 from pipeline.ingress.server import tls_context
 from pipeline.limits import CERTIFICATE_DAYS_WARNED, PUBLIC_URLS_MAX
 from pipeline.ports import Clock
-from pipeline.settings import Settings, variable
+from pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
-
-C = TypeVar("C", bound=StrEnum)
 
 _FILES: Final = ("tls_certificate", "tls_key", "tls_client_ca", "signing_ca", "tls_crl", "signing_crl")
 
@@ -129,9 +130,9 @@ class TrustFiles:
 
 
 def _built(settings: Settings, contents: Mapping[str, Mapping[str, bytes]]) -> Trust:
-    expired = _choice(ExpiredList, "crl_expired", settings.crl_expired)
-    identified_by = _choice(IdentifiedBy, "client_identified_by", settings.client_identified_by)
-    clients, signers = (_authorities(name, contents[name]) for name in ("tls_client_ca", "signing_ca"))
+    expired = choice(ExpiredList, "crl_expired", settings.crl_expired)
+    identified_by = choice(IdentifiedBy, "client_identified_by", settings.client_identified_by)
+    clients, signers = (authorities(name, contents[name]) for name in ("tls_client_ca", "signing_ca"))
     source = CertificateSource.of(settings)
     _check_reach(settings, identified_by)
     return Trust(
@@ -139,13 +140,13 @@ def _built(settings: Settings, contents: Mapping[str, Mapping[str, bytes]]) -> T
             skew_s=settings.clock_skew_s,
             trusted=signers,
             revocations=Revocations(
-                lists=_lists("signing_crl", contents["signing_crl"], signers), expired_list=expired
+                lists=revocation_lists("signing_crl", contents["signing_crl"], signers), expired_list=expired
             ),
         ),
         clients=ClientPolicy(
             trusted=clients,
             revocations=Revocations(
-                lists=_lists("tls_crl", contents["tls_crl"], clients), expired_list=expired
+                lists=revocation_lists("tls_crl", contents["tls_crl"], clients), expired_list=expired
             ),
             id_name=settings.client_id_name,
         ),
@@ -153,7 +154,7 @@ def _built(settings: Settings, contents: Mapping[str, Mapping[str, bytes]]) -> T
         source=source,
         tls=tls_context(settings),
         ends={
-            f"the server certificate {path}": _certificates("tls_certificate", path, content)[
+            f"the server certificate {path}": certificates_in("tls_certificate", path, content)[
                 0
             ].not_valid_after_utc
             for path, content in contents["tls_certificate"].items()
@@ -185,35 +186,3 @@ def _check_reach(settings: Settings, identified_by: IdentifiedBy) -> None:
         raise SettingsInvalid(
             "DIP_CLIENT_ID_NAME needs DIP_TLS_CLIENT_CA: a name is worth what its authority is"
         )
-
-
-def _authorities(name: str, contents: Mapping[str, bytes]) -> tuple[x509.Certificate, ...]:
-    """Return a bundle's certificates, those that last longest first: of a renewed authority the new one counts."""
-    found = [one for path, content in contents.items() for one in _certificates(name, path, content)]
-    return tuple(sorted(found, key=lambda one: one.not_valid_after_utc, reverse=True))
-
-
-def _certificates(name: str, path: str, content: bytes) -> list[x509.Certificate]:
-    try:
-        return x509.load_pem_x509_certificates(content)
-    except ValueError:
-        raise SettingsInvalid(f"{variable(name)}={path}: not a PEM bundle of certificates") from None
-
-
-def _lists(
-    name: str, contents: Mapping[str, bytes], authorities: tuple[x509.Certificate, ...]
-) -> tuple[RevocationList, ...]:
-    found: list[RevocationList] = []
-    for path, content in contents.items():
-        try:
-            found += read_lists(path, content, authorities)
-        except ValueError as error:
-            raise SettingsInvalid(f"{variable(name)}={path}: {error}") from None
-    return latest(found)
-
-
-def _choice(kind: type[C], name: str, value: str) -> C:
-    try:
-        return kind(value)
-    except ValueError:
-        raise SettingsInvalid(f"{variable(name)}={value}: expected {', '.join(kind)}") from None
