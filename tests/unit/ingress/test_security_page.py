@@ -41,7 +41,7 @@ def test_every_mode_of_identification_has_its_row() -> None:
 
 @pytest.mark.parametrize("name", [
     "client_identified_by", "tls_client_certificate", "client_id_name", "tls_crl", "signing_crl", "webhook_crl",
-    "crl_expired",    "certificates_poll_s", "proxy_certificate_header", "proxy_addresses", "public_url", "clock_skew_s",
+    "crl_expired", "certificates_poll_s", "proxy_certificate_header", "proxy_addresses", "public_url", "clock_skew_s",
 ])  # fmt: skip
 def test_every_setting_of_security_is_explained(name: str) -> None:
     assert hasattr(Settings(), name)
