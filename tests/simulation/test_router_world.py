@@ -497,3 +497,22 @@ def test_a_record_that_is_no_envelope_stays_with_its_bytes(catalogue: Catalogue,
     assert not copies(world, codec, topics.STATUS)
     said = [codec.decode_audit(record.value()) for record in world.read(topics.AUDIT)]
     assert [one for one in said if one.stage is Stage.STATUS_MESSAGE and one.status is Status.EXCEPTION]
+
+
+def test_what_nobody_may_ask_for_any_more_leaves_the_table(catalogue: Catalogue, codec: Codec) -> None:
+    """A history is trimmed when it is written: old corrections go, what late data needs stays."""
+    world = build(10, catalogue, codec)
+    mpan = Mpan("2077777777777")
+    long_ago = NOW - timedelta(days=3000)
+    for number, (recorded, source) in enumerate(
+        [(long_ago, "a"), (long_ago + timedelta(days=1), "b"), (NOW - timedelta(days=1400), "c")]
+    ):
+        holding = Holding(slot="SUP", holder=f"230000000{number}", valid_from=long_ago)
+        one = Registration(mpan=mpan, source=source, recorded_at=recorded, holdings=(holding,))
+        world.put(Emission(topics.REGISTRATION, codec.encode_registration(one), mpan.encode()))
+    world.run()
+    history = world.tables[1][mpan.encode()]
+    assert [(one.source, one.superseded_at is None) for one in history.statements] == [
+        ("b", False),  # believed until 1,400 days ago: still asked for
+        ("c", True),
+    ]

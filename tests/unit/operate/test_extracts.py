@@ -2,6 +2,7 @@
 
 import io
 import tempfile
+import tracemalloc
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -19,7 +20,7 @@ from pipeline.domain.envelope import Registration
 from pipeline.domain.header_rules import check_digit_remark
 from pipeline.domain.identifiers import Mpan
 from pipeline.domain.routing import Slot
-from pipeline.operate.appointments import SAMPLE
+from pipeline.operate.appointments import SAMPLE, _ErrorFile, _judge
 from pipeline.operate.appointments_drift import Report, compare
 from pipeline.operate.extracts import (
     BadLine,
@@ -31,6 +32,7 @@ from pipeline.operate.extracts import (
     rows_of,
     write_extract,
 )
+from pipeline.settings import Settings
 from tests.support.builders import MPAN, day, history, holds
 from tests.support.naive_registry import NaiveRegistry
 from tests.support.registry_soak import Life
@@ -321,3 +323,36 @@ def test_a_summer_midnight_and_its_utc_form_are_one_moment(tmp_path: Path) -> No
     )
     assert len(groups[0].holdings) == 1
     assert groups[0].holdings[0].valid_from == day(1) + timedelta(days=181, hours=-1)
+
+
+@pytest.mark.parametrize(("setting", "refused", "warned"), [("reject", 1, 0), ("warn", 0, 1), ("off", 0, 0)])
+def test_each_setting_of_the_check_digit_does_what_it_says(
+    tmp_path: Path, setting: str, refused: int, warned: int
+) -> None:
+    settings = Settings(mpan_check_digit=setting)
+    path = tmp_path / "x.csv"
+    path.write_text(
+        HEADER + "1200000000000,SUP,2300000001,2026-04-01,\n" + f"{MPAN},SUP,2300000001,2026-04-01,\n"
+    )
+    with _ErrorFile(tmp_path / "x.errors.csv") as errors:
+        list(read_groups(path, bad=errors.take, judge=_judge(settings, None, errors)))
+    assert (errors.count, errors.warned) == (refused, warned)
+    assert (tmp_path / "x.errors.csv").exists() == bool(refused)
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+    """Ten gigabytes are read as ten megabytes are: by lines. Bad rows are not kept either."""
+    path = tmp_path / "x.csv"
+    with path.open("w") as stream:
+        stream.write(HEADER)
+        stream.writelines(f"{number:013d},SUP,2300000001,2026-04-01,\n" for number in range(40_000))
+        stream.writelines("rubbish,SUP,2300000001,2026-04-01,\n" for _ in range(10_000))
+    tracemalloc.start()
+    try:
+        with _ErrorFile(tmp_path / "x.errors.csv") as errors:
+            count = sum(1 for _ in read_groups(path, bad=errors.take, judge=ANY))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (count, errors.count) == (40_000, 10_000)
+    assert peak < path.stat().st_size / 4
