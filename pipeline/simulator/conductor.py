@@ -205,15 +205,16 @@ class Conductor:
         return False
 
     def _expect_reports(self, draft: Draft, transaction_id: str) -> None:
-        """Expect status messages: for what cannot be addressed, and for copies that their recipient refuses."""
+        """Expect status messages: for what cannot be addressed, and the words of recipients that refuse a copy."""
         match draft.expectation:
             case Refused(code=code):
                 self._expect_status(draft.sender.id, transaction_id, code, ROUTER)
             case Reaches(recipients=recipients):
-                for _ in (
-                    recipients & self.cast.conduct(Conduct.PARTICULAR) if is_marked(draft.reference) else ()
-                ):
-                    self._expect_status(draft.sender.id, transaction_id, REFUSAL, ROUTER)
+                refusing = (
+                    self.cast.conduct(Conduct.PARTICULAR) if is_marked(draft.reference) else frozenset()
+                )
+                for refuser in recipients & refusing:
+                    self._expect_status(draft.sender.id, transaction_id, REFUSAL, refuser)
 
     def _expect_status(self, recipient: str, transaction_id: str, code: str, sender: str) -> None:
         self.ledger.expect_status(
