@@ -33,6 +33,7 @@ def add_bodies(components: Components) -> None:
         components.add(name, schema)
     components.add("RequeueId", item_schema(load_items()["api:RequeueId"]))
     components.add("Problem", _PROBLEM)
+    components.add("ProblemDetail", _PROBLEM_DETAIL)
 
 
 def _later_schemas() -> dict[str, Schema]:
@@ -100,12 +101,29 @@ def _record(*, optional: dict[str, Schema] | None = None, **required: Schema) ->
 
 
 _PROBLEM: Final[Schema] = {
-    "description": "Why a request was refused (RFC 9457). `type` is stable and for machines, `detail` says what to do.",
+    "description": "Why a request was refused (RFC 9457). `type` is stable and for machines, `detail` says what to do."
+    " Where messages were refused, the members of StandardResponse are there, too.",
     **_record(
         type={"type": "string", "examples": ["urn:open-dip:problem:no-such-path"]},
         title=_TEXT,
         status={"type": "integer", "minimum": 400, "maximum": 599},
         detail={"type": "string", "maxLength": HELP_CHARS_MAX},
+        optional={
+            "problems": {"type": "array", "minItems": 1, "items": reference("ProblemDetail")},
+            "messageArray": {"type": "array", "minItems": 1, "items": reference("StandardResponseBodyType")},
+            "timestamp": _TEXT,
+        },
+    ),
+}
+_PROBLEM_DETAIL: Final[Schema] = {
+    "description": "One thing that is wrong. `pointer` begins at the body, `check` is an id of docs/REJECTIONS.md.",
+    **_record(
+        pointer=_TEXT_OR_NULL,
+        code=_TEXT,
+        check=_TEXT_OR_NULL,
+        detail=_TEXT,
+        value=_TEXT_OR_NULL,
+        expected=_TEXT_OR_NULL,
     ),
 }
 

@@ -24,7 +24,7 @@ def openapi(*, as_json: bool, out: Path | None) -> None:
     """
     settings = Settings.load()
     versions = tuple(one.strip() for one in settings.schema_versions.split(",") if one.strip())
-    catalogue = load_catalogue(versions_accepted=versions)
+    catalogue = load_catalogue(versions_accepted=versions, rules=settings.rules_dir)
     document = openapi_document(catalogue, server=next(iter(public_urls(settings)), ""))
     indented = orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n"
     text = indented if as_json else yaml_text(document)
