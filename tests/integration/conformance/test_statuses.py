@@ -10,7 +10,16 @@ from tests.integration.conformance.examples import EXAMPLES
 from tests.integration.conformance.messages import array, message, reading
 from tests.integration.conformance.published import PUBLISHED
 from tests.integration.conformance.shapes import complaint
-from tests.integration.conformance.site import EVERYTHING, OTHER_READER, PROVIDER, READER, Party, Site, now
+from tests.integration.conformance.site import (
+    EVERYTHING,
+    LIBRARIAN,
+    OTHER_READER,
+    PROVIDER,
+    READER,
+    Party,
+    Site,
+    now,
+)
 from tests.integration.conformance.ways import JOURNAL, SUBMIT, Stage, reason_against, way
 from tests.support.fact_interpreter import all_pairs, table
 from tests.support.generator import pair
@@ -78,6 +87,28 @@ async def test_a_provider_acts_for_who_nominated_it_and_for_nobody_else(stage: S
         assert outcome.status == 403
         sent = array(reading(READER, provider=PROVIDER))
         assert isinstance(await dip.post_messages("IF-021", sent), Accepted)
+
+
+async def test_a_declared_company_is_read_back_by_everybody(stage: Stage) -> None:
+    site, origin = stage.site, stage.main.origin
+    async with Participant(origin, site.identity(LIBRARIAN), now=now) as librarian:
+        made = await librarian.declare_company(
+            number="07654321", mpid="WXYZ", market_role="M", dip_role="MSS"
+        )
+        assert made == Done(status=201, value=None)
+    async with Participant(origin, site.identity(READER), now=now) as reader:
+        for _ in range(600):
+            found = await reader.companies("07654321")
+            if isinstance(found, Done):
+                break
+            await asyncio.sleep(0.1)  # the bridge follows its own topic
+        assert isinstance(found, Done)
+        [company] = found.value
+        assert [(one.mpid, one.market_role, one.dip_role) for one in company.roles] == [("WXYZ", "M", "MSS")]
+        assert company.roles[0].until is None
+        everybody = await reader.companies()
+        assert isinstance(everybody, Done)
+        assert company in everybody.value
 
 
 async def test_paths_do_not_care_about_letter_case(stage: Stage) -> None:

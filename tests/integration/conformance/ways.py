@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.client import Received
 from tests.integration.conformance.calls import ask, half_sent, signed_by_another, talking, with_wrong_key
-from tests.integration.conformance.examples import EXAMPLES, Example
+from tests.integration.conformance.examples import COMBINATION, EXAMPLES, Example
 from tests.integration.conformance.messages import array, reading
 from tests.integration.conformance.published import CHANNEL
 from tests.integration.conformance.site import HURRIED, OTHER_READER, READER, Process, Site
@@ -90,10 +90,13 @@ async def nowhere(stage: Stage, example: Example) -> Received:
     return await ask(stage.site, stage.main, example.call(path=path), example.party)
 
 
-async def of_an_unknown_company(stage: Stage, example: Example) -> Received:
-    path = example.path.split("?")[0] + "?X-company-number=99999999"
-    more = "&X-MPID=ABCD&X-market-role=X&X-DIP-role=SUP" if example.method == "POST" else ""
-    return await ask(stage.site, stage.main, example.call(path=path + more), example.party)
+async def of_nobody(stage: Stage, example: Example) -> Received:
+    """Ask for a company that is not there; declare a role that no channel knows."""
+    query = "?X-company-number=99999999"
+    if example.method == "POST":
+        query = COMBINATION.replace("X-DIP-role=SUP", "X-DIP-role=NONE")
+    call = example.call(path=f"/companyDetails{query}")
+    return await ask(stage.site, stage.main, call, example.party)
 
 
 async def by_another_method(stage: Stage, example: Example) -> Received:
@@ -176,7 +179,7 @@ WAYS: dict[int, Way] = {
 
 def way(name: str, status: int) -> Way:
     if status == 404 and "companyDetails" in name:
-        return of_an_unknown_company
+        return of_nobody
     return WAYS[status]
 
 
@@ -184,10 +187,6 @@ def reason_against(name: str, status: int) -> str | None:
     """Return why a published status cannot be brought about, None where it can."""
     if status in {502, 504}:
         return "said by a gateway in front of the router, which has no upstream of its own"
-    if status == 505:
-        return (
-            "a version that is not HTTP/1.x makes a malformed request line: 400, which has a test of its own"
-        )
     if name in JOURNAL and status in {200, 202, 204, 206}:
         return "needs the journal; until then 501, which has a test of its own"
     if status == 500 and name in {*JOURNAL, "POST /validate/{interface}/{event}"}:
