@@ -94,12 +94,6 @@ def create_router(outside: Outside, catalogue: Catalogue) -> App:
     """Make the router: header validation, addressing with fan-out, bulk load, and error reporting."""
     app = create_app(ROUTER, outside)
     codec, participants, clock = outside.codec, outside.participants, outside.clock
-    keep_days = outside.settings.appointments_keep_days
-    if keep_days < limits.APPOINTMENTS_KEEP_DAYS_MIN:
-        raise SettingsInvalid(
-            f"DIP_APPOINTMENTS_KEEP_DAYS={keep_days}: expected at least {limits.APPOINTMENTS_KEEP_DAYS_MIN},"
-            " late data asks for so old appointments"
-        )
     inbound = app.topic(topics.INBOUND)
     validated = app.topic(topics.VALIDATED)
     registration = app.topic(topics.REGISTRATION)
@@ -129,29 +123,41 @@ def create_router(outside: Outside, catalogue: Catalogue) -> App:
         appointments=appointments,
         quarantine=Quarantine(rows=waiting),
         sweep=Sweep(waiting),
-        keep=timedelta(days=keep_days),
+        keep=_keep(outside.settings),
     )
     bind(app, validated, "addressing", addressing)
     loading = Loading(codec=codec, clock=clock, appointments=appointments, addressing=addressing)
     bind(app, registration, "loading", loading)
+    _bind_reporting(app, outside, catalogue)
+    return app
+
+
+def _bind_reporting(app: App, outside: Outside, catalogue: Catalogue) -> None:
+    """Make an agent on each topic of dead letters whose senders are told."""
+    codec = outside.codec
     for topic, read in (
         (topics.DEAD_LETTER_VALIDATION, codec.decode_message),
         (topics.DEAD_LETTER_ADDRESSING, codec.decode_message),
         (topics.DEAD_LETTER_DELIVERY, codec.decode_copy),
     ):
-        bind(
-            app,
-            app.topic(topic),
-            f"reporting-{topic.rsplit('.', 1)[-1]}",
-            Reporting(
-                codec=codec,
-                catalogue=catalogue,
-                clock=clock,
-                read=read,
-                relay=outside.settings.relay_answers,
-            ),
+        step = Reporting(
+            codec=codec,
+            catalogue=catalogue,
+            clock=outside.clock,
+            read=read,
+            relay=outside.settings.relay_answers,
         )
-    return app
+        bind(app, app.topic(topic), f"reporting-{topic.rsplit('.', 1)[-1]}", step)
+
+
+def _keep(settings: Settings) -> timedelta:
+    """Return how long superseded appointments are kept. Raises SettingsInvalid for less than late data needs."""
+    days, least = settings.appointments_keep_days, limits.APPOINTMENTS_KEEP_DAYS_MIN
+    if days < least:
+        raise SettingsInvalid(
+            f"DIP_APPOINTMENTS_KEEP_DAYS={days}: expected at least {least}, late data asks for so old appointments"
+        )
+    return timedelta(days=days)
 
 
 def bind(app: App, topic: Any, name: str, step: Step) -> None:
