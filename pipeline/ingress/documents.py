@@ -71,6 +71,10 @@ class Documents:
                 allow="GET, HEAD",
             )
         path = _path(request.raw_path)
+        if request.raw_path.split("?", 1)[0].endswith("/"):
+            # Links on the pages are relative, so that a proxy may put them anywhere: they want the exact place.
+            place = f"../{path.rpartition('/')[2]}"
+            return web.Response(status=HTTPStatus.PERMANENT_REDIRECT, headers={hdrs.LOCATION: place})
         make = self._maker(path)
         if make is None:
             return NO_SUCH_PATH

@@ -30,7 +30,7 @@ TAGS: Final = {
 
 ANSWER_TEXTS: Final = {
     200: "What was asked for.",
-    201: "Done; every message is kept durably.",
+    201: "Done; what was given is kept durably.",
     202: "Begun.",
     204: "Done, or nothing to tell.",
     206: "A part; ask again with the token for more.",

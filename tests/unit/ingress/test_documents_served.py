@@ -90,3 +90,15 @@ async def test_what_is_no_document_is_refused(world, method, path, status):
         assert answer[2] == b""
     if status == 405:
         assert answer[1]["Allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize(("path", "place"), [("/docs/", "../docs"), ("/docs/IF-021/?find=x", "../if-021")])
+async def test_a_last_slash_is_led_to_where_relative_links_fit(world, path, place):
+    async with (
+        aiohttp.ClientSession() as client,
+        client.get(world.origin + path, allow_redirects=False) as answer,
+    ):
+        assert (answer.status, answer.headers["Location"]) == (308, place)
+    async with aiohttp.ClientSession() as client, client.get(world.origin + path) as answer:
+        assert answer.status == 200
+        assert not str(answer.url).endswith("/")
