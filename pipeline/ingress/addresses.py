@@ -27,11 +27,14 @@ def channel_of(name: str, catalogue: Catalogue) -> InterfaceId | None:
 def resolved(match: Match, catalogue: Catalogue) -> Match | Refusal:
     """Give channel, interface and event of a path their published names; 404 where there is none such.
 
-    Channels without a schema can be posted to, which explains them, and nothing else.
+    Channels without a schema can be posted to, which explains them, and nothing else. A recipient may name a channel
+    by its publication as well, as it meets it in D0 (assumption).
     """
     path = dict(match.path)
     if "id" in path:
         channel = channel_of(path["id"], catalogue)
+        if channel is None and match.route.operation is not Operation.SUBMIT:
+            channel = _published_as(path["id"], catalogue)
         if channel is None or (channel in WITHOUT_SCHEMA and match.route.operation is not Operation.SUBMIT):
             return NO_SUCH_PATH
         path["id"] = channel
@@ -48,6 +51,12 @@ def resolved(match: Match, catalogue: Catalogue) -> Match | Refusal:
             )
         path |= {"interface": interface, "event": event}
     return replace(match, path=path)
+
+
+def _published_as(name: str, catalogue: Catalogue) -> InterfaceId | None:
+    """Return the channel of a publication, as PUB-021."""
+    found = (one.interface for one in catalogue.channels.values() if one.publication == name.upper())
+    return next(found, None)
 
 
 def _no_such_pair(text: str) -> Refusal:

@@ -320,7 +320,7 @@ class Bridge:
                 return Refusal(
                     status=HTTPStatus.SERVICE_UNAVAILABLE,
                     slug="not-durable",
-                    help="The messages could not be stored safely. Send the same request again.",
+                    help="What was sent could not be stored safely. Send the same request again.",
                     retry_after_s=limits.UNAVAILABLE_RETRY_AFTER_S,
                 )
             case _:

@@ -64,6 +64,7 @@ def documented(route: Route, catalogue: Catalogue) -> Documented:
         text=_note(route),
         parameters=tuple(_parameter(one, catalogue) for one in own),
         body=Content(route.body.value),
+        body_required=route.body_required,
         answers={status: Content(content.value) for status, content in route.statuses.items()},
         signed=route.signed,
         keyed=route.keyed,

@@ -28,6 +28,7 @@ def _find(method: str, path: str) -> Match | Refusal:
         ("POST", "/dip-channel/IF-030", "submitMessages", {"id": "IF-030"}),
         ("POST", "/statusMessage", "submitStatusMessages", {}),
         ("DELETE", "/dip-channel/if-021/PubConfig/7", "deleteWebhook", {"id": "IF-021", "recipient-id": "7"}),
+        ("POST", "/dip-channel/pub-021/pubconfig/7", "configureWebhook", {"id": "IF-021", "recipient-id": "7"}),
         ("POST", "/statusmessage/config/23%30", "configureStatusWebhook", {"recipient-id": "230"}),
         ("GET", "/dip-channel/IF-001/requeuestatus/7?requeue-id=7", "requeueStatus", {"id": "IF-001", "recipient-id": "7"}),
         ("POST", "/Validate/if-021/activepower", "validateMessages", {"interface": "IF-021", "event": "ActivePower"}),
@@ -45,7 +46,8 @@ def test_paths_name_calls_and_channels_in_any_letter_case(
 @pytest.mark.parametrize(
     "path",
     [
-        "", "/", "//", "/dip-channel/", "/dip-channel/status", "/x/IF-021", "*", "/dip-channel/IF-021/replay",
+        "", "/", "//", "/dip-channel/PUB-021", "/dip-channel/PUB-999/pubconfig/7",
+        "/dip-channel/", "/dip-channel/status", "/x/IF-021", "*", "/dip-channel/IF-021/replay",
         "/dip-channel/IF-030/pubconfig/2300000001", "/dip-channel//pubconfig/2300000001", "/validate/IF-021/Nothing",
         "/validate/IF-030/x", "/statusmessage/config/" + "2" * 257,
     ],
