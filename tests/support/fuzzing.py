@@ -205,7 +205,10 @@ class Campaign:
         headers = (
             {} if self._chance.random() < 0.5 else {"Accept": "application/problem+json, application/json"}
         )
-        signing = Signing(self._party(sender), self._chance)
+        party = self._party(sender)
+        if "recipient-id" in (case.path_parameters or {}) and self._chance.random() < 0.6:
+            case.path_parameters["recipient-id"] = party.id  # random ones are all somebody else's
+        signing = Signing(party, self._chance)
         call = f"{case.operation.method.upper()} {case.operation.path}"
         try:
             response = case.call(
