@@ -1,6 +1,6 @@
 """Standing data of companies (marketParticipantDetail): which company is which market participant, from when to when."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -46,11 +46,6 @@ def without_outdated(rows: Iterable[CompanyRow]) -> tuple[CompanyRow, ...]:
     return tuple(row for row in found if row.dip_id is not None or row.combination not in onboard)
 
 
-def grants(rows: Iterable[CompanyRow]) -> Mapping[ParticipantId, tuple[RoleGrant, ...]]:
-    """Return the roles that standing data gives to each DIP ID, past and future ones included."""
-    found: dict[ParticipantId, list[RoleGrant]] = {}
-    for row in rows:
-        if row.dip_id is not None:
-            grant = RoleGrant(role=row.role, valid_from=row.valid_from, valid_to=row.valid_to)
-            found.setdefault(row.dip_id, []).append(grant)
-    return {name: tuple(some) for name, some in found.items()}
+def grants(rows: Iterable[CompanyRow]) -> tuple[RoleGrant, ...]:
+    """Return the roles that rows give, past and future ones included."""
+    return tuple(RoleGrant(role=row.role, valid_from=row.valid_from, valid_to=row.valid_to) for row in rows)

@@ -1,5 +1,6 @@
 """Who has the last word: the operator's record, the participant's own choice, or standing data."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId, ParticipantId, Role
-from pipeline.domain.market import WebhookChoice, picture
+from pipeline.domain.market import Market, WebhookChoice, picture
 from pipeline.domain.participants import Participant, RoleGrant, Webhook
 from pipeline.domain.standing_data import CompanyRow
 
@@ -134,3 +135,67 @@ def test_whom_nothing_concerns_stays_as_loaded(url: str | None) -> None:
     other = Participant(id=ParticipantId("2300000002"), name="Two")
     people = picture([LOADED, other], [_choice("IF-021", url)], ())
     assert people[other.id] is other
+
+
+TWO = ParticipantId("1400000009")
+STEPS = st.one_of(
+    st.tuples(st.just("record"), st.sampled_from([ONE, TWO]), st.booleans()),
+    st.tuples(
+        st.just("choose"), st.sampled_from([ONE, TWO]), st.sampled_from([None, "", "https://own.example/"])
+    ),
+    st.tuples(
+        st.just("enter"), st.sampled_from([None, ONE, TWO]), st.sampled_from(["A", "B"]), st.booleans()
+    ),
+    st.just(("picture",)),
+)
+
+
+@given(st.lists(STEPS, max_size=25))
+def test_a_market_that_is_followed_shows_what_one_that_is_read_at_once_shows(
+    steps: list[tuple[object, ...]],
+) -> None:
+    """Only what is touched is merged again: nothing stale may stay, whatever comes, goes and changes hands."""
+    market = Market()
+    people: dict[ParticipantId, Participant] = {}
+    choices: dict[ParticipantId, WebhookChoice] = {}
+    rows: dict[tuple[str, ...], CompanyRow] = {}
+    for step in steps:
+        match step:
+            case ("record", str() as name, bool() as there) if there:
+                people[name] = replace(LOADED, id=name)
+                market.record(name, people[name])
+            case ("record", str() as name, _):
+                people.pop(name, None)
+                market.record(name, None)
+            case ("choose", str() as name, None):
+                choices.pop(name, None)
+                market.choose(name, READINGS, None)
+            case ("choose", str() as name, str() as url):
+                choices[name] = replace(_choice("IF-021", url or None), participant=name)
+                market.choose(name, READINGS, choices[name])
+            case ("enter", owner, str() as mpid, bool() as there):
+                row = _row(mpid=mpid, dip_id=owner)
+                _follow(market, rows, row, there=there)
+            case _:
+                market.picture()
+    expected = picture(people.values(), choices.values(), rows.values())
+    found = market.picture()
+    assert {name: _comparable(one) for name, one in found.items()} == {
+        name: _comparable(one) for name, one in expected.items()
+    }
+    assert found.companies == expected.companies
+    assert dict(market.recorded) == people
+    assert set(market.choices) == set(choices.values())
+
+
+def _follow(market: Market, rows: dict[tuple[str, ...], CompanyRow], row: CompanyRow, *, there: bool) -> None:
+    if there:
+        rows[row.key] = row
+    else:
+        rows.pop(row.key, None)
+    market.enter(row.key, row if there else None)
+
+
+def _comparable(one: Participant) -> tuple[object, ...]:
+    """Return all that matters; the order of equal grants and webhooks does not."""
+    return (one.id, one.name, sorted(map(str, one.roles)), sorted(map(str, one.webhooks)), one.closed)
