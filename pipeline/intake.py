@@ -171,7 +171,7 @@ def unreadable(text: Unreadable) -> Rejection:
         check=CheckId.JSON,
         code=Code.SCHEMA,
         help=text.reason,
-        pointer="",
+        pointer=text.pointer,
         expected='a JSON object {"payload": {"CommonBlock": {...}, "CustomBlock": {...}}}',
     )
 

@@ -48,13 +48,18 @@ def judge(catalogue: Catalogue, line: bytes | None, *, every: bool = False) -> d
         return _result(_refusal(f"the line is longer than {VALIDATE_LINE_BYTES_MAX} bytes"), every=every)
     parsed = read_json(line)
     if isinstance(parsed, Unreadable):
-        return _result(_refusal(parsed.reason), every=every)
+        return _result(_refusal(parsed.reason, pointer=_in_message(parsed.pointer)), every=every)
     match parsed.value:
         case {"interface": str(interface), "event": str(event), "message": message}:
             problems, remark = _judge_message(catalogue, interface, event, message)
             return _result(problems, remark=remark, every=every)
         case _:
             return _result(_refusal(_FORM), every=every)
+
+
+def _in_message(pointer: str) -> str:
+    """Point into the message, as all others do; what is wrong with the line around it has no place there."""
+    return pointer.removeprefix("/message") if pointer.startswith("/message/") else ""
 
 
 def _judge_message(

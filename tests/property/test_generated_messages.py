@@ -72,9 +72,8 @@ def is_named(one: Faulty, outcome) -> bool:
     """Tell whether a refusal names the fault and nothing else."""
     if isinstance(outcome, Message) or not outcome:
         return False
-    if one.word and all(rejection.pointer == "" for rejection in outcome):
-        return all(json.dumps(one.word) in rejection.help for rejection in outcome)
-    return all(one.named_by(rejection.pointer) for rejection in outcome)
+    named = all(json.dumps(one.word) in rejection.help for rejection in outcome) if one.word else True
+    return named and all(one.named_by(rejection.pointer) for rejection in outcome)
 
 
 @pytest.mark.parametrize(("interface", "event"), all_pairs())

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from tests.support.fact_interpreter import block_rows, items, message_rows, table
-from tests.support.generator_values import instant, sender_reference, value_of
+from tests.support.generator_values import PAST_DAYS, instant, sender_reference, value_of
 
 SENDER = "1400000001"
 """Who sends everything: give it every role."""
@@ -68,7 +68,7 @@ class Pair:
             "senderDIPID": SENDER,
             "senderRoleID": role,
             "senderUniqueReference": sender_reference(self.interface, SENDER, role, self.rng),
-            "senderTimestamp": instant(self.rng),
+            "senderTimestamp": instant(self.rng, PAST_DAYS),
             "DIPConnectionProviderID": None,
         }
         return message

@@ -10,6 +10,8 @@ from typing import Any
 
 FIRST_DAY = date(2025, 10, 22)
 DAYS = 300
+PAST_DAYS = 70
+"""Of these, the first ones lie in the past of every test: nobody sends from the future."""
 TEXT = "abcXYZ 0129-_/.,'\"\\é£€ßΩ\u0660<>&{}[]"
 NULL_SHARE = 0.15
 FREE_CHARS_MAX = 40
@@ -65,13 +67,13 @@ def text(item: dict[str, str], rng: Random) -> str:
     return "".join(rng.choices(TEXT, k=count))
 
 
-def day(rng: Random) -> date:
-    return FIRST_DAY + timedelta(days=rng.randrange(DAYS))
+def day(rng: Random, days: int = DAYS) -> date:
+    return FIRST_DAY + timedelta(days=rng.randrange(days))
 
 
-def instant(rng: Random) -> str:
+def instant(rng: Random, days: int = DAYS) -> str:
     """Return 25 characters with an offset, winter or summer."""
-    chosen = day(rng)
+    chosen = day(rng, days)
     at = datetime(chosen.year, chosen.month, chosen.day, rng.randrange(24), rng.choice((0, 30)), tzinfo=UTC)
     offset = rng.choice(("+00:00", "+01:00"))
     return f"{at:%Y-%m-%dT%H:%M:%S}{offset}"
