@@ -166,6 +166,13 @@ class GuardedConnection(RequestHandler):
         response.force_close()
         return response
 
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Spare the log the stack of a client that goes away while the rest of its refused body is swallowed."""
+        if isinstance(kw.get("exc_info"), RequestPayloadError):
+            log.info("a client went away in the middle of a body that was refused")
+            return
+        super().log_exception(*args, **kw)
+
     def _is_idle(self) -> bool:
         """Tell whether nothing is worked on or waits to be."""
         return self._waiter is not None and not self._waiter.done()
