@@ -62,10 +62,11 @@ class Addressing:
         message = self.codec.decode_message(record.value() or b"")
         now = self.clock.now()
         yield from self._update(message, now)
-        outcome = self._address(message)
+        history = self._history(message.mpan)
+        outcome = self._address(message, history)
         match outcome:
             case Addressed():
-                yield from self._send(message, outcome, now)
+                yield from self._send(message, outcome, now, history=history)
                 self._forget(message)
             case Unaddressable(rejections=rejections):
                 yield refused(topics.DEAD_LETTER_ADDRESSING, record, rejections, stage=STAGE, now=now)
@@ -86,28 +87,41 @@ class Addressing:
     def release(self, mpan: Mpan, cause: str, now: datetime) -> Iterator[Emission]:
         """Route again what waits for an MPAN, the oldest first, as far as it can be addressed now."""
         done = set()
-        for one in self.quarantine.waiting(mpan).waiting:
+        waiting = self.quarantine.waiting(mpan).waiting
+        history = self._history(mpan) if waiting else None
+        for one in waiting:
             message = self.codec.decode_message(one.record)
-            outcome = self._address(message)
+            outcome = self._address(message, history)
             if isinstance(outcome, Addressed):
                 since = f"routed again after {cause}: it waited since {one.since.isoformat()} ({one.code})"
-                yield from self._send(message, outcome, now, reason=since)
+                yield from self._send(message, outcome, now, history=history, reason=since)
                 done.add(one.transaction_id)
         if done:
             self.quarantine.release(mpan, frozenset(done))
 
-    def _address(self, message: Message) -> Addressed | Unaddressable:
+    def _history(self, mpan: Mpan | None) -> History | None:
+        return None if mpan is None else self.appointments.get(mpan.encode())
+
+    def _address(self, message: Message, history: History | None) -> Addressed | Unaddressable:
         routing = self.catalogue.channels[message.interface].routing(message.event, message.received_at)
-        history = None if message.mpan is None else self.appointments.get(message.mpan.encode())
         return address(message, routing=routing, history=history, participants=self.participants.current())
 
     def _send(
-        self, message: Message, outcome: Addressed, now: datetime, *, reason: str | None = None
+        self,
+        message: Message,
+        outcome: Addressed,
+        now: datetime,
+        *,
+        history: History | None,
+        reason: str | None = None,
     ) -> Iterator[Emission]:
         for copy in self._copies(message, outcome, now):
             yield Emission(topics.OUTBOUND, self.codec.encode_copy(copy), outbound_key(copy))
-        ours = secondary_difference(message, outcome.a0.secondary)
-        remarks = (reason, self._distributor(message), ours)
+        remarks = (
+            reason,
+            None if history is None else distributor_difference(message, history),
+            secondary_difference(message, outcome.a0.secondary),
+        )
         yield self._audit(
             message,
             now,
@@ -116,12 +130,6 @@ class Addressing:
             addressees=outcome.addressees,
             reason="; ".join(filter(None, remarks)) or None,
         )
-
-    def _distributor(self, message: Message) -> str | None:
-        """Say where the M block names another distributor than the table: drift, and nothing else."""
-        if message.mpan is None or (history := self.appointments.get(message.mpan.encode())) is None:
-            return None
-        return distributor_difference(message, history)
 
     def _update(self, message: Message, now: datetime) -> Iterator[Emission]:
         """Move the appointments of the message's MPAN, if it does so at all; then see who waited for that."""
