@@ -37,9 +37,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _SERVER_NAME: Final = "Open DIP"  # not the versions beneath
 _CLOSED_EARLY: Final = "The connection was closed by its client before the body was complete."
 _VERSION: Final = Refusal(
-    status=HTTPStatus.HTTP_VERSION_NOT_SUPPORTED,
-    slug="http-version",
-    help="Speak HTTP/1.1 (or 1.0).",
+    status=HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, slug="http-version", help="Speak HTTP/1.1 (or 1.0)."
 )
 _SLOW_HEAD: Final = Refusal(
     status=HTTPStatus.REQUEST_TIMEOUT,
@@ -351,11 +349,9 @@ def _raw(response: web.Response) -> bytes:
     """Return an answer as bytes, for where there is no request to answer to."""
     body = response.body if isinstance(response.body, bytes) else b""
     headers = {**response.headers, "Content-Length": str(len(body)), "Connection": "close"}
-    lines = [
-        f"HTTP/1.1 {response.status} {response.reason}",
-        *(f"{name}: {value}" for name, value in headers.items()),
-    ]
-    return "\r\n".join([*lines, "", ""]).encode("ascii", "replace") + body
+    first = f"HTTP/1.1 {response.status} {response.reason}"
+    lines = [first, *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    return "\r\n".join(lines).encode("ascii", "replace") + body
 
 
 def _address(transport: asyncio.Transport) -> str:
