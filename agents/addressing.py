@@ -60,13 +60,13 @@ class Addressing:
         letters, and where a repair of the table can help it waits in the quarantine for that.
         """
         message = self.codec.decode_message(record.value() or b"")
-        now = self.clock.now()
-        yield from self._update(message, now)
+        now, canonical = self.clock.now(), self._canonical(message)
+        yield from self._update(message, now, canonical)
         history = self._history(message.mpan)
         outcome = self._address(message, history)
         match outcome:
             case Addressed():
-                yield from self._send(message, outcome, now, history=history)
+                yield from self._send(message, outcome, now, history=history, canonical=canonical)
                 self._forget(message)
             case Unaddressable(rejections=rejections):
                 yield refused(topics.DEAD_LETTER_ADDRESSING, record, rejections, stage=STAGE, now=now)
@@ -94,7 +94,10 @@ class Addressing:
             outcome = self._address(message, history)
             if isinstance(outcome, Addressed):
                 since = f"routed again after {cause}: it waited since {one.since.isoformat()} ({one.code})"
-                yield from self._send(message, outcome, now, history=history, reason=since)
+                canonical = self._canonical(message)
+                yield from self._send(
+                    message, outcome, now, history=history, canonical=canonical, reason=since
+                )
                 done.add(one.transaction_id)
         if done:
             self.quarantine.release(mpan, frozenset(done))
@@ -113,9 +116,10 @@ class Addressing:
         now: datetime,
         *,
         history: History | None,
+        canonical: object,
         reason: str | None = None,
     ) -> Iterator[Emission]:
-        for copy in self._copies(message, outcome, now):
+        for copy in self._copies(message, outcome, now, canonical):
             yield Emission(topics.OUTBOUND, self.codec.encode_copy(copy), outbound_key(copy))
         remarks = (
             reason,
@@ -131,7 +135,7 @@ class Addressing:
             reason="; ".join(filter(None, remarks)) or None,
         )
 
-    def _update(self, message: Message, now: datetime) -> Iterator[Emission]:
+    def _update(self, message: Message, now: datetime, canonical: object) -> Iterator[Emission]:
         """Move the appointments of the message's MPAN, if it does so at all; then see who waited for that."""
         effects = self.catalogue.effects(message.interface, message.event, message.received_at)
         if not effects or message.mpan is None or message.sender_role != REGISTRATION_ROLE:
@@ -139,7 +143,7 @@ class Addressing:
         applied = take_in(
             self.appointments,
             message.mpan,
-            changes_of(self.catalogue, message),
+            changes_of(self.catalogue, message, canonical),
             recorded_at=message.received_at,
             source=message.transaction_id,
             keep_since=now - self.keep,
@@ -174,13 +178,19 @@ class Addressing:
         reason = f"left the quarantine unrouted: it waited since {one.since.isoformat()}"
         return self._audit(message, now, Stage.ADDRESSING, Status.FAILED, code=one.code, reason=reason)
 
-    def _copies(self, message: Message, outcome: Addressed, now: datetime) -> tuple[Copy, ...]:
+    def _canonical(self, message: Message) -> object:
+        """Return the parsed message in the specification's letter case, None where its bytes have it."""
+        return None if message.exact_case else canonical_body(self.catalogue, message)
+
+    def _copies(
+        self, message: Message, outcome: Addressed, now: datetime, canonical: object
+    ) -> tuple[Copy, ...]:
         return fan_out(
             message,
             outcome,
             routed_at=now,
             publication=self.catalogue.channels[message.interface].publication,
-            canonical=None if message.exact_case else canonical_body(self.catalogue, message),
+            canonical=canonical,
             correlation=self.catalogue.correlation(message.interface, message.event, message.received_at),
         )
 
