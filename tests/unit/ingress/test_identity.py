@@ -27,7 +27,7 @@ from pipeline.ingress.refusals import Refusal
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
 SUPPLIER, OTHER, PROVIDER = (ParticipantId(one) for one in ("2300000001", "2300000002", "9900000001"))
-ALL = frozenset(IdentifiedBy)
+ALL = tuple(IdentifiedBy)
 
 
 @cache
