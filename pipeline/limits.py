@@ -43,7 +43,7 @@ TLS_HANDSHAKE_S_MAX = (
 )
 BACKLOG_CONNECTIONS = 1_024  # that the kernel keeps while the loop is busy: a market that reconnects at once
 CONNECTIONS_MAX = 5_000  # a file handle and some 50 kB each
-REQUESTS_DRAIN_S_MAX = 15.0  # at shutdown: a request in work waits for Kafka 10 s at most
+REQUESTS_DRAIN_S_MAX = 20.0  # at shutdown: a request in work waits 4 s twice for its turn, and 10 s for Kafka
 BUSY_RETRY_AFTER_S = 1  # a place is free again in milliseconds
 UNAVAILABLE_RETRY_AFTER_S = 5  # a broker change of leader takes some seconds
 assert BODY_BYTES_MAX <= BODIES_OF_ONE_BYTES_MAX < BODIES_BYTES_MAX
@@ -60,7 +60,9 @@ WEBHOOK_MESSAGES_MAX = 1_000_000  # what a participant may write; what is sent a
 WEBHOOK_PAYLOAD_KB_MAX = 1_000_000  # likewise, 1 GB
 VALIDATION_PROBLEMS_MAX = 100  # of a dry run: nobody mends more before trying again
 VALIDATION_TEXT_CHARS_MAX = 4_000  # of its answer, a text that people read
-SMALL_BODY_BYTES_MAX = 65_536  # of calls that are about one thing, as a webhook; the largest honest one has 8 kB
+SMALL_BODY_BYTES_MAX = (
+    65_536  # of calls that are about one thing, as a webhook; the largest honest one has 8 kB
+)
 PATH_SEGMENT_CHARS_MAX = 256  # a reference, the longest thing that a path names, has 200
 URL_CHARS_MAX = 250  # published schema of URLs
 PARTICIPANTS_REBUILD_S = 0.25  # a load of thousands rebuilds the picture a few times, not thousands of times
@@ -73,19 +75,23 @@ assert PUBLISH_S_MAX < REQUESTS_DRAIN_S_MAX
 HEAD_S_MAX = 10.0  # from accepting, or from a head's first byte, to its last: one packet or two
 HEADERS_MAX = 100  # an honest request has a dozen, behind proxies thirty
 TARGET_BYTES_MAX = 8_190  # path and query: far more than any call has; aiohttp's own default, said aloud
-HEADS_BYTES_MAX = 65_536  # a head in all: a signing chain, a client certificate from a proxy, and as much again
+HEADS_BYTES_MAX = (
+    65_536  # a head in all: a signing chain, a client certificate from a proxy, and as much again
+)
 CONNECTIONS_OF_ONE_ADDRESS_MAX = 4_000  # a proxy brings everybody's; a single host must leave some to others
 BODY_GRACE_S = 10.0  # a body may take so long whatever its size; from then on it needs the rate below
 BODY_BYTES_PER_S_MIN = 10_000  # a modem of 1998 is faster; 1,000 that drip are gone after the grace
 ANSWER_TAKEN_S_MAX = 30.0  # a client that does not read its answer holds its connection no longer
-TURN_S_MAX = 2.0  # waiting for one's turn: when the queue is longer than that, 503 is the better answer
+TURN_S_MAX = 4.0  # waiting for one's turn: when the queue is longer than that, 503 is the better answer
 TURN_BYTES = 16_384  # what an owner may spend in one turn: two arrays of one message
-ROUND_BYTES = 65_536  # judged between two looks at the sockets: some 3 ms of the event loop
+ROUND_BYTES = 32_768  # judged between two looks at the sockets: some 2 ms of the event loop
 REQUEST_COST_BYTES = 4_096  # of a request besides its bytes: the signature is as dear as a message
 UNPACKED_COST = 10  # bytes that one byte of a packed body becomes, guessed before it is unpacked
 KEY_GUESSES_BURST = 60  # a client set up wrongly tries for half a minute before its address is slowed down
 ADDRESSES_WATCHED_MAX = 10_000  # that tried wrong keys, and good pairs of address and key: 2 MB
-UNPACKED_RATIO_MAX = 200  # a thousand readings: 19 with gzip, 35 with zstd at its best; a bomb: 1,000 and more
+UNPACKED_RATIO_MAX = (
+    200  # a thousand readings: 19 with gzip, 35 with zstd at its best; a bomb: 1,000 and more
+)
 UNPACKED_FREE_BYTES = 1_000_000  # below this the ratio says nothing
 UNPACK_STEP_BYTES = 1_000_000  # unpacked between two looks at the bounds
 UNPACK_MEMBERS_MAX = 64  # gzip members or zstd frames of one body: parallel packers write some dozens
@@ -136,7 +142,9 @@ ANSWER_HEADER_BYTES_MAX = 8_190  # one line or field of an answer's head; aiohtt
 BATCH_MESSAGES_MAX = 100  # of one POST: at 50 signing is 7 us a message; an answer stays under its cap
 BATCH_BYTES_MAX = 4_000_000  # of one POST: 4 Mbit/s carry it in the 10 s of a call; a larger copy goes alone
 DELIVERY_IDS_HEADER_CHARS_MAX = 4_000  # common servers take 8 kB of headers in all
-LETTER_TOKENS_MAX = 100  # refusals in a row that are believed: a bad hour of one sender, not a broken endpoint
+LETTER_TOKENS_MAX = (
+    100  # refusals in a row that are believed: a bad hour of one sender, not a broken endpoint
+)
 LETTER_TOKEN_S = 300.0  # one more is believed every five minutes, as others do it (delivery.md 5)
 LANE_IN_FLIGHT_START = 4  # calls of a lane at a time until it has shown that it can take more
 LANE_SLOW_S = 1.0  # ten times a usual answer; a third of what the platform promises for the whole way
@@ -231,9 +239,13 @@ APPLICABLE_DAYS_MAX = (
     1_500  # an amendment may reach back over the longest settlement window (28 months), and some
 )
 APPOINTMENTS_KEEP_DAYS_MIN = APPLICABLE_DAYS_MAX  # younger rows are still asked for by late data
-QUARANTINE_OF_MPAN_MAX = 50  # messages: a day's consumption and some registration, for the two weeks they may wait
+QUARANTINE_OF_MPAN_MAX = (
+    50  # messages: a day's consumption and some registration, for the two weeks they may wait
+)
 QUARANTINE_OF_MPAN_BYTES_MAX = 1_000_000  # one row of the table; a record holds 4 MB
-QUARANTINE_OF_PARTITION_MAX = 20_000  # 90 MB of consumption; more is no gap in a table, but a table not loaded yet
+QUARANTINE_OF_PARTITION_MAX = (
+    20_000  # 90 MB of consumption; more is no gap in a table, but a table not loaded yet
+)
 SWEEP_ROWS = 50  # looked at for age at a time: 0.2 ms ...
 SWEEP_EVERY_RECORDS = 50  # ... so often: as many as can be added, so no row grows twice as old as it may
 OUTBOUND_SHARDS_MAX = 1  # partitions one recipient's copies spread over by MPAN; one lane lives in one place
@@ -248,7 +260,9 @@ BULK_DELIVERY_S_MAX = 60  # a broker that takes longer is not there; the load ca
 BULK_REPORT_RECORDS = 500  # how often progress is shown
 VIEW_STALL_S_MAX = 60.0  # an operator's copy of a table that does not grow for so long will not
 LOAD_LINE_BYTES_MAX = 4_096  # a row has some 70; a file without line ends must not fill the memory
-LOAD_ROWS_OF_MPAN_MAX = 1_000  # of one MPAN standing together: a change of everything each month for ten years
+LOAD_ROWS_OF_MPAN_MAX = (
+    1_000  # of one MPAN standing together: a change of everything each month for ten years
+)
 LOAD_CHECKPOINT_MPANS = 20_000  # a few seconds of work; so much is read again after a kill -9
 LOAD_ERRORS_SHOWN_MAX = 20  # on the terminal; all of them are in the error file
 

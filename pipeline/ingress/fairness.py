@@ -145,8 +145,10 @@ class _Waiting:
         return None
 
     def call(self) -> int:
-        """Give the next its turn, and return what it costs."""
+        """Give the next its turn, and return what it costs: nothing where it has given up in this very moment."""
         cost, turn = self._queue.take()
+        if turn.done():
+            return 0
         turn.set_result(None)
         return cost
 
