@@ -1,6 +1,7 @@
 """The checker that only says yes never says it to what the long way refuses, and nearly always where that accepts."""
 
 import json
+from itertools import islice
 from random import Random
 
 import orjson
@@ -14,6 +15,8 @@ from pipeline.catalogue.json_text import Unreadable
 from pipeline.catalogue.samples import sample
 from pipeline.ingress.slicing import read_message_text
 from tests.support.fact_interpreter import all_pairs
+from tests.support.generator import pair
+from tests.support.generator_faults import faulty
 from tests.support.message_defects import defects, first_elements, places
 
 CATALOGUE = load_catalogue()
@@ -108,6 +111,18 @@ def test_a_name_that_appears_twice_is_never_read_fast(pair, seed, write, escaped
         twice = twice.replace(b'"B', b'"\\u0042', 1)
     assert READ(twice, pair[0]) is None
     assert long_way(twice, pair[0]) is None
+
+
+@pytest.mark.parametrize("pair_named", all_pairs(), ids="-".join)
+def test_the_independent_generators_messages_get_one_verdict(pair_named):
+    """Valid ones and single faults, from a generator that knows the tables and neither checker."""
+    source = pair(*pair_named, 7)
+    for message in (source.valid() for _ in range(3)):
+        raw = orjson.dumps(message)
+        fast, _ = agree(raw, pair_named[0])
+        assert fast is not None or b"\\" in raw
+    for one in islice(faulty(source), 15):
+        assert agree(one.body, pair_named[0])[0] is None, one.kind
 
 
 @pytest.mark.parametrize(
