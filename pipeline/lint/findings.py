@@ -38,13 +38,20 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """Collects findings, at most as many as somebody would read."""
+    """Collects findings, at most as many as somebody would read, and counts them all."""
 
     findings: list[Finding] = field(default_factory=list)
     left_off: int = 0
+    errors: int = 0
+    errors_uncertain: int = 0
+    certain: int = 0
 
     def add(self, finding: Finding) -> None:
         """Keep a finding; beyond the bound only count it."""
+        self.certain += finding.certain
+        if finding.kind is Kind.ERROR:
+            self.errors += 1
+            self.errors_uncertain += not finding.certain
         if len(self.findings) < LINT_FINDINGS_MAX:
             self.findings.append(finding)
         else:

@@ -47,13 +47,12 @@ class Linted:
     @property
     def clean(self) -> bool:
         """Tell whether a strict reader and the catalogue accept the file as it is."""
-        return bool(self.messages) and not any(one.kind is Kind.ERROR for one in self.report.findings)
+        return bool(self.messages) and not self.report.errors
 
     @property
     def clean_mended(self) -> bool:
         """Tell whether they would accept the mended file."""
-        uncertain = any(one.kind is Kind.ERROR and not one.certain for one in self.report.findings)
-        return self.mended is not None and bool(self.messages) and not uncertain
+        return self.mended is not None and bool(self.messages) and not self.report.errors_uncertain
 
 
 def lint(text: str, catalogue: Catalogue) -> Linted:
@@ -116,12 +115,13 @@ class _Judge:
         fits = self._catalogue.check(before).valid
         node = self._wrapped(node, place)
         channel, event = self._pair(node, place)
+        own: list[Finding] = []
         if channel is not None and event is not None:
             root = self._catalogue.pair(channel.interface, event).shape.root
-            self._report.extend(mend_fields(node, root, place))
-            self._report.extend(_traps(node, channel, place))
+            own = [*mend_fields(node, root, place), *_traps(node, channel, place)]
+            self._report.extend(own)
         verdict = self._catalogue.check(plain(node), limit=VALIDATE_PROBLEMS_MAX)
-        said = {finding.pointer for finding in self._report.findings if not finding.certain}
+        said = {finding.pointer for finding in own if finding.kind is Kind.ERROR and not finding.certain}
         for problem in verdict.problems:
             below = _place(problem.pointer)
             finding = _error(nearest(node, below), (*place, *below), "schema", problem.text)

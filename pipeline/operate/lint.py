@@ -105,7 +105,7 @@ def _summary(linted: Linted) -> str:
     count = len(linted.messages)
     fit = sum(one.fits for one in linted.messages)
     mended = sum(one.fits_mended for one in linted.messages)
-    certain = sum(one.certain for one in linted.report.findings)
+    certain = linted.report.certain
     text = (
         f"{count} message{'' if count == 1 else 's'}: {fit} valid as {'it is' if count == 1 else 'they are'}"
     )

@@ -300,6 +300,26 @@ def test_places_are_lines_columns_and_pointers():
     assert linted(text).lines.of(finding.at) == (3, 18)
 
 
+def test_what_is_beyond_the_bound_of_findings_counts_all_the_same():
+    """A thousand harmless remarks must not hide one that is not."""
+    harmless = json.loads(json.dumps(READING).replace("+00:00", "Z"))
+    messages = [harmless] * 25 + [damaged((*TO_S1, "environmentTag"), None)]
+    result = linted(messages)
+    assert result.report.left_off
+    assert not result.clean_mended
+    assert linted(messages[:-1]).clean_mended
+    assert linted([READING] * 3 + messages[-1:]).clean is False
+
+
+def test_what_was_said_of_one_line_does_not_silence_the_next():
+    """In JSON lines two messages have the same pointers."""
+    place = ("payload", "CommonBlock", "M0", "MPANCore")
+    lines = [damaged(place, "2000056535970"), damaged(place, ...), damaged(place, "12"), damaged(place, "13")]
+    result = linted("".join(json.dumps(message) + "\n" for message in lines))
+    found = [(result.lines.of(one.at)[0], one.kind) for one in result.report.findings]
+    assert found == [(1, Kind.WARNING), (2, Kind.ERROR), (3, Kind.ERROR), (4, Kind.ERROR)]
+
+
 def test_json_lines_stay_lines():
     text = "".join(
         json.dumps(message) + "\n" for message in (READING, damaged((*TO_S1, "environmentTag"), "uit"))
@@ -358,6 +378,16 @@ def test_the_command_as_a_filter_has_standard_output_for_the_mended_text():
         {"number": 1, "interface": "IF-021", "event": "ActivePower", "valid": True, "valid_mended": True}
     ]
     assert {finding["rule"] for finding in report["findings"]} == {"quotes", "word"}
+
+
+def test_half_a_character_is_said_and_not_written():
+    text = json.dumps([READING]).replace('"UIT"', '"\\ud800"')
+    code, output, _ = run("-", "--json", text=text)
+    assert code == 1
+    assert "escape" in {finding["rule"] for finding in json.loads(output)["findings"]}
+    assert linted(text).mended is None
+    whole = json.dumps([READING]).replace('"UIT"', '"\\ud83d\\ude00"')
+    assert mended(linted(whole)) == json.loads(whole)
 
 
 def test_wrong_usage_is_exit_code_two(tmp_path):
