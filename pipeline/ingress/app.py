@@ -26,6 +26,7 @@ from pipeline.ingress.encodings import Packing, packing_of, unpack
 from pipeline.ingress.entrance import Entrance, cost_of
 from pipeline.ingress.guesses import Attempt
 from pipeline.ingress.identity import KEY_HEADER, Caller, Credentials, Identity, identify, signature_refusal
+from pipeline.ingress.media import check_media
 from pipeline.ingress.operations import operations
 from pipeline.ingress.outside import Outside
 from pipeline.ingress.reading import Body
@@ -181,7 +182,7 @@ class Bridge:
 
     def _check_media(self, request: web.BaseRequest, route: Route) -> Packing | Refusal | None:
         """Refuse what is not JSON or wants something else back; return how the body is packed."""
-        return _check_media(request, route) or packing_of(
+        return check_media(request, route) or packing_of(
             request.headers.get(hdrs.CONTENT_ENCODING), allowed=self._outside.settings.compressed_bodies
         )
 
@@ -284,7 +285,9 @@ class Bridge:
                 )
                 return invalid_response(outcome, now, accept=accept)
             case Acceptable(records=records, answers=answers):
-                status = HTTPStatus.MULTI_STATUS if outcome.partial else HTTPStatus.CREATED
+                status = HTTPStatus.MULTI_STATUS if outcome.faults else HTTPStatus.CREATED
+                if outcome.faults:
+                    self._refused.note(arrival.caller.name, arrival.channel, status, outcome.faults)
                 return await self._published(arrival, records) or answers_response(
                     status, answers, self._outside.clock.now()
                 )
@@ -325,34 +328,3 @@ class Bridge:
                 )
             case _:
                 assert_never(outcome)
-
-
-def _check_media(request: web.BaseRequest, route: Route) -> Refusal | None:
-    """Refuse what is not JSON, or wants something else back."""
-    return _unless(
-        not route.takes_body or not request.can_read_body or _is_json(request),
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        "not-json",
-        "Send application/json.",
-    ) or _unless(
-        _takes_json(request.headers.get(hdrs.ACCEPT, "*/*")),
-        HTTPStatus.NOT_ACCEPTABLE,
-        "no-json-accepted",
-        "Answers are application/json: name it in Accept, or leave the header out.",
-    )
-
-
-def _unless(fine: bool, status: HTTPStatus, slug: str, text: str) -> Refusal | None:  # noqa: FBT001  # reads as a sentence
-    return None if fine else Refusal(status=status, slug=slug, help=text)
-
-
-def _is_json(request: web.BaseRequest) -> bool:
-    """Tell whether a body is declared as JSON; one without a declaration is taken at its word."""
-    if hdrs.CONTENT_TYPE not in request.headers:
-        return True
-    return request.content_type == "application/json" or request.content_type.endswith("+json")
-
-
-def _takes_json(accept: str) -> bool:
-    ranges = {part.split(";", 1)[0].strip().lower() for part in accept.split(",")}
-    return bool(ranges & {"*/*", "application/*", "application/json"})

@@ -1,6 +1,6 @@
 """L1 of an array of messages, all or nothing: bytes in; records to publish and what to answer out."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -32,12 +32,12 @@ _NAMED_CODES = frozenset({
 class Acceptable:
     """The records may be published; the answers are right as soon as they are.
 
-    `partial` says that some of the answers are refusals, of messages that are not among the records.
+    With `faults` some of the answers are refusals, of messages that are not among the records.
     """
 
     records: tuple[Outgoing, ...] = field(repr=False)
     answers: tuple[Body, ...]
-    partial: bool = False
+    faults: tuple["Fault", ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,15 +108,17 @@ def judge(sliced: Sliced, about: Circumstances, *, catalogue: Catalogue, encoder
 
 def _invalid(problems: Iterable[Problematic], now: datetime) -> Invalid:
     ordered = sorted(problems, key=lambda one: one.index)
-    return Invalid(
-        answers=tuple(_refused(one, now) for one in ordered),
-        faults=tuple(Fault(index=one.index, rejections=one.rejections) for one in ordered),
-    )
+    return Invalid(answers=tuple(_refused(one, now) for one in ordered), faults=_faults(ordered))
+
+
+def _faults(problems: Iterable[Problematic]) -> tuple[Fault, ...]:
+    ordered = sorted(problems, key=lambda one: one.index)
+    return tuple(Fault(index=one.index, rejections=one.rejections) for one in ordered)
 
 
 def _acceptable(
     messages: Mapping[int, Message],
-    problems: Iterable[Problematic],
+    problems: Sequence[Problematic],
     about: Circumstances,
     catalogue: Catalogue,
     encoder: Encoder,
@@ -136,7 +138,7 @@ def _acceptable(
             for message in good.values()
         ),
         answers=tuple(answers[index] for index in sorted(answers)),
-        partial=bool(refused),
+        faults=_faults(problems),
     )
 
 

@@ -1,8 +1,11 @@
 """The opt-in 207: each message on its own, and all or nothing for everybody who does not ask."""
 
+import asyncio
+
 import orjson
 import pytest
 
+from pipeline import topics
 from tests.support.bridge import OTHER, SENDER, Recorder, World, array, codec, open_world, reading
 
 ASK = {"X-DIP-Partial-Accept": "true"}
@@ -10,7 +13,8 @@ BAD = {"senderTimestamp": "today"}
 
 
 def _stored(world: World) -> list[str]:
-    return [codec().decode_message(one.value).sender_reference for one in world.publisher.records]
+    found = [one for one in world.publisher.records if one.topic == topics.INBOUND]
+    return [codec().decode_message(one.value or b"").sender_reference for one in found]
 
 
 def _reference(message: dict) -> str:  # type: ignore[type-arg]  # JSON
@@ -110,3 +114,13 @@ async def test_a_client_that_takes_anything_gets_the_published_body_to_the_byte(
     assert [answer.headers["Content-Type"] for answer in answers] == ["application/json"] * 2
     assert answers[0].body == answers[1].body
     assert set(answers[0].value) == {"messageArray", "timestamp"}
+
+
+async def test_what_a_207_refused_is_in_the_audit(world: World) -> None:
+    await world.post(array(reading(1), reading(2, **BAD)), headers=ASK)
+    async with asyncio.timeout(20):
+        while not world.publisher.noted:
+            await asyncio.sleep(0.01)
+    record = codec().decode_audit(world.publisher.noted[0].value or b"")
+    assert (record.status_code, record.code, record.sender_id) == (207, "MSG1001", SENDER.id)
+    assert "/1/payload/CommonBlock/S1/senderTimestamp" in (record.reason or "")
