@@ -131,5 +131,4 @@ def _leaf(leaf: Leaf) -> str:
 
 
 def _quoted(text: str) -> str:
-    written = json.dumps(text, ensure_ascii=False)
-    return json.dumps(text) if any("\ud800" <= char <= "\udfff" for char in written) else written
+    return json.dumps(text, ensure_ascii=False)

@@ -16,25 +16,30 @@ from tests.support.bridge import catalogue
 from tests.support.fuzzing import Campaign, Findings, parties, row_of
 
 LONG_SECONDS = float(os.environ.get("FUZZ_SECONDS", "600"))
-SECONDS = 15  # of the repeated part: enough for some thousand requests
+SECONDS = 10  # of the repeated part, after every call and pair was asked once
 
 
 @pytest.fixture(scope="module")
-def origin() -> Iterator[str]:
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A bridge in a process of its own; nobody but the test run knows of it."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.fuzz.bare_bridge"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    log = tmp_path_factory.mktemp("fuzz") / "bridge.log"
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.fuzz.bare_bridge"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(json.dumps([row_of(party) for party in parties()]) + "\n")
     process.stdin.flush()
     yield process.stdout.readline().strip()
     process.stdin.close()
-    assert process.wait(60) == 0  # it was alive to the end, and ended in order
+    said = log.read_text(encoding="utf-8")
+    assert process.wait(60) == 0, said  # it was alive to the end, and ended in order
+    assert "Traceback" not in said
 
 
 def judge(findings: Findings) -> None:
