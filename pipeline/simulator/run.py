@@ -80,18 +80,7 @@ async def run_market(
         await asyncio.to_thread(outside.introduce, {player.id: webhooks.urls(player) for player in cast})
         observer = await asyncio.to_thread(Observer, outside.kafka)
         open_things.push_async_callback(asyncio.to_thread, observer.close)
-        await _guarded(
-            await_understanding(
-                postman=conductor.postman,
-                pens=conductor.pens,
-                writer=market.writer,
-                canary=market.canary,
-                received=conductor.has_received,
-                observer=observer,
-                say=progress.show,
-            ),
-            outside,
-        )
+        await _guarded(_understood(market, conductor, observer, progress), outside)
         await asyncio.to_thread(observer.begin)
         started_s = loop.time()
         await _guarded(_perform(conductor, ledger, market, progress), outside)
@@ -105,6 +94,19 @@ async def run_market(
                 "retried_posts": conductor.postman.retries,
             },
         )
+
+
+async def _understood(market: Market, conductor: Conductor, observer: Observer, progress: Progress) -> None:
+    """Wait until the router has understood who is there."""
+    await await_understanding(
+        postman=conductor.postman,
+        pens=conductor.pens,
+        writer=market.writer,
+        canary=market.canary,
+        received=conductor.has_received,
+        observer=observer,
+        say=progress.show,
+    )
 
 
 async def _conductor(
