@@ -43,6 +43,7 @@ TLS_HANDSHAKE_S_MAX = (
 )
 BACKLOG_CONNECTIONS = 1_024  # that the kernel keeps while the loop is busy: a market that reconnects at once
 CONNECTIONS_MAX = 5_000  # a file handle and some 50 kB each
+HANDLES_BESIDE_CONNECTIONS = 1_000  # handshakes that are not connections yet, brokers, files
 REQUESTS_DRAIN_S_MAX = 20.0  # at shutdown: a request in work waits 4 s twice for its turn, and 10 s for Kafka
 BUSY_RETRY_AFTER_S = 1  # a place is free again in milliseconds
 UNAVAILABLE_RETRY_AFTER_S = 5  # a broker change of leader takes some seconds

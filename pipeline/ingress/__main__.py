@@ -12,6 +12,7 @@ import uvloop
 
 from pipeline import limits, topics
 from pipeline.adapters.clock import SystemClock
+from pipeline.adapters.handles import allow_handles
 from pipeline.adapters.participants import ParticipantFeed
 from pipeline.adapters.producer import KafkaPublisher
 from pipeline.adapters.registry import connect
@@ -123,6 +124,7 @@ def run(settings: Settings, *, make_publisher: Callable[[Settings], KafkaPublish
             raise SettingsInvalid(f"{name.upper()} is not set; `dip up` prints the one of the local stack")
     trust = TrustFiles(settings, SystemClock())  # a wrong path is told before a minute of waiting for Kafka
     allowances = AllowanceFile(settings)
+    allow_handles(limits.CONNECTIONS_MAX + limits.HANDLES_BESIDE_CONNECTIONS)
     terms_of(settings)  # checked here, made by the bridge
     versions = tuple(one.strip() for one in settings.schema_versions.split(",") if one.strip())
     catalogue = load_catalogue(versions_accepted=versions, rules=settings.rules_dir)
