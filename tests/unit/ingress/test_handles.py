@@ -21,7 +21,11 @@ print(allow_handles(wanted), *resource.getrlimit(resource.RLIMIT_NOFILE))
     [(128, 512, 256, 256, False), (128, 512, 1_000, 512, True), (300, 512, 256, 300, False)],
 )
 def test_the_soft_limit_is_raised_as_far_as_the_hard_one_lets_it(
-    soft: int, hard: int, wanted: int, allowed: int, warned: bool
+    soft: int,
+    hard: int,
+    wanted: int,
+    allowed: int,
+    warned: bool,  # noqa: FBT001  # a parameter of the test
 ) -> None:
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] >= hard
     run = subprocess.run(
