@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from pipeline.catalogue.facts import load_items
 from pipeline.catalogue.shapes import load_blocks
-from pipeline.limits import HELP_CHARS_MAX
+from pipeline.limits import VALIDATION_TEXT_CHARS_MAX
 from pipeline.openapi.schemas import Components, Schema, item_schema, reference
 
 _FROM_TABLES: Final = (
@@ -107,7 +107,7 @@ _PROBLEM: Final[Schema] = {
         type={"type": "string", "examples": ["urn:open-dip:problem:no-such-path"]},
         title=_TEXT,
         status={"type": "integer", "minimum": 400, "maximum": 599},
-        detail={"type": "string", "maxLength": HELP_CHARS_MAX},
+        detail={"type": "string", "maxLength": VALIDATION_TEXT_CHARS_MAX},  # a dry run says the most
         optional={
             "problems": {"type": "array", "minItems": 1, "items": reference("ProblemDetail")},
             "messageArray": {"type": "array", "minItems": 1, "items": reference("StandardResponseBodyType")},
