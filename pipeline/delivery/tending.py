@@ -97,3 +97,4 @@ class Tending:
         """Give up what a waiting lane has held for too long, before its records leave their topic."""
         more = await self._refill.refill(lane, REFILL_ROWS)
         lane.sweep_at = self._out.clock.now() + timedelta(seconds=0 if more else HOLD_SWEEP_S)
+        self._pump(lane)  # its wait may have ended meanwhile: then what was read is in the lane, and goes

@@ -131,6 +131,7 @@ class FakeEngine:
     spent: set[FakeTicket] = field(default_factory=set)
     double: list[FakeTicket] = field(default_factory=list)
     read: list[Pointer] = field(default_factory=list)
+    gate: asyncio.Event | None = None  # reads wait for it
     taken_in: dict[tuple[FakeClaim, str], int] = field(default_factory=dict)
 
     # --- the log ---
@@ -226,7 +227,7 @@ class FakeEngine:
         return iter([(key, rows[key]) for key in sorted(rows) if key.startswith(prefix)])
 
     async def read_records(self, pointers: Sequence[Pointer]) -> Reading:
-        await asyncio.sleep(0)
+        await (self.gate.wait() if self.gate else asyncio.sleep(0))
         if self.unavailable:
             return Unreadable(text="no broker answers")
         self.read.extend(pointers)

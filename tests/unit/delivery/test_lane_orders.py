@@ -1,5 +1,6 @@
 """Operators let lanes wait and go on; whatever they order, nothing is dropped."""
 
+import asyncio
 from datetime import timedelta
 
 from hypothesis import given
@@ -115,6 +116,23 @@ async def test_a_dead_lane_gives_up_old_copies_as_fast_as_a_paused_one() -> None
     for _ in range(8):
         await world.pass_time(1)
     assert len(world.engine.dead()) == 500
+    assert not world.engine.parked()
+
+
+async def test_a_lane_whose_wait_ends_while_it_is_searched_goes_on() -> None:
+    """The search reads rows back; if nobody sent them then, they would stay in memory for ever."""
+    world = World()
+    world.webhooks.then(WHO, Answered(status=503), Answered(status=201))
+    world.engine.gate = asyncio.Event()
+    await world.own()
+    world.send(*(make_copy(number) for number in range(3)))
+    await world.settle_down()
+    await world.pass_time(0.1)  # waits for its next try; the search for old copies has begun
+    await world.pass_time(5)  # the wait is over, the search still reads
+    world.engine.gate.set()
+    await world.settle_down()
+    await world.settle_down()
+    assert len(world.webhooks.taken) == 3
     assert not world.engine.parked()
 
 
