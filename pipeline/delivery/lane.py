@@ -154,6 +154,11 @@ class Lane:
         return bool(self.queue or self.divided)
 
     @property
+    def idle(self) -> bool:
+        """Tell whether it could send and does not."""
+        return self.has_queue and self.posts == 0 and not self.held and not self.gathering
+
+    @property
     def behind(self) -> int:
         """Return the number of rows not in memory, those being written included."""
         return sum(one.waiting + len(one.parking) for one in self.backlogs.values())

@@ -39,7 +39,9 @@ class Tending:
         for window in tuple(self._books.windows.values()):
             self._park_aged(frozenset(window.aged(now)))
         for lane in self._books.lanes:
-            if lane.rows_wanted():  # it found no room in memory before
+            if (
+                lane.rows_wanted() or lane.idle
+            ):  # it found no room before; or a wake-up was missed, whatever the cause
                 self._pump(lane)
             elif lane.sweep_due(now):
                 lane.refilling = True
