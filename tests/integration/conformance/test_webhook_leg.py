@@ -32,7 +32,8 @@ pytestmark = [
 ]
 
 AGAIN = (408, 429, 500, 502, 503, 504)
-FINAL = (400, 401, 403, 404, 405, 406, 413, 505)
+FINAL = (400, 405, 406, 413, 505)
+"""Without 401, 403 and 404: a recipient's set-up is mended by people, so the router keeps the copy and tries later."""
 WHO = dict(zip(WEBHOOK_STATUSES, SUPPLIERS, strict=False))
 """Whose first delivery of messages is answered by which status."""
 WHO_STATUS = dict(zip(WEBHOOK_STATUSES, reversed(SUPPLIERS), strict=False))
