@@ -27,8 +27,14 @@ COMMANDS: Final = {
         "pipeline.operate.explain:explain_command",
         "Say who gets a message, or got one, and why.",
     ),
-    "lint": ("pipeline.operate.lint:lint", "Say what is wrong with a message file, and mend what is certain."),
-    "openapi": ("pipeline.operate.openapi:openapi", "Write the OpenAPI 3.1 document of every call and message."),
+    "lint": (
+        "pipeline.operate.lint:lint",
+        "Say what is wrong with a message file, and mend what is certain.",
+    ),
+    "openapi": (
+        "pipeline.operate.openapi:openapi",
+        "Write the OpenAPI 3.1 document of every call and message.",
+    ),
     "participants": (
         "pipeline.operate.participants:participants",
         "Load and show who exists, their keys and webhooks.",
