@@ -11,9 +11,12 @@ from pipeline.topics import topic_specs
 from tests.integration.conformance.site import PARTITIONS, Site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def conformance_site(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Prepare broker, topics, certificates and participants; processes are started by whoever needs them."""
+    """Prepare broker, topics, certificates and participants; processes are started by whoever needs them.
+
+    One for each module: what one sends to everybody would reach the recipients of the next.
+    """
     folder = tmp_path_factory.mktemp("conformance")
     home = kafka_home(default_cache(Settings.load()))
     broker = Broker(home, directory=folder / "kafka", log=folder / "kafka.log", profile=BrokerProfile.SMALL)
