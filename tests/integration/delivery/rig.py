@@ -1,7 +1,6 @@
 """The delivery worker as a real process on a real broker, and the ledger of what became of every copy."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -143,11 +142,6 @@ class Rig:
                 worker.wait(30)
             except subprocess.TimeoutExpired:
                 self.kill(worker)
-
-    def sessions(self) -> int:
-        """Return how many times a worker has begun: its start, and again after each reset."""
-        texts = [one.read_text(errors="replace") for one in self.folder.glob("worker-*.log")]
-        return 1 + sum(len(re.findall(r"reset \d+: ", text)) for text in texts)
 
     def log(self) -> str:
         return "\n".join(
