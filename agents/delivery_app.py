@@ -4,6 +4,7 @@ from functools import partial, update_wrapper
 
 from agents.app import DELIVERY, Outside, create_app
 from agents.delivery import Engine, beside_the_rounds, take_in
+from agents.health import add_lane_page
 from pipeline import topics
 from pipeline.adapters.callable_network import CallableNetwork, policy_of
 from pipeline.adapters.records import RecordReader
@@ -63,6 +64,7 @@ def create_delivery(outside: Outside, *, orders: LaneOrderSource, dice: Dice) ->
         app.agent(topic, name=f"delivery-{topic.get_topic_name().rsplit('.', 1)[-1]}")(
             update_wrapper(agent, take_in)
         )
+    add_lane_page(app, dispatcher)
     app.on_claimed(dispatcher.claimed)
     app.on_revoked(dispatcher.revoked)
     app.task(partial(follow, WebhookFiles(settings), webhooks, settings.certificates_poll_s))

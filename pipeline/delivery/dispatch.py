@@ -22,6 +22,7 @@ from pipeline.delivery.outside import Arrival, Figures, Outside, Policy, fresh
 from pipeline.delivery.ports import Claim, Post
 from pipeline.delivery.refill import Refill
 from pipeline.delivery.slots import Slot, Slots
+from pipeline.delivery.standing import LaneStanding, standing_of
 from pipeline.delivery.tasks import Tasks
 from pipeline.delivery.tending import Tending
 from pipeline.domain.delivery import Divide, ErrorClass, ParkLane, Result, Retry, Settled, judge
@@ -247,6 +248,11 @@ class Dispatcher:
         self._stopping = True
         self._tasks.wake.set()
         await self._tasks.end(STOP_GRACE_S)
+
+    def standings(self) -> list[LaneStanding]:
+        """Return how every lane stands that holds something or has been used, the largest backlog first."""
+        found = [standing_of(lane) for lane in self._books.lanes]
+        return sorted(found, key=lambda one: (-one.parked, one.recipient, one.channel))
 
     def figures(self) -> Figures:
         """Return what is held now, for health pages and metrics."""

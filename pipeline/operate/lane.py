@@ -3,10 +3,11 @@
 import asyncio
 import getpass
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.request import urlopen
 
 import click
 
@@ -24,12 +25,16 @@ from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId, Participant
 from pipeline.domain.lane_orders import LaneOrder, LaneOrders, LaneState, order_key
 from pipeline.domain.participants import ANY_CHANNEL, Participants
 from pipeline.domain.times import format_instant
-from pipeline.errors import BrokerUnavailable, SettingsInvalid
+from pipeline.errors import BrokerUnavailable, RouterError, SettingsInvalid
 from pipeline.operate.stack import located
 from pipeline.settings import Settings
 
 _ALL: Final = "all channels"
 _CHANNEL_HELP: Final = f"Only this channel, as IF-021 or {STATUS_CHANNEL}. Default: all of the participant's."
+
+
+class WorkerUnreachable(RouterError):
+    """Nothing that is a delivery worker answered. The operator checks the address and that the worker runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +71,36 @@ def show(*, as_json: bool) -> None:
             )
     if not rows and not as_json:
         click.echo("no lane waits by order")
+
+
+@lane.command()
+@click.argument("worker")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per lane.")
+def status(worker: str, *, as_json: bool) -> None:
+    """Show how the lanes of a delivery worker stand; WORKER is the address of its health pages, http://host:port."""
+    url = f"{worker.rstrip('/')}/lanes/"
+    if not url.startswith(("http://", "https://")):
+        raise click.BadParameter(
+            "write http://host:port (DIP_WORKER_HOST, DIP_WORKER_PORT)", param_hint="WORKER"
+        )
+    try:
+        with urlopen(url, timeout=limits.OPERATOR_CALL_S_MAX) as answer:  # noqa: S310  # http(s) only, checked above
+            page = json.load(answer)
+    except (OSError, ValueError) as error:
+        raise WorkerUnreachable(f"no delivery worker answers at {url}: {error}") from None
+    for row in page["lanes"]:
+        click.echo(json.dumps(row) if as_json else _standing_line(row))
+    if not page["lanes"] and not as_json:
+        click.echo("no lane has anything to do, or has had")
+
+
+def _standing_line(row: Mapping[str, Any]) -> str:
+    """Return one lane as a line of the table."""
+    more = row["order"] or (
+        f"failure {row['failures']}, next try {row['next_try_at']}" if row["next_try_at"] else ""
+    )
+    calls = f"{row['calls']} of {row['calls_max']} calls"
+    return f"{row['recipient']}  {row['channel']:<8}  {row['standing']:<10}  {row['parked']:>8} parked  {calls:<15}  {more}"
 
 
 def _command(name: str, state: LaneState, text: str) -> None:

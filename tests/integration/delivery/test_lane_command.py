@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from collections.abc import Callable
 
 import pytest
 
@@ -25,7 +26,9 @@ def lane(rig: Rig, *arguments: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_a_lane_is_paused_over_a_restart_and_resumed(rig: Rig, server: WebhookServer) -> None:
+def test_a_lane_is_paused_over_a_restart_and_resumed(
+    rig: Rig, server: WebhookServer, free_port: Callable[[], int]
+) -> None:
     paused, other = rig.names(2)
     rig.register(paused, other)
     worker = rig.start()
@@ -41,12 +44,17 @@ def test_a_lane_is_paused_over_a_restart_and_resumed(rig: Rig, server: WebhookSe
     rig.wait_for(lambda: len(server.taken(other)) == 25, "the other goes on")
     rig.wait_for(lambda: len(rig.parked()) == 20, "its copies are kept")
     rig.kill(worker)
-    rig.start()
+    port = str(free_port())
+    rig.start(worker_port=port)
     rig.send((paused, other), 5)
     rig.wait_for(
         lambda: len(rig.parked()) == 25 and len(server.taken(other)) == 30, "the next worker knows it too"
     )
     assert len(server.taken(paused)) == 5
+    stands = lane(rig, "status", f"http://127.0.0.1:{port}", "--json")
+    rows = {row["recipient"]: row for row in map(json.loads, stands.stdout.splitlines())}
+    assert (rows[paused]["standing"], rows[paused]["parked"]) == ("ordered", 25), stands
+    assert rows[other]["standing"] in {"healthy", "slow"}
     listed = lane(rig, "list")
     assert "planned work" in listed.stdout, listed.stdout
     assert lane(rig, "resume", paused).returncode == 0
@@ -63,9 +71,11 @@ def test_wrong_use_is_told_in_one_line(rig: Rig) -> None:
     for arguments, expected in (
         (("pause", "0000000009"), "no participant 0000000009"),
         (("pause", known, "--channel", "IF-999"), "no channel IF-999"),
+        (("status", "127.0.0.1:1"), "write http://host:port"),
+        (("status", "http://127.0.0.1:1"), "no delivery worker answers at http://127.0.0.1:1/lanes/"),
     ):
         answer = lane(rig, *arguments)
-        assert answer.returncode == 2
+        assert answer.returncode in {1, 2}
         assert expected in answer.stderr
         assert "Traceback" not in answer.stderr
     assert not [one for one in rig.read(topics.LANES, 1) if one.key().startswith(known.encode())]

@@ -14,7 +14,7 @@ from pipeline.domain.parked import LaneKey
 from pipeline.domain.participants import ANY_CHANNEL
 from pipeline.limits import HOLD_SWEEP_S, REFILL_ROWS
 from pipeline.operate.lane import changes_for
-from tests.support.fake_engine import START, World, make_copy
+from tests.support.fake_engine import START, FakeParticipants, World, make_copy, make_participants
 
 WHO = ParticipantId("2300000001")
 
@@ -134,6 +134,26 @@ async def test_a_lane_whose_wait_ends_while_it_is_searched_goes_on() -> None:
     await world.settle_down()
     assert len(world.webhooks.taken) == 3
     assert not world.engine.parked()
+
+
+async def test_how_each_lane_stands_is_told_in_one_word() -> None:
+    names = ["2300000001", "2300000002", "2300000003", "2300000004"]
+    world = World(people=FakeParticipants(make_participants(*names)))
+    world.orders.picture = LaneOrders([order(who=names[0])])
+    world.webhooks.then(names[1], Answered(status=503))
+    world.webhooks.then(names[2], Answered(status=201, duration_ms=5_000))
+    await world.own()
+    world.send(
+        *(make_copy(10 * number + n, recipient=who) for number, who in enumerate(names) for n in range(3))
+    )
+    await world.settle_down()
+    await world.settle_down()
+    told = {one.recipient: one for one in world.dispatcher.standings()}
+    assert [told[ParticipantId(who)].standing for who in names] == ["ordered", "waiting", "slow", "healthy"]
+    assert [told[ParticipantId(who)].parked for who in names] == [3, 3, 0, 0]
+    assert told[ParticipantId(names[0])].order == "paused by ops: a drain"
+    assert told[ParticipantId(names[1])].failures == 1
+    assert told[ParticipantId(names[1])].next_try_at is not None
 
 
 channels = st.sampled_from([ANY_CHANNEL, "IF-021", "IF-036"])
