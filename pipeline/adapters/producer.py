@@ -10,6 +10,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from pipeline import limits
+from pipeline.errors import BrokerUnavailable
 from pipeline.settings import Settings
 from pipeline.topics import COMPRESSION
 
@@ -158,6 +159,23 @@ class _Reports:
                 loop.call_soon_threadsafe(_settle, [one for one in news if one[0].loop is loop])
             except RuntimeError:  # the loop is closed: nobody waits any more
                 log.debug("delivery reports came after the end")
+
+
+def publish_once(settings: Settings, records: Sequence[Outgoing], what: str) -> None:
+    """Write what a command has to write, with a publisher of its own.
+
+    Raises BrokerUnavailable if not everything is known to be durable; the same command may then be run again. `what`
+    begins its text, as "the order could not be written".
+    """
+    publisher = KafkaPublisher(settings)
+    try:
+        outcome = asyncio.run(publisher.publish(records))
+    finally:
+        publisher.close()
+    if isinstance(outcome, Unpublished):
+        raise BrokerUnavailable(
+            f"{what} within {limits.PUBLISH_S_MAX:.0f} s ({outcome.reason}); run the same command again"
+        )
 
 
 class _Batch:

@@ -77,7 +77,7 @@ class Lane:
     `url` is the address last used, None where there was none; empty while nothing is known of it. `limit` is how
     many calls it may have under way: it grows while the recipient keeps up, and is halved by a failure. `order` is
     what makes it wait by an operator's will, `busy` are the order keys of what is under way. At `sweep_at` a
-    waiting lane is searched for copies whose hold has ended.
+    waiting lane is searched for copies whose hold has ended: a few first, many once all of those had ended.
     """
 
     key: LaneKey
@@ -101,6 +101,7 @@ class Lane:
     busy: set[str] = field(default_factory=set)
     letters: LetterTokens = field(default_factory=LetterTokens)
     sweep_at: datetime | None = None
+    sweep_rows: int = PROBE_ROWS
     refilling: bool = False
     gathering: bool = False
 

@@ -12,7 +12,7 @@ from pipeline.delivery.refill import Refill
 from pipeline.delivery.tasks import Tasks
 from pipeline.domain.lane_orders import LaneOrders
 from pipeline.domain.participants import Participants
-from pipeline.limits import HOLD_SWEEP_S, LANE_TICK_S, REFILL_ROWS
+from pipeline.limits import HOLD_SWEEP_S, LANE_TICK_S, PROBE_ROWS, REFILL_ROWS
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +97,7 @@ class Tending:
 
     async def _sweep(self, lane: Lane) -> None:
         """Give up what a waiting lane has held for too long, before its records leave their topic."""
-        more = await self._refill.refill(lane, REFILL_ROWS)
+        more = await self._refill.refill(lane, lane.sweep_rows)
+        lane.sweep_rows = REFILL_ROWS if more else PROBE_ROWS
         lane.sweep_at = self._out.clock.now() + timedelta(seconds=0 if more else HOLD_SWEEP_S)
         self._pump(lane)  # its wait may have ended meanwhile: then what was read is in the lane, and goes

@@ -18,8 +18,9 @@ from pipeline.ingress.refusals import (
     refusal_response,
     takes_problems,
 )
-from pipeline.ingress.routes import Content, Route
+from pipeline.ingress.routes import Route
 from pipeline.ingress.submission import Fault, Invalid
+from pipeline.openapi.operations import Content
 
 _INVALID: Final = "messages-invalid"
 

@@ -33,8 +33,9 @@ from pipeline.ingress.reading import Body
 from pipeline.ingress.refusal_audit import RefusalAudit
 from pipeline.ingress.refusals import Refusal, printable
 from pipeline.ingress.route_table import Match, RouteTable
-from pipeline.ingress.routes import Content, Route
+from pipeline.ingress.routes import Route
 from pipeline.ingress.submission import Acceptable, Invalid
+from pipeline.openapi.operations import Content
 
 log = logging.getLogger(__name__)
 

@@ -12,6 +12,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
+from pipeline.openapi.operations import Content
+
 
 class Operation(StrEnum):
     """The calls by name. Names are public: documents and generated clients use them."""
@@ -32,26 +34,6 @@ class Operation(StrEnum):
     VALIDATE = "validateMessages"
     READ_COMPANIES = "readCompanyDetails"
     ADD_COMPANY = "addCompanyDetails"
-
-
-class Content(StrEnum):
-    """What a body holds."""
-
-    MESSAGES = "messages"  # an array of messages: of the channel in the path
-    PAYLOADS = "payloads"  # an array of payloads of the pair in the path
-    STATUSES = "statuses"  # an array of Body
-    STANDARD_RESPONSE = "StandardResponse"
-    WEBHOOK_CONFIG = "WebhookConfig"
-    MESSAGE_REQUEST = "MessageRequest"
-    STATUS_MESSAGE_REQUEST = "StatusMessageRequest"
-    REQUEUE_ID = "RequeueId"
-    REQUEUE_STATUSES = "requeue statuses"
-    JOURNAL = "DIPJournalRecord"
-    COMPANIES = "companies"
-    TEXT = "text"
-    NOTHING = "nothing"
-    PROBLEM = "problem"  # no body; one by RFC 9457 for clients that ask for it
-    DOCUMENT = "document"  # made by the router itself: JSON, YAML or HTML
 
 
 class Place(StrEnum):

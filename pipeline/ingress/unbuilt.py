@@ -15,8 +15,9 @@ from pipeline.ingress.bodies import read_object
 from pipeline.ingress.calls import Call, Outcome
 from pipeline.ingress.ownership import foreign
 from pipeline.ingress.refusals import Refusal
-from pipeline.ingress.routes import Content, Place
+from pipeline.ingress.routes import Place
 from pipeline.ingress.submission import Fault, Invalid
+from pipeline.openapi.operations import Content
 
 _BLOCKS: Final = {
     Content.MESSAGE_REQUEST: "api:MessageRequest",

@@ -1,6 +1,5 @@
 """`dip lane`: let recipients wait, and let them go on. Copies are kept meanwhile, whatever happens to workers."""
 
-import asyncio
 import getpass
 import json
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ from pipeline import limits, topics
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.lane_orders import LaneOrderFeed
 from pipeline.adapters.participants import ParticipantFeed
-from pipeline.adapters.producer import KafkaPublisher, Outgoing, Unpublished
+from pipeline.adapters.producer import Outgoing, publish_once
 from pipeline.adapters.registry import connect
 from pipeline.catalogue import load_catalogue
 from pipeline.codec import Codec
@@ -25,7 +24,7 @@ from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId, Participant
 from pipeline.domain.lane_orders import LaneOrder, LaneOrders, LaneState, order_key
 from pipeline.domain.participants import ANY_CHANNEL, Participants
 from pipeline.domain.times import format_instant
-from pipeline.errors import BrokerUnavailable, RouterError, SettingsInvalid
+from pipeline.errors import RouterError, SettingsInvalid
 from pipeline.operate.stack import located
 from pipeline.settings import Settings
 
@@ -162,16 +161,7 @@ def _write(settings: Settings, codec: Codec, changes: tuple[Change, ...], given:
         for one in changes
     ]
     records.append(Outgoing(topic=topics.AUDIT, key=given.key, value=codec.encode_audit(_audit(given))))
-    publisher = KafkaPublisher(settings)
-    try:
-        outcome = asyncio.run(publisher.publish(records))
-    finally:
-        publisher.close()
-    if isinstance(outcome, Unpublished):
-        raise BrokerUnavailable(
-            f"the order could not be written within {limits.PUBLISH_S_MAX:.0f} s ({outcome.reason});"
-            " run the same command again"
-        )
+    publish_once(settings, records, "the order could not be written")
 
 
 def _audit(given: LaneOrder) -> AuditRecord:

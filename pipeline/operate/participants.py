@@ -1,6 +1,5 @@
 """`dip participants`: who exists, written to and read from the compacted topic `dip.participants`."""
 
-import asyncio
 import json
 import secrets
 from collections.abc import Iterator
@@ -12,9 +11,9 @@ from typing import Any, Final
 
 import click
 
-from pipeline import limits, topics
+from pipeline import topics
 from pipeline.adapters.participants import ParticipantFeed, choice_key, company_key, participant_key
-from pipeline.adapters.producer import KafkaPublisher, Outgoing, Unpublished
+from pipeline.adapters.producer import Outgoing, publish_once
 from pipeline.adapters.registry import connect
 from pipeline.catalogue import load_catalogue
 from pipeline.catalogue.company_details import read_details
@@ -25,7 +24,7 @@ from pipeline.domain.market import WebhookChoice
 from pipeline.domain.participants import ApiKey, Participant
 from pipeline.domain.standing_data import CompanyRow
 from pipeline.domain.times import format_instant
-from pipeline.errors import BrokerUnavailable, SettingsInvalid
+from pipeline.errors import SettingsInvalid
 from pipeline.operate.participants_file import Reader
 from pipeline.operate.stack import located
 from pipeline.settings import Settings
@@ -276,16 +275,7 @@ def _told(own: list[WebhookChoice], *, reset: bool, dry_run: bool) -> Iterator[s
 def _write(settings: Settings, records: list[Outgoing]) -> None:
     if not records:
         return
-    publisher = KafkaPublisher(settings)
-    try:
-        outcome = asyncio.run(publisher.publish(records))
-    finally:
-        publisher.close()
-    if isinstance(outcome, Unpublished):
-        raise BrokerUnavailable(
-            f"the participants could not all be written within {limits.PUBLISH_S_MAX:.0f} s ({outcome.reason});"
-            " run the same command again"
-        )
+    publish_once(settings, records, "the participants could not all be written")
 
 
 def _plain(one: Participant) -> dict[str, Any]:

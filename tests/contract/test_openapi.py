@@ -13,8 +13,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from pipeline.catalogue import load_catalogue
 from pipeline.catalogue.samples import sample
 from pipeline.ingress.openapi import openapi_document
-from pipeline.ingress.routes import ROUTES, Content
+from pipeline.ingress.routes import ROUTES
 from pipeline.openapi.bodies import example_bodies
+from pipeline.openapi.operations import Content
 from pipeline.openapi.yaml_text import yaml_text
 from pipeline.operate.openapi import openapi
 from tests.support.fact_interpreter import all_pairs

@@ -13,7 +13,7 @@ from pipeline.catalogue import load_catalogue
 from pipeline.ingress.openapi import openapi_document
 from pipeline.ingress.refusals import Refusal
 from pipeline.ingress.route_table import RouteTable
-from pipeline.ingress.routes import Content
+from pipeline.openapi.operations import Content
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 

@@ -3,7 +3,7 @@
 import pytest
 from aiohttp import web
 
-from pipeline.ingress.routes import Content
+from pipeline.openapi.operations import Content
 from tests.support.documented import complaint
 
 STATUSES = {201: Content.STANDARD_RESPONSE, 204: Content.NOTHING, 400: Content.PROBLEM, 200: Content.TEXT}

@@ -6,8 +6,9 @@ from pipeline.catalogue.facts import rows
 from pipeline.domain.signing import Policy
 from pipeline.ingress.operations import operations
 from pipeline.ingress.outside import Outside
-from pipeline.ingress.routes import ROUTES, Content, Operation, Place, Route
+from pipeline.ingress.routes import ROUTES, Operation, Place, Route
 from pipeline.ingress.trust import FixedTrust, Trust
+from pipeline.openapi.operations import Content
 from pipeline.settings import Settings
 from tests.support.bridge import EVERYBODY, FixedClock, FixedParticipants, Recorder, catalogue, codec
 
