@@ -22,7 +22,7 @@ from pipeline.domain.appointments import History, trim
 from pipeline.domain.changes import Applied, Change, apply, changes_in
 from pipeline.domain.drift import distributor_difference, secondary_difference
 from pipeline.domain.envelope import AuditRecord, Copy, Message, Registration, Stage, Status
-from pipeline.domain.fanout import fan_out, outbound_key
+from pipeline.domain.fanout import Correlation, correlation_id, fan_out, outbound_key
 from pipeline.domain.identifiers import Mpan, Role
 from pipeline.domain.quarantine import Waiting, expired, may_wait
 from pipeline.domain.rejections import Rejection
@@ -61,18 +61,19 @@ class Addressing:
         """
         message = self.codec.decode_message(record.value() or b"")
         now, canonical = self.clock.now(), self._canonical(message)
-        yield from self._update(message, now, canonical)
+        yield from self._update(record, message, now, canonical)
         history = self._history(message.mpan)
         outcome = self._address(message, history)
         match outcome:
             case Addressed():
-                yield from self._send(message, outcome, now, history=history, canonical=canonical)
+                yield from self._send(record, message, outcome, now, history=history, canonical=canonical)
                 self._forget(message)
             case Unaddressable(rejections=rejections):
                 yield refused(topics.DEAD_LETTER_ADDRESSING, record, rejections, stage=STAGE, now=now)
                 remark = self._keep(message, record, rejections, now)
                 texts = (*(one.help for one in rejections), *([remark] if remark else ()))
                 yield self._audit(
+                    record,
                     message,
                     now,
                     Stage.ADDRESSING,
@@ -82,10 +83,10 @@ class Addressing:
                 )
             case _:
                 assert_never(outcome)
-        yield from self._expire(record.partition(), now)
+        yield from self._expire(record, now)
 
-    def release(self, mpan: Mpan, cause: str, now: datetime) -> Iterator[Emission]:
-        """Route again what waits for an MPAN, the oldest first, as far as it can be addressed now."""
+    def release(self, record: Record, mpan: Mpan, cause: str, now: datetime) -> Iterator[Emission]:
+        """Route again what waits for an MPAN, the oldest first, as far as it can be addressed after a record."""
         done = set()
         waiting = self.quarantine.waiting(mpan).waiting
         history = self._history(mpan) if waiting else None
@@ -96,7 +97,7 @@ class Addressing:
                 since = f"routed again after {cause}: it waited since {one.since.isoformat()} ({one.code})"
                 canonical = self._canonical(message)
                 yield from self._send(
-                    message, outcome, now, history=history, canonical=canonical, reason=since
+                    record, message, outcome, now, history=history, canonical=canonical, reason=since
                 )
                 done.add(one.transaction_id)
         if done:
@@ -111,6 +112,7 @@ class Addressing:
 
     def _send(
         self,
+        record: Record,
         message: Message,
         outcome: Addressed,
         now: datetime,
@@ -127,15 +129,19 @@ class Addressing:
             secondary_difference(message, outcome.a0.secondary),
         )
         yield self._audit(
+            record,
             message,
             now,
             Stage.ADDRESSING,
             Status.SENT_TO_TOPIC,
             addressees=outcome.addressees,
+            correlation_id=correlation_id(message, self._correlation(message)),
             reason="; ".join(filter(None, remarks)) or None,
         )
 
-    def _update(self, message: Message, now: datetime, canonical: object) -> Iterator[Emission]:
+    def _update(
+        self, record: Record, message: Message, now: datetime, canonical: object
+    ) -> Iterator[Emission]:
         """Move the appointments of the message's MPAN, if it does so at all; then see who waited for that."""
         effects = self.catalogue.effects(message.interface, message.event, message.received_at)
         if not effects or message.mpan is None or message.sender_role != REGISTRATION_ROLE:
@@ -149,10 +155,10 @@ class Addressing:
             keep_since=now - self.keep,
         )
         yield self._audit(
-            message, now, Stage.MPAN_UPDATE_QUEUE, Status.OK, reason="; ".join(applied.drift) or None
+            record, message, now, Stage.MPAN_UPDATE_QUEUE, Status.OK, reason="; ".join(applied.drift) or None
         )
         if applied.changed:
-            yield from self.release(message.mpan, message.transaction_id, now)
+            yield from self.release(record, message.mpan, message.transaction_id, now)
 
     def _keep(
         self, message: Message, record: Record, rejections: tuple[Rejection, ...], now: datetime
@@ -166,17 +172,19 @@ class Addressing:
         if message.mpan is not None and self.quarantine.waiting(message.mpan).waiting:
             self.quarantine.release(message.mpan, frozenset({message.transaction_id}))
 
-    def _expire(self, partition: int, now: datetime) -> Iterator[Emission]:
+    def _expire(self, record: Record, now: datetime) -> Iterator[Emission]:
         """Let go, a few rows at a time, what waited longer than anybody may still expect it."""
-        for key, row in self.sweep.turn(partition) if self.sweep else ():
+        for key, row in self.sweep.turn(record.partition()) if self.sweep else ():
             if key != TOTAL and (old := expired(row, now)):
                 self.quarantine.release(Mpan(key.decode()), frozenset(one.transaction_id for one in old))
-                yield from (self._given_up(one, now) for one in old)
+                yield from (self._given_up(record, one, now) for one in old)
 
-    def _given_up(self, one: Waiting, now: datetime) -> Emission:
+    def _given_up(self, record: Record, one: Waiting, now: datetime) -> Emission:
         message = self.codec.decode_message(one.record)
         reason = f"left the quarantine unrouted: it waited since {one.since.isoformat()}"
-        return self._audit(message, now, Stage.ADDRESSING, Status.FAILED, code=one.code, reason=reason)
+        return self._audit(
+            record, message, now, Stage.ADDRESSING, Status.FAILED, code=one.code, reason=reason
+        )
 
     def _canonical(self, message: Message) -> object:
         """Return the parsed message in the specification's letter case, None where its bytes have it."""
@@ -191,11 +199,19 @@ class Addressing:
             routed_at=now,
             publication=self.catalogue.channels[message.interface].publication,
             canonical=canonical,
-            correlation=self.catalogue.correlation(message.interface, message.event, message.received_at),
+            correlation=self._correlation(message),
         )
 
-    def _audit(self, message: Message, now: datetime, stage: Stage, status: Status, **more: Any) -> Emission:
-        return audited(self.codec, message, now=now, stage=stage, status=status, **more)
+    def _correlation(self, message: Message) -> Correlation:
+        return self.catalogue.correlation(message.interface, message.event, message.received_at)
+
+    def _audit(
+        self, record: Record, message: Message, now: datetime, stage: Stage, status: Status, **more: Any
+    ) -> Emission:
+        rules = self.catalogue.fingerprint
+        return audited(
+            self.codec, message, record=record, now=now, stage=stage, status=status, rules=rules, **more
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,16 +239,22 @@ class Loading:
             source=registration.source,
             keep_since=now - self.addressing.keep,
         )
-        yield self._audit(registration, applied.drift, now)
-        yield from self.addressing.release(registration.mpan, registration.source, now)
+        yield self._audit(record, registration, applied.drift, now)
+        yield from self.addressing.release(record, registration.mpan, registration.source, now)
 
-    def _audit(self, registration: Registration, drift: tuple[str, ...], now: datetime) -> Emission:
+    def _audit(
+        self, record: Record, registration: Registration, drift: tuple[str, ...], now: datetime
+    ) -> Emission:
         entry = AuditRecord(
             at=now,
             stage=Stage.MPAN_UPDATE_QUEUE,
             status=Status.OK,
             reason="; ".join((f"loaded from {registration.source}", *drift)),
             mpan=registration.mpan,
+            rules=self.addressing.catalogue.fingerprint,
+            topic=record.topic(),
+            partition=record.partition(),
+            offset=record.offset(),
         )
         return Emission(topics.AUDIT, self.codec.encode_audit(entry), registration.mpan.encode())
 

@@ -7,12 +7,23 @@ from agents.loop import Emission
 from pipeline import topics
 from pipeline.codec import Codec
 from pipeline.domain.envelope import AuditRecord, Message, Stage, Status
+from pipeline.engine import Record
 
 
 def audited(
-    codec: Codec, message: Message, *, now: datetime, stage: Stage, status: Status, **more: Any
+    codec: Codec,
+    message: Message,
+    *,
+    record: Record,
+    now: datetime,
+    stage: Stage,
+    status: Status,
+    **more: Any,
 ) -> Emission:
-    """Return the audit record of what a stage did with a message; `more` are further fields of AuditRecord."""
+    """Return the audit record of what a stage did with a message because of a record that it read.
+
+    `more` are further fields of AuditRecord.
+    """
     entry = AuditRecord(
         at=now,
         stage=stage,
@@ -25,6 +36,9 @@ def audited(
         sender_id=message.sender_id,
         sender_reference=message.sender_reference,
         mpan=message.mpan,
+        topic=record.topic(),
+        partition=record.partition(),
+        offset=record.offset(),
         **more,
     )
     return Emission(topics.AUDIT, codec.encode_audit(entry), message.transaction_id.encode())

@@ -43,14 +43,14 @@ class Reporting:
         try:
             letter = self.read(record.value() or b"")
         except UndecodableRecord as error:
-            yield self._audit(facts, None, f"nobody to report to: {error}")
+            yield self._audit(record, facts, None, f"nobody to report to: {error}")
             return
         if isinstance(letter, Copy) and letter.channel == STATUS_CHANNEL:
-            yield self._audit(facts, letter, "a status message is not reported on")
+            yield self._audit(record, facts, letter, "a status message is not reported on")
             return
         report = self._report(letter, facts)
         yield Emission(topics.STATUS, self.codec.encode_copy(report), outbound_key(report))
-        yield self._audit(facts, letter, None)
+        yield self._audit(record, facts, letter, None)
 
     def _report(self, letter: Message | Copy, facts: dict[str, str]) -> Copy:
         correlation = correlation_in(letter) if isinstance(letter, Copy) else self._correlation(letter)
@@ -77,7 +77,9 @@ class Reporting:
             message=text_of(Code.NOT_PROCESSED), help=f"{letter.recipient} refused the message{status}"
         )
 
-    def _audit(self, facts: dict[str, str], letter: Message | Copy | None, reason: str | None) -> Emission:
+    def _audit(
+        self, record: Record, facts: dict[str, str], letter: Message | Copy | None, reason: str | None
+    ) -> Emission:
         entry = AuditRecord(
             at=self.clock.now(),
             stage=Stage.STATUS_MESSAGE,
@@ -92,6 +94,10 @@ class Reporting:
             sender_reference=letter.sender_reference if letter else None,
             mpan=letter.mpan if letter else None,
             recipient=_recipient(letter),
+            rules=self.catalogue.fingerprint,
+            topic=record.topic(),
+            partition=record.partition(),
+            offset=record.offset(),
         )
         key = letter.transaction_id.encode() if letter else b""
         return Emission(topics.AUDIT, self.codec.encode_audit(entry), key)

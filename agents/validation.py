@@ -64,9 +64,9 @@ class Validation:
                 value = record.value() if checked is envelope else self.codec.encode_message(checked)
                 yield Emission(topics.VALIDATED, value or b"", message_key(checked))
                 remark = remark_on(checked, self.terms)
-                yield self._audit(checked, Status.GOOD_TO_GO, Code.ACCEPTED, reason=remark)
+                yield self._audit(record, checked, Status.GOOD_TO_GO, Code.ACCEPTED, reason=remark)
             case Repeat():
-                yield self._audit(checked, Status.GOOD_TO_GO, Code.ACCEPTED, duplicate=True)
+                yield self._audit(record, checked, Status.GOOD_TO_GO, Code.ACCEPTED, duplicate=True)
             case Reused(rejection=rejection):
                 yield from self._refuse(record, checked, (rejection,))
             case _:
@@ -102,11 +102,12 @@ class Validation:
     ) -> Iterator[Emission]:
         yield refused(topics.DEAD_LETTER_VALIDATION, record, rejections, stage=STAGE, now=self.clock.now())
         yield self._audit(
-            message, Status.INBOUND_RULE_FAILURE, rejections[0].code, reason=help_of(rejections)
+            record, message, Status.INBOUND_RULE_FAILURE, rejections[0].code, reason=help_of(rejections)
         )
 
     def _audit(
         self,
+        record: Record,
         message: Message,
         status: Status,
         code: Code,
@@ -117,6 +118,8 @@ class Validation:
         return audited(
             self.codec,
             message,
+            record=record,
+            rules=self.catalogue.fingerprint,
             now=self.clock.now(),
             stage=Stage.INBOUND,
             status=status,

@@ -14,7 +14,7 @@ from pipeline.domain.answers import Remark
 from pipeline.domain.delivery import ErrorClass, journal_status, stage_of
 from pipeline.domain.envelope import AuditCopy, AuditRecord, Status
 from pipeline.domain.fanout import outbound_key
-from pipeline.domain.identifiers import DIP, STATUS_CHANNEL, DeliveryId, TransactionId
+from pipeline.domain.identifiers import DIP, STATUS_CHANNEL, TransactionId
 from pipeline.domain.parked import LaneKey, Parked, Pointer, parked_key
 from pipeline.domain.rejections import Code
 from pipeline.domain.reports import correlation_in, relayed, report
@@ -87,7 +87,8 @@ class Account:
         for entry in entries:
             by_claim.setdefault(entry.claim, []).append(entry)
         for claim, group in by_claim.items():
-            value = self._codec.encode_audit(self._record([_audit_copy(entry) for entry in group], note))
+            copies = [_audit_copy(entry) for entry in group]
+            value = self._codec.encode_audit(self._record(copies, note, topic=group[0].pointer.topic))
             key = group[0].copy.transaction_id.encode()
             self._part(claim).outputs.append(Output(topic=self._topics.audit, key=key, value=value))
 
@@ -129,7 +130,8 @@ class Account:
         name = row.delivery_id.encode()
         headers = (*self._headers(row.pointer, note), ("dlq.delivery-id", name))
         part.outputs.append(Output(topic=self._topics.dead_letters, key=name, value=value, headers=headers))
-        audit = self._codec.encode_audit(self._record((_audit_name(row.delivery_id),), note))
+        copies = (_audit_name(row),)
+        audit = self._codec.encode_audit(self._record(copies, note, topic=row.pointer.topic))
         part.outputs.append(Output(topic=self._topics.audit, key=name, value=audit))
 
     def close(self) -> tuple[Settling, ...]:
@@ -147,7 +149,7 @@ class Account:
     def _part(self, claim: Claim) -> _Part:
         return self._parts.setdefault(claim, _Part())
 
-    def _record(self, copies: Sequence[AuditCopy], note: Note) -> AuditRecord:
+    def _record(self, copies: Sequence[AuditCopy], note: Note, *, topic: str) -> AuditRecord:
         return AuditRecord(
             at=note.at,
             stage=self._stage,
@@ -161,6 +163,7 @@ class Account:
             copies=tuple(copies),
             attempt=note.attempt,
             error_class=note.error,
+            topic=topic,
         )
 
     def _headers(self, origin: Pointer, note: Note) -> tuple[tuple[str, bytes], ...]:
@@ -195,16 +198,20 @@ def _audit_copy(entry: Entry) -> AuditCopy:
         sender_id=copy.sender_id,
         sender_reference=copy.sender_reference,
         mpan=copy.mpan,
+        partition=entry.pointer.partition,
+        offset=entry.pointer.offset,
     )
 
 
-def _audit_name(delivery: DeliveryId) -> AuditCopy:
+def _audit_name(row: Parked) -> AuditCopy:
     """Return what is known of a copy whose record is gone: its id begins with the transaction's."""
-    transaction, _, _ = delivery.partition(">")
+    transaction, _, _ = row.delivery_id.partition(">")
     return AuditCopy(
-        delivery_id=delivery,
+        delivery_id=row.delivery_id,
         transaction_id=TransactionId(transaction),
         sender_id=DIP,
         sender_reference=None,
         mpan=None,
+        partition=row.pointer.partition,
+        offset=row.pointer.offset,
     )

@@ -91,7 +91,8 @@ class Copy:
     """One message for one recipient (topics `dip.outbound` and `dip.status`).
 
     `body` is the finished egress object, the same bytes on every try. `channel` picks the webhook: the
-    interface, or `status`; `transaction_id` of a status message is that of the message it reports on.
+    interface, or `status`; `transaction_id` of a status message is that of the message it reports on. `replay`
+    marks a copy that its recipient had before and is sent again on purpose.
     """
 
     delivery_id: DeliveryId
@@ -107,6 +108,7 @@ class Copy:
     routed_at: datetime
     body: bytes
     encoding: Encoding = Encoding.IDENTITY
+    replay: bool = False
 
 
 class Stage(StrEnum):
@@ -138,22 +140,30 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditCopy:
-    """One copy inside an audit record that speaks of several (a POST carries a batch)."""
+    """One copy inside an audit record that speaks of several (a POST carries a batch).
+
+    `partition` and `offset` say where it is on the record's `topic`.
+    """
 
     delivery_id: DeliveryId
     transaction_id: TransactionId
     sender_id: ParticipantId
     sender_reference: SenderReference | None
     mpan: Mpan | None
+    partition: int | None = None
+    offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
-    """What one stage did, on `dip.audit`: one record per message and stage, and one per POST.
+    """What one stage did, on `dip.audit`: one per message and stage, one per POST, one per call at the bridge.
 
     Records of the router fill the message fields; records of delivery fill `recipient`, `copies`, `attempt`
-    and `error_class`. `code` is the MSG or RCP code, `status_code` the HTTP status where there was one,
-    `duration_ms` the time since receipt (router) or of the attempt (delivery).
+    and `error_class`; records of calls fill `operation`, `sender_id` (who called), `messages` and `bytes` (of the
+    body) and, where calls were too many to note, `left_out`: how many before this one have no record.
+    `code` is the MSG or RCP code, `status_code` the HTTP status where there was one, `duration_ms` the time since
+    receipt (router), of the attempt (delivery), or of the call. `topic`, `partition` and `offset` name the record
+    that the stage worked on, `rules` the facts and rules that it decided by (`Catalogue.fingerprint`).
     """
 
     at: datetime
@@ -177,6 +187,15 @@ class AuditRecord:
     copies: tuple[AuditCopy, ...] = ()
     attempt: int | None = None
     error_class: str | None = None
+    correlation_id: str | None = None
+    rules: str | None = None
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+    operation: str | None = None
+    messages: int = 0
+    bytes: int = 0
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

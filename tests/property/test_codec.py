@@ -118,8 +118,19 @@ AUDITS = st.builds(
             sender_id=TEXTS,
             sender_reference=st.none() | TEXTS,
             mpan=st.none() | TEXTS,
+            partition=st.none() | COUNTS,
+            offset=st.none() | COUNTS,
         )
     ),
+    correlation_id=st.none() | TEXTS,
+    rules=st.none() | TEXTS,
+    topic=st.none() | TEXTS,
+    partition=st.none() | COUNTS,
+    offset=st.none() | COUNTS,
+    operation=st.none() | TEXTS,
+    messages=COUNTS,
+    bytes=COUNTS,
+    left_out=COUNTS,
 )
 REGISTRATIONS = st.builds(
     Registration,
