@@ -160,12 +160,13 @@ WINDOW_BYTES_MAX = 64_000_000  # the same in bytes
 WINDOW_PARK_COPIES = 500  # parked at a time when a window is full: one transaction, not ten thousand
 REFILL_ROWS = 200  # rows read back at a time: two full arrays
 PROBE_ROWS = 10  # read for a probe: one is sent, the others tell whether holds have ended
-CLAIM_SCAN_ROWS = 1_000  # rows looked at between two breaths of the event loop when a partition is taken over
+CENSUS_LANES = 100  # lanes found between two breaths of the event loop when a partition is taken over: 5 ms
+COUNT_ROWS = 1_000  # keys counted at a time, 1.5 ms, with ...
+COUNT_PAUSE_S = 0.005  # ... a pause: a million rows in 7 s beside everything else
 HOLD_SWEEP_S = (
     600.0  # how often a waiting lane is searched for ended holds; a topic keeps a day longer than the hold
 )
 LANE_TICK_S = 0.5  # how often ages and changed webhooks are looked at
-REFILL_MISSES_MAX = 5  # scans without the rows that are counted: 10 s, far longer than any commit
 REREAD_S = 2.0  # wait after the topic could not be read for a refill
 RECORDS_READ_S_MAX = 10.0  # reading a refill back; then it is tried again
 RECORDS_SKIP_OFFSETS = 200  # a gap up to this is read through; a larger one is jumped over

@@ -20,7 +20,13 @@ _SCHEMA: Final = schemas.parsed("table/parked")
 class ParkedTable(Protocol):
     """Committed rows; they are written by settlements only."""
 
-    def scan(self, prefix: bytes = b"", partition: int | None = None) -> Iterator[tuple[bytes, Parked]]: ...
+    def scan(
+        self, prefix: bytes = b"", partition: int | None = None, *, start: bytes = b""
+    ) -> Iterator[tuple[bytes, Parked]]: ...
+
+    def last_key(self, prefix: bytes, partition: int) -> bytes | None: ...
+
+    def keys_of(self, partition: int) -> Iterator[bytes]: ...
 
 
 def declare(app: Any, *sources: Any) -> ParkedTable:

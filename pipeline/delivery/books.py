@@ -5,16 +5,14 @@ or loaded into its lane). Whatever moves it hands an account to the engine here 
 a claim keep their order; rows are counted as waiting once they are committed, so that a scan finds them.
 """
 
-import asyncio
 import logging
-from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from pipeline.delivery.claims import Claims
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.lane import Lane
 from pipeline.delivery.lanes import Lanes
@@ -22,7 +20,6 @@ from pipeline.delivery.outcomes import book_divided, book_failed, book_settled
 from pipeline.delivery.outside import Outside, Policy
 from pipeline.delivery.ports import Claim, Settling
 from pipeline.delivery.settling import Account, Note
-from pipeline.delivery.window import Window
 from pipeline.domain.delivery import (
     Divide,
     ErrorClass,
@@ -59,54 +56,21 @@ class Books:
             order_of=lambda key: outside.orders.current().waits(key),
             rules=policy.rules,
         )
-        self.windows: dict[Claim, Window] = {}
-        self._under_way: Counter[Claim] = Counter()
-        self._returned = asyncio.Event()
-        self._ending: set[Claim] = set()
-
-    def open(self, claim: Claim) -> None:
-        """Begin to hold a claim."""
-        self.windows[claim] = Window()
+        self.claims = Claims()
 
     def end(self, claim: Claim) -> None:
         """Send nothing more of a claim; what is under way may still be settled until `close`."""
-        self._ending.add(claim)
+        self.claims.end(claim)
         self.lanes.drop(claim)
 
     def close(self, claim: Claim) -> None:
         """Forget everything under a claim: its next owner meets it again."""
-        self.windows.pop(claim, None)
-        self._ending.discard(claim)
+        self.claims.close(claim)
         self.lanes.drop(claim)
-
-    def held(self, entry: Entry) -> bool:
-        """Tell whether what became of the entry can still be settled by us."""
-        return entry.claim in self.windows
-
-    def serves(self, claim: Claim) -> bool:
-        """Tell whether copies of the claim may be sent."""
-        return claim in self.windows and claim not in self._ending
 
     def account(self, lane: Lane) -> Account:
         """Open an account for a lane."""
         return Account(lane.key, codec=self._out.codec, topics=self._out.topics)
-
-    @contextmanager
-    def sending(self, batch: Sequence[Entry]) -> Iterator[None]:
-        """Note that a POST of these copies is under way."""
-        claims = Counter(entry.claim for entry in batch)
-        self._under_way += claims
-        try:
-            yield
-        finally:
-            self._under_way -= claims
-            self._returned.set()
-
-    async def quiet(self, claim: Claim) -> None:
-        """Wait until no POST with copies of the claim is under way."""
-        while self._under_way[claim]:
-            self._returned.clear()
-            await self._returned.wait()
 
     # --- what a POST decided ---
 
@@ -134,8 +98,8 @@ class Books:
 
     def _again(self, lane: Lane, parts: Sequence[tuple[Entry, ...]]) -> None:
         """Put arrays at the head of the lane, but for copies whose partition is being given up."""
-        lane.leave(entry for part in parts for entry in part if not self.serves(entry.claim))
-        ours = [tuple(entry for entry in part if self.serves(entry.claim)) for part in parts]
+        lane.leave(entry for part in parts for entry in part if not self.claims.serves(entry.claim))
+        ours = [tuple(entry for entry in part if self.claims.serves(entry.claim)) for part in parts]
         lane.divided.extendleft(part for part in reversed(ours) if part)
 
     def failed(
@@ -261,8 +225,7 @@ class Books:
         """Let a row go out of memory; it stays as it is in the table."""
         backlog = lane.backlogs.get(claim)
         if backlog is not None:
-            backlog.loaded.discard(key)
-            backlog.waiting += 1
+            backlog.unload(key)
 
     # --- entries and accounts ---
 
@@ -274,10 +237,7 @@ class Books:
 
     def _release(self, entry: Entry) -> None:
         """Take an entry out of its window: its ticket is spent."""
-        window = self.windows.get(entry.claim)
-        if window is not None:
-            window.remove(entry)
-        entry.ticket = None
+        self.claims.release(entry)
 
     def commit(self, lane: Lane, account: Account, *, refused: Collection[Entry] = ()) -> None:
         """Hand an account to the engine; the lane goes on with what is committed.

@@ -14,7 +14,7 @@ from typing import assert_never
 
 from pipeline.delivery.batching import BatchLimits, halves
 from pipeline.delivery.books import Books
-from pipeline.delivery.census import census
+from pipeline.delivery.census import Counting, in_breaths, lanes_of
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.lane import Lane
 from pipeline.delivery.outcomes import common_note
@@ -50,22 +50,32 @@ class Dispatcher:
         self._refill = Refill(outside, policy, self._books)
         self._slots = Slots(policy.in_flight_max)
         self._tending = Tending(outside, self._books, self._refill, tasks=self._tasks, pump=self._pump)
+        self._countings: dict[Claim, Counting] = {}
         self._stopping = False
 
     # --- partitions come and go ---
 
     async def claimed(self, claim: Claim) -> None:
-        """Take a partition over: its lanes stand where the parked rows say."""
-        self._books.open(claim)
-        wanted = partial(self._books.serves, claim)
-        standings = await census(self._out.rows, claim.partition, wanted=wanted)
-        for key, standing in standings.items():
-            lane = self._books.lanes[key]
-            lane.backlog(claim).waiting += standing.rows
-            lane.backlog(claim).inherited = standing.last_key
-            if self._webhook(key) is None:
+        """Take a partition over: its lanes stand where their first parked rows say."""
+        self._books.claims.open(claim)
+        self._count(claim)
+        wanted = partial(self._books.claims.serves, claim)
+        for one in await in_breaths(lanes_of(self._out.rows, claim.partition), wanted=wanted):
+            lane = self._books.lanes[one.lane]
+            lane.backlog(claim).inherit(first=one.first_key, last=one.last_key)
+            if self._webhook(lane.key) is None:
                 lane.url = None
-            self._restore(lane, standing.head)
+            self._restore(lane, one.head)
+
+    def _count(self, claim: Claim) -> None:
+        """Count in the background what was there at this moment."""
+
+        def add(key: LaneKey, rows: int) -> None:
+            if self._books.claims.serves(claim):
+                self._books.lanes[key].backlog(claim).waiting += rows
+
+        counting = self._countings[claim] = Counting(self._out.rows, claim.partition)
+        self._tasks.spawn(counting.count(add))
 
     def _restore(self, lane: Lane, head: Parked) -> None:
         """Set a lane as its oldest row says, unless it has newer experience from another partition."""
@@ -79,9 +89,11 @@ class Dispatcher:
 
     async def revoked(self, claim: Claim) -> None:
         """Give a partition up: nothing more is sent; calls under way have a moment to end and be settled."""
+        if counting := self._countings.pop(claim, None):
+            counting.close()
         self._books.end(claim)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._books.quiet(claim), REVOKE_WAIT_S)
+            await asyncio.wait_for(self._books.claims.quiet(claim), REVOKE_WAIT_S)
         self._books.close(claim)
 
     # --- copies arrive ---
@@ -98,8 +110,8 @@ class Dispatcher:
         parked: dict[Lane, list[Entry]] = {}
         touched: dict[Lane, None] = {}
         for arrival in arrivals:
-            window = self._books.windows.get(arrival.ticket.claim)
-            if window is None or not self._books.serves(arrival.ticket.claim):
+            window = self._books.claims.windows.get(arrival.ticket.claim)
+            if window is None or not self._books.claims.serves(arrival.ticket.claim):
                 log.warning("records of a partition that was given up are left to its next owner")
                 continue
             entry = fresh(arrival, now)
@@ -121,7 +133,7 @@ class Dispatcher:
 
     def _bound(self, claim: Claim) -> None:
         """Keep a window inside its limit by parking its oldest copies; the partition never stops."""
-        window = self._books.windows.get(claim)
+        window = self._books.claims.windows.get(claim)
         while window is not None and (oldest := window.overflow()):
             for lane in {self._books.lanes[entry.lane]: None for entry in oldest}:
                 self._books.park_fresh(lane, "too many copies are unsettled")
@@ -186,7 +198,7 @@ class Dispatcher:
             delivery_ids=tuple(entry.copy.delivery_id for entry in batch),
             attempt=max(entry.attempts for entry in batch) + 1,
         )
-        with self._books.sending(batch):
+        with self._books.claims.sending(batch):
             result = await self._out.webhooks.post(post)
         self._slots.release(slot)
         lane.answered(quickly=result.duration_ms <= LANE_SLOW_S * 1_000, crowded=lane.crowded)
@@ -206,15 +218,15 @@ class Dispatcher:
         judgement = judge(result, [entry.identity for entry in batch], now=now)
         if isinstance(judgement, Settled):
             judgement = lane.believed(judgement, now=now)
-        lane.leave(entry for entry in batch if not self._books.held(entry))
-        held = tuple(filter(self._books.held, batch))
+        lane.leave(entry for entry in batch if not self._books.claims.held(entry))
+        held = tuple(filter(self._books.claims.held, batch))
         if not held:
             return
         common = common_note(result, batch, at=now)
         match judgement:
             case Settled():
                 pairs = zip(batch, judgement.outcomes, strict=True)
-                ours = [(entry, outcome) for entry, outcome in pairs if self._books.held(entry)]
+                ours = [(entry, outcome) for entry, outcome in pairs if self._books.claims.held(entry)]
                 self._books.settled(lane, ours, judgement, common)
             case Divide():
                 self._books.divided(lane, halves(held), judgement, common)
@@ -257,7 +269,6 @@ class Dispatcher:
     def figures(self) -> Figures:
         """Return what is held now, for health pages and metrics."""
         lanes = tuple(self._books.lanes)
-        backlogs = [one for lane in lanes for one in lane.backlogs.values()]
         return Figures(
             lanes=len(lanes),
             lanes_waiting=sum(lane.due_at is not None for lane in lanes),
@@ -265,8 +276,9 @@ class Dispatcher:
             copies=self._books.lanes.memory.copies,
             posts=len(self._slots),
             posts_sick=self._slots.sick,
-            unsettled=sum(len(window.entries) for window in self._books.windows.values()),
-            parked=sum(one.waiting + len(one.loaded) for one in backlogs),
+            unsettled=sum(len(window.entries) for window in self._books.claims.windows.values()),
+            parked=sum(lane.rows for lane in lanes),
+            counting=sum(one.under_way for one in self._countings.values()),
         )
 
     # --- small things ---

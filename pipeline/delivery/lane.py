@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from pipeline.delivery.backlog import Backlog
 from pipeline.delivery.batching import BatchLimits, take
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.ports import Claim
@@ -30,36 +31,6 @@ from pipeline.limits import (
 )
 
 _EVERYTHING: Final = "*"
-
-
-@dataclass(slots=True)
-class Backlog:
-    """The parked rows of a lane under one claim.
-
-    `waiting` counts committed rows that are not in memory; `parking` are the rows whose writing is under way;
-    `loaded` are the keys of rows in memory or being changed: the scan for more must leave them out. `misses`
-    counts scans in a row that found nothing although rows are waiting. `inherited` is the last key that was
-    there when the claim began: a copy that arrives with a key up to it may be a row already.
-    """
-
-    waiting: int = 0
-    parking: set[bytes] = field(default_factory=set)
-    misses: int = 0
-    loaded: set[bytes] = field(default_factory=set)
-    inherited: bytes = b""
-
-    @property
-    def empty(self) -> bool:
-        """Tell whether nothing is kept."""
-        return not (self.waiting or self.parking or self.loaded)
-
-    def written(self, rows: Iterable[tuple[bytes, bool]]) -> None:
-        """Account for rows whose change is committed: those that stay are found by the next scan."""
-        for key, stays in rows:
-            self.loaded.discard(key)
-            if stays:
-                self.parking.discard(key)
-                self.waiting += 1
 
 
 @dataclass(slots=True)
@@ -138,7 +109,7 @@ class Lane:
         """
         return (
             not self.held
-            and self.behind == 0
+            and not self.behind
             and self.in_memory < LANE_COPIES_MAX
             and self.in_memory_bytes + size_bytes <= LANE_BYTES_MAX
             and self.memory.size_bytes + size_bytes <= LANES_BYTES_MAX
@@ -160,18 +131,23 @@ class Lane:
         return self.has_queue and self.posts == 0 and not self.held and not self.gathering
 
     @property
-    def behind(self) -> int:
-        """Return the number of rows not in memory, those being written included."""
-        return sum(one.waiting + len(one.parking) for one in self.backlogs.values())
+    def behind(self) -> bool:
+        """Tell whether there are rows out of memory, those being written included."""
+        return any(one.behind for one in self.backlogs.values())
 
     @property
-    def waiting(self) -> int:
-        """Return the number of committed rows not in memory."""
-        return sum(one.waiting for one in self.backlogs.values())
+    def more_rows(self) -> bool:
+        """Tell whether there are committed rows out of memory."""
+        return any(one.more for one in self.backlogs.values())
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows it has, as far as they are counted."""
+        return sum(one.rows for one in self.backlogs.values())
 
     def rows_wanted(self) -> int:
         """Return how many rows to read back now."""
-        if self.refilling or self.held or self.waiting == 0:
+        if self.refilling or self.held or not self.more_rows:
             return 0
         next_array = BATCH_MESSAGES_MAX if self.ramp is None else self.ramp
         wanted = min(REFILL_ROWS, max(PROBE_ROWS, 2 * next_array))
@@ -185,7 +161,7 @@ class Lane:
         return (
             self.held
             and not self.refilling
-            and self.waiting > 0
+            and self.more_rows
             and (self.sweep_at is None or self.sweep_at <= now)
         )
 

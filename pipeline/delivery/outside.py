@@ -55,7 +55,8 @@ class Arrival:
 class Figures:
     """What the dispatcher holds right now.
 
-    `parked` counts rows, those in memory included; `posts_sick` are those of `posts` that lanes in trouble have;
+    `parked` counts rows, those in memory included; it is short while partitions that were taken over are being
+    counted (`counting`). `posts_sick` are those of `posts` that lanes in trouble have;
     `lanes_ordered` wait because an operator said so.
     """
 
@@ -67,6 +68,7 @@ class Figures:
     posts_sick: int
     unsettled: int
     parked: int
+    counting: int
 
 
 def fresh(arrival: Arrival, now: datetime) -> Entry:

@@ -77,8 +77,16 @@ class Engine(Protocol):
 class ParkedRows(Protocol):
     """Committed rows of the table `parked`."""
 
-    def scan(self, prefix: bytes, partition: int) -> Iterator[tuple[bytes, Parked]]:
-        """Return the rows of one partition whose key starts so, in key order."""
+    def scan(self, prefix: bytes, partition: int, *, start: bytes = b"") -> Iterator[tuple[bytes, Parked]]:
+        """Return the rows of one partition whose key begins with `prefix` and is not before `start`, in key order."""
+        ...
+
+    def last_key(self, prefix: bytes, partition: int) -> bytes | None:
+        """Return the last key of one partition that begins so."""
+        ...
+
+    def keys_of(self, partition: int) -> Iterator[bytes]:
+        """Return the keys that are there at this moment, in order; an open iterator keeps the store open."""
         ...
 
 

@@ -7,16 +7,17 @@ from datetime import timedelta
 from heapq import merge
 from itertools import islice
 
+from pipeline.delivery.backlog import Backlog, Row
 from pipeline.delivery.books import Books
 from pipeline.delivery.entry import Entry
-from pipeline.delivery.lane import Backlog, Lane
+from pipeline.delivery.lane import Lane
 from pipeline.delivery.outside import Outside, Policy
-from pipeline.delivery.ports import Claim, ParkedRows
+from pipeline.delivery.ports import Claim
 from pipeline.delivery.settling import Account
 from pipeline.domain.delivery_order import Order
 from pipeline.domain.parked import Missing, Parked, Pointer, Unreadable
 from pipeline.errors import UndecodableRecord
-from pipeline.limits import REFILL_MISSES_MAX, REREAD_S
+from pipeline.limits import REREAD_S
 
 log = logging.getLogger(__name__)
 
@@ -37,30 +38,18 @@ def pick(lane: Lane, out: Outside, wanted: int) -> tuple[Picked, ...]:
     after those behind it. Between partitions it is the time of parking.
     """
     found: list[list[Picked]] = []
+    scans: dict[Claim, list[Row]] = {}
     for claim, backlog in lane.backlogs.items():
-        if backlog.waiting <= 0:
+        if not backlog.more:
             continue
-        scan = [
-            Picked(claim=claim, key=key, row=row)
-            for key, row in islice(_unloaded(out.rows, lane, claim, backlog), wanted)
-        ]
-        some = scan if lane.rule.order is Order.NONE else list(_in_turn(scan, out, backlog))
-        backlog.misses = 0 if scan else backlog.misses + 1
-        if backlog.misses > REFILL_MISSES_MAX:
-            # A defect of this count. Going on without is safe: a row is found again at the next claim.
-            log.error("%s: %d parked rows expected, none found", lane.key, backlog.waiting)
-            backlog.waiting = backlog.misses = 0
-        found.append(some)
+        scans[claim] = backlog.scan(out.rows, lane.key, claim.partition, wanted)
+        rows = [Picked(claim=claim, key=key, row=row) for key, row in scans[claim]]
+        found.append(rows if lane.rule.order is Order.NONE else list(_in_turn(rows, out, backlog)))
     chosen = tuple(islice(merge(*found, key=lambda one: one.row.parked_at), wanted))
-    for one in chosen:
-        backlog = lane.backlogs[one.claim]
-        backlog.waiting -= 1
-        backlog.loaded.add(one.key)
+    for claim, scan in scans.items():
+        keys = [one.key for one in chosen if one.claim == claim]
+        lane.backlogs[claim].load(keys, scan)
     return chosen
-
-
-def _unloaded(rows: ParkedRows, lane: Lane, claim: Claim, backlog: Backlog) -> Iterator[tuple[bytes, Parked]]:
-    return (item for item in rows.scan(lane.key.prefix(), claim.partition) if item[0] not in backlog.loaded)
 
 
 def _in_turn(scan: Sequence[Picked], out: Outside, backlog: Backlog) -> Iterator[Picked]:
@@ -99,11 +88,14 @@ class Refill:
             log.warning("parked copies of %s cannot be read now: %s", lane.key.recipient, found.text)
             for one in picked:
                 self._books.unload(lane, one.claim, one.key)
-        if isinstance(found, Unreadable) or not picked:
-            self._later(lane)
+        if not picked or isinstance(found, Unreadable):
+            if lane.more_rows:
+                self._later(lane)
             return False
         account = self._books.account(lane)
-        kept = [self._load(lane, account, one, found) for one in picked if self._books.serves(one.claim)]
+        kept = [
+            self._load(lane, account, one, found) for one in picked if self._books.claims.serves(one.claim)
+        ]
         self._books.commit(lane, account)
         return not any(kept)
 

@@ -50,7 +50,7 @@ def standing_of(lane: Lane) -> LaneStanding:
         calls=lane.posts,
         calls_max=int(lane.limit),
         in_memory=lane.in_memory,
-        parked=sum(one.waiting + len(one.loaded) for one in lane.backlogs.values()),
+        parked=lane.rows,
     )
 
 

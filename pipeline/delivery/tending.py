@@ -36,7 +36,7 @@ class Tending:
         self._notice_changes()
         for lane in self._books.lanes.due(now):
             self._wait_over(lane)
-        for window in tuple(self._books.windows.values()):
+        for window in tuple(self._books.claims.windows.values()):
             self._park_aged(frozenset(window.aged(now)))
         for lane in self._books.lanes:
             if (

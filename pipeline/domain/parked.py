@@ -70,6 +70,12 @@ def parked_key(lane: LaneKey, pointer: Pointer) -> bytes:
     return lane.prefix() + f"{pointer.partition:05d}|{pointer.topic}|{pointer.offset:020d}".encode()
 
 
+def after_lane(lane: LaneKey) -> bytes:
+    """Return the first key behind all rows of a lane."""
+    prefix = lane.prefix()
+    return prefix[:-1] + bytes((prefix[-1] + 1,))
+
+
 def lane_of(key: bytes) -> LaneKey:
     """Return the lane that a row's key belongs to."""
     recipient, channel, _ = key.decode().split("|", 2)

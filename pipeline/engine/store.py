@@ -15,6 +15,7 @@ from pipeline.engine.errors import ShardClosed
 
 _MARK = b"\x00"  # apart from every row, whose keys begin with _ROW
 _ROW = b"\x01"
+_AFTER = b"\xff"  # behind every key that continues a prefix: keys are text
 
 _cache: Any = None
 
@@ -94,6 +95,17 @@ class Shard:
             if not key.startswith(wanted):
                 return
             yield key[1:], value
+
+    def keys(self) -> Iterator[bytes]:
+        """Return the keys committed at this moment, in order. Until the iterator is gone the store stays open."""
+        rows = self._db.keys(from_key=_ROW)  # the snapshot is taken here, not at the first key
+        return (key[1:] for key in rows if key.startswith(_ROW))
+
+    def last_key(self, prefix: bytes) -> bytes | None:
+        """Return the last committed key that begins with `prefix`, found from behind."""
+        wanted = _ROW + prefix
+        key = next(iter(self._db.keys(backwards=True, from_key=wanted + _AFTER)), None)
+        return key[1:] if key is not None and key.startswith(wanted) else None
 
     def keep(self) -> None:
         """Let the writes of a batch that ended well join the round."""

@@ -109,6 +109,23 @@ class Table(faust.Table):  # type: ignore[misc]  # faust ships no types
             for key, raw in shard.scan(prefix, start=start):
                 yield key, self.decode(raw)
 
+    def last_key(self, prefix: bytes, partition: int) -> bytes | None:
+        """Return the last committed key of one partition that begins with `prefix`."""
+        shard = self._recovered(partition)
+        return None if shard is None else shard.last_key(prefix)
+
+    def keys_of(self, partition: int) -> Iterator[bytes]:
+        """Return the keys of one partition committed at this moment, in order.
+
+        The caller lets go of the iterator when the partition's claim ends: until then its store stays open.
+        """
+        shard = self._recovered(partition)
+        return iter(()) if shard is None else shard.keys()
+
+    def _recovered(self, partition: int) -> Shard | None:
+        shard = self.shards.get(partition)
+        return shard if shard is not None and shard.recovered else None
+
     def __iter__(self) -> Iterator[bytes]:
         return (key for key, _ in self.scan())
 

@@ -7,6 +7,7 @@ never committed past an unsettled record. Delivery runs on it unchanged (`pipeli
 import asyncio
 import pickle
 import zlib
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -133,6 +134,8 @@ class FakeEngine:
     read: list[Pointer] = field(default_factory=list)
     gate: asyncio.Event | None = None  # reads wait for it
     taken_in: dict[tuple[FakeClaim, str], int] = field(default_factory=dict)
+    sorted_keys: dict[int, list[bytes]] = field(default_factory=dict)
+    rows_looked_at: int = 0
 
     # --- the log ---
 
@@ -205,6 +208,8 @@ class FakeEngine:
                 self.spent.add(ticket)
                 self.unsettled[ticket.topic, ticket.partition].discard(ticket.offset)
             rows = self.table.setdefault(settling.claim.partition, {})
+            if settling.rows:
+                self.sorted_keys.pop(settling.claim.partition, None)
             for write in settling.rows:
                 if write.row is None:
                     rows.pop(write.key, None)
@@ -222,9 +227,30 @@ class FakeEngine:
                 done.cancel()
         self.pending.clear()
 
-    def scan(self, prefix: bytes, partition: int) -> Iterator[tuple[bytes, Parked]]:
+    def scan(self, prefix: bytes, partition: int, *, start: bytes = b"") -> Iterator[tuple[bytes, Parked]]:
         rows = self.table.get(partition, {})
-        return iter([(key, rows[key]) for key in sorted(rows) if key.startswith(prefix)])
+        for key in self._sorted(partition)[bisect_left(self._sorted(partition), max(prefix, start)) :]:
+            if not key.startswith(prefix):
+                return
+            if key in rows:
+                self.rows_looked_at += 1
+                yield key, rows[key]
+
+    def last_key(self, prefix: bytes, partition: int) -> bytes | None:
+        keys = self._sorted(partition)
+        at = bisect_left(keys, prefix + b"\xff")
+        return keys[at - 1] if at and keys[at - 1].startswith(prefix) else None
+
+    def keys_of(self, partition: int) -> Iterator[bytes]:
+        return iter(tuple(self._sorted(partition)))
+
+    def _sorted(self, partition: int) -> list[bytes]:
+        """Return the keys in order; sorted once for each commit that changed them."""
+        rows = self.table.get(partition, {})
+        keys = self.sorted_keys.get(partition)
+        if keys is None:
+            keys = self.sorted_keys[partition] = sorted(rows)
+        return keys
 
     async def read_records(self, pointers: Sequence[Pointer]) -> Reading:
         await (self.gate.wait() if self.gate else asyncio.sleep(0))

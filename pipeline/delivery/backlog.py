@@ -1,0 +1,90 @@
+"""The parked rows of a lane in one partition: what is known of them without reading them all.
+
+What decides is `more` and `start`: whether rows may be in the table that are not in memory, and where to look for
+them. Both are right at once when a partition is taken over, from one look at a lane's first row. How many rows there
+are is for people only, and is counted beside everything else (`census`).
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from pipeline.delivery.ports import ParkedRows
+from pipeline.domain.parked import LaneKey, Parked
+
+Row = tuple[bytes, Parked]
+
+
+@dataclass(slots=True)
+class Backlog:
+    """The parked rows of a lane under one claim.
+
+    `more` is False only while every committed row is in memory; none that is not has a key before `start`, so that a
+    scan does not walk over the marks of rows that were deleted: of 100,000 they take 85 ms. `waiting` counts
+    committed rows that are not in memory; it is short of those that were there at the claim until they are counted.
+    `parking` are the rows whose writing is under way; `loaded` are the keys of rows in memory or being changed: a scan
+    leaves them out. `inherited` is the last key that was there when the claim began: a copy that arrives with a key up
+    to it may be a row already.
+    """
+
+    more: bool = False
+    start: bytes = b""
+    waiting: int = 0
+    parking: set[bytes] = field(default_factory=set)
+    loaded: set[bytes] = field(default_factory=set)
+    inherited: bytes = b""
+
+    @property
+    def empty(self) -> bool:
+        """Tell whether nothing is kept."""
+        return not (self.more or self.parking or self.loaded)
+
+    @property
+    def behind(self) -> bool:
+        """Tell whether there are rows out of memory, those being written included."""
+        return self.more or bool(self.parking)
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows there are, as far as they are counted."""
+        return max(0, self.waiting) + len(self.loaded)
+
+    def inherit(self, *, first: bytes, last: bytes) -> None:
+        """Take over what was there when the claim began."""
+        self.inherited = last
+        self._there(first)
+
+    def written(self, rows: Iterable[tuple[bytes, bool]]) -> None:
+        """Account for rows whose change is committed: those that stay are found by the next scan."""
+        for key, stays in rows:
+            self.loaded.discard(key)
+            if stays:
+                self.parking.discard(key)
+                self.waiting += 1
+                self._there(key)
+
+    def unload(self, key: bytes) -> None:
+        """Let a row go out of memory; it stays as it is in the table."""
+        self.loaded.discard(key)
+        self.waiting += 1
+        self._there(key)
+
+    def scan(self, rows: ParkedRows, lane: LaneKey, partition: int, count: int) -> list[Row]:
+        """Return the first rows that are not in memory, in key order: `count`, and one that says whether there are more."""
+        scan = rows.scan(lane.prefix(), partition, start=self.start)
+        return list(islice(self._unloaded(scan), count + 1))
+
+    def load(self, chosen: Iterable[bytes], scanned: Iterable[Row]) -> None:
+        """Note which rows of a scan were taken into memory; one that was left is where the next scan begins."""
+        taken = set(chosen)
+        self.loaded |= taken
+        self.waiting -= len(taken)
+        left = next((key for key, _ in scanned if key not in taken), None)
+        self.more, self.start = left is not None, left or b""
+
+    def _unloaded(self, scan: Iterable[Row]) -> Iterator[Row]:
+        return (row for row in scan if row[0] not in self.loaded)
+
+    def _there(self, key: bytes) -> None:
+        self.start = min(self.start, key) if self.more else key
+        self.more = True

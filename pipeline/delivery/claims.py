@@ -1,0 +1,65 @@
+"""The partitions that a worker has: what is unsettled of each, what is under way, and which are being given up."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from pipeline.delivery.entry import Entry
+from pipeline.delivery.ports import Claim
+from pipeline.delivery.window import Window
+
+
+class Claims:
+    """Knows for every copy whether it may be sent, and whether what became of it can still be settled."""
+
+    def __init__(self) -> None:
+        self.windows: dict[Claim, Window] = {}
+        self._under_way: Counter[Claim] = Counter()
+        self._returned = asyncio.Event()
+        self._ending: set[Claim] = set()
+
+    def open(self, claim: Claim) -> None:
+        """Begin to hold a claim."""
+        self.windows[claim] = Window()
+
+    def end(self, claim: Claim) -> None:
+        """Send nothing more of a claim; what is under way may still be settled until `close`."""
+        self._ending.add(claim)
+
+    def close(self, claim: Claim) -> None:
+        """Forget a claim."""
+        self.windows.pop(claim, None)
+        self._ending.discard(claim)
+
+    def held(self, entry: Entry) -> bool:
+        """Tell whether what became of the entry can still be settled by us."""
+        return entry.claim in self.windows
+
+    def serves(self, claim: Claim) -> bool:
+        """Tell whether copies of the claim may be sent."""
+        return claim in self.windows and claim not in self._ending
+
+    def release(self, entry: Entry) -> None:
+        """Take an entry out of its window: its ticket is spent."""
+        window = self.windows.get(entry.claim)
+        if window is not None:
+            window.remove(entry)
+        entry.ticket = None
+
+    @contextmanager
+    def sending(self, batch: Sequence[Entry]) -> Iterator[None]:
+        """Note that a POST of these copies is under way."""
+        claims = Counter(entry.claim for entry in batch)
+        self._under_way += claims
+        try:
+            yield
+        finally:
+            self._under_way -= claims
+            self._returned.set()
+
+    async def quiet(self, claim: Claim) -> None:
+        """Wait until no POST with copies of the claim is under way."""
+        while self._under_way[claim]:
+            self._returned.clear()
+            await self._returned.wait()

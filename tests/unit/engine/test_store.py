@@ -1,0 +1,68 @@
+"""Looks at a shard's rows that cost little, whatever is in it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.engine.store import Shard
+
+
+def row(lane: str, number: int) -> bytes:
+    return f"{lane}|{number:020d}".encode()
+
+
+@pytest.fixture
+def shard(tmp_path: Path) -> Iterator[Shard]:
+    made = Shard(table="t", changelog="c", partition=0, path=tmp_path / "t-0")
+    made.apply(((row(lane, number), b"x") for lane in "bdf" for number in range(50)), offset=1, at_s=0)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "expected"),
+    [
+        (b"b|", row("b", 49)),
+        (b"f|", row("f", 49)),
+        (b"d|0000000000000000001", row("d", 19)),
+        (b"a|", None),
+        (b"c|", None),
+        (b"g|", None),
+        (b"", row("f", 49)),
+    ],
+)
+def test_the_last_key_of_a_prefix_is_found_from_behind(
+    shard: Shard, prefix: bytes, expected: bytes | None
+) -> None:
+    assert shard.last_key(prefix) == expected
+
+
+def test_an_empty_shard_has_no_last_key_and_no_keys(tmp_path: Path) -> None:
+    empty = Shard(table="t", changelog="c", partition=1, path=tmp_path / "t-1")
+    assert empty.last_key(b"b|") is None
+    assert list(empty.keys()) == []
+    empty.close()
+
+
+def test_keys_are_those_of_the_moment_of_asking(shard: Shard) -> None:
+    """Counting goes on for seconds; what is written meanwhile is counted when it is committed."""
+    keys = shard.keys()
+    shard.apply([(row("b", 7), None), (row("c", 1), b"new"), (row("f", 49), b"changed")], offset=2, at_s=0)
+    found = list(keys)
+    assert found == sorted(row(lane, number) for lane in "bdf" for number in range(50))
+    assert len(list(shard.keys())) == 150
+
+
+def test_a_store_can_be_opened_again_once_the_look_at_its_keys_is_let_go(tmp_path: Path) -> None:
+    path = tmp_path / "t-2"
+    first = Shard(table="t", changelog="c", partition=2, path=path)
+    first.apply([(row("b", 1), b"x")], offset=1, at_s=0)
+    keys = first.keys()
+    first.close()
+    with pytest.raises(Exception, match="lock"):
+        Shard(table="t", changelog="c", partition=2, path=path)
+    del keys
+    again = Shard(table="t", changelog="c", partition=2, path=path)
+    assert list(again.keys()) == [row("b", 1)]
+    again.close()
