@@ -16,6 +16,7 @@ from agents.health import add_health_pages
 from agents.loop import Step, drive
 from agents.quarantine import Quarantine
 from agents.reporting import Reporting
+from agents.shards import Desk
 from agents.sweep import Sweep
 from agents.validation import Validation
 from pipeline import limits, topics
@@ -56,6 +57,8 @@ class Outside:
     clock: Clock
     web_port: int
     hook: Callable[[str], None]
+    desk: Desk | None = None
+    """Where bridges ask this worker; None: they cannot."""
 
 
 def create_app(name: str, outside: Outside) -> App:

@@ -2,12 +2,14 @@
 
 import logging
 import os
+import secrets
 import signal
 import socket
 from collections.abc import Callable
 
 from agents.app import Outside, create_router
 from agents.delivery_app import create_delivery
+from agents.shards import Desk
 from pipeline.adapters.clock import SystemClock, SystemDice
 from pipeline.adapters.lane_orders import LaneOrderFeed
 from pipeline.adapters.participants import ParticipantFeed
@@ -52,14 +54,27 @@ def _outside() -> Outside:
     codec = connect(settings.schema_registry_url, wait_s=settings.start_wait_s, say=log.warning)
     participants = ParticipantFeed(settings, codec)
     participants.start()
+    web_port = settings.worker_port or _free_port(settings.worker_host)
     return Outside(
         settings=settings,
         codec=codec,
         participants=participants,
         clock=SystemClock(),
-        web_port=settings.worker_port or _free_port(settings.worker_host),
+        web_port=web_port,
         hook=crash_hook(settings.crash_at),
+        desk=_desk(settings, web_port),
     )
+
+
+def _desk(settings: Settings, web_port: int) -> Desk | None:
+    """Return where bridges find this worker. Raises SettingsInvalid for a secret that could be guessed."""
+    secret = settings.shared_secret()
+    if not secret:
+        log.warning("DIP_SHARD_SECRET is not set: bridges cannot ask this worker anything")
+        return None
+    announced = settings.worker_announced or settings.worker_host
+    address = announced if "://" in announced else f"http://{announced}:{web_port}"
+    return Desk(address=address, token=secrets.token_hex(8), secret=secret)
 
 
 def _free_port(host: str) -> int:

@@ -42,9 +42,9 @@ from pipeline.domain.envelope import Holding, Registration
 from pipeline.domain.identifiers import Mpan, Role
 from pipeline.domain.participants import Participants
 from pipeline.domain.routing import SLOT_OF_ROLE, Slot
+from pipeline.domain.shards import partition_of
 from pipeline.engine.store import Shard
 from pipeline.localstack import LocalStack, options_from
-from pipeline.operate.table_view import partition_of
 from pipeline.settings import Settings
 from pipeline.topics import topic_specs
 from tests.support.builders import day, message, participant

@@ -32,6 +32,7 @@ from pipeline.domain.envelope import (
 from pipeline.domain.lane_orders import LaneOrder, LaneState
 from pipeline.domain.market import WebhookChoice
 from pipeline.domain.participants import ApiKey, CertificatePeriod, Participant, RoleGrant, Webhook
+from pipeline.domain.shards import Owner
 from pipeline.domain.standing_data import CompanyRow
 from pipeline.errors import UndecodableRecord
 from pipeline.ports import SchemaSource
@@ -106,6 +107,12 @@ class Codec:
 
     def decode_lane_order(self, data: bytes) -> LaneOrder:
         return self._build("reference/lane_order", data, _lane_order)
+
+    def encode_shard_owner(self, owner: Owner) -> bytes:
+        return self._write("reference/shard_owner", _flat(owner))
+
+    def decode_shard_owner(self, data: bytes) -> Owner:
+        return self._build("reference/shard_owner", data, _shard_owner)
 
     def _write(self, name: str, row: dict[str, Any]) -> bytes:
         out = io.BytesIO()
@@ -208,6 +215,10 @@ def _registration(row: dict[str, Any]) -> Registration:
 
 def _lane_order(row: dict[str, Any]) -> LaneOrder:
     return LaneOrder(**(row | {"state": LaneState(row["state"])}))
+
+
+def _shard_owner(row: dict[str, Any]) -> Owner:
+    return Owner(**row)
 
 
 def _choice_row(choice: WebhookChoice) -> dict[str, Any]:

@@ -113,6 +113,17 @@ REFUSALS_NOTED_CALLERS_MAX = 2_000  # the market's participants; beyond it the l
 RETENTION_DAYS = 14  # online retention of the published targets; the window in which a duplicate is known
 RETENTION_MARGIN_DAYS = 1  # a pointer into a topic must outlive the longest hold
 
+# --- Questions between bridge and workers (docs/adr/0250) -----------------------------------------------
+SHARD_TRIES_MAX = 2  # who was announced, and who took over; a partition that moves twice is not at rest
+SHARD_MOVE_S_MAX = 1.5  # until a takeover shows here: a warm partition opens within a second
+SHARD_LOOK_S = 0.05  # between two looks for it
+SHARD_CONNECT_S_MAX = 1.0  # workers are near
+SHARD_ANSWER_S_MAX = 8.0  # the longest answer reads a page of old records back
+SHARD_ANSWER_BYTES_MAX = 20_000_000  # the largest page and as much again for its quoting
+SHARD_QUESTION_AGE_S_MAX = 60.0  # clocks of one installation are nearer; a question caught is no use later
+SHARD_SECRET_CHARS_MIN = 16  # of random text: too many to guess
+SHARD_QUESTIONS_AT_ONCE_MAX = 64  # of a bridge: more would wait at the workers
+
 # --- The local stack (operations.md 4, 5) ---------------------------------------------------------------
 FETCH_THREADS = 16  # 91 small jars: the wait is round trips, not bytes; 13 s against 27 s with 8
 FETCH_TIMEOUT_S_MAX = 30  # one silent connection; a whole download may take longer

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from pipeline.domain.lane_orders import LaneOrders
 from pipeline.domain.participants import Participants
+from pipeline.domain.shards import Owners
 
 
 class Clock(Protocol):
@@ -36,6 +37,14 @@ class LaneOrderSource(Protocol):
 
     def current(self) -> LaneOrders:
         """Return the latest complete picture; cheap enough for every copy."""
+        ...
+
+
+class OwnerSource(Protocol):
+    """The current picture of `dip.shards`."""
+
+    def current(self) -> Owners:
+        """Return the latest complete picture; cheap enough for every question."""
         ...
 
 

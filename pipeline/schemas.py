@@ -20,6 +20,7 @@ SUBJECTS: Final = {
     "reference/webhook_choice": ("dip.participants-opendip.reference.WebhookChoice",),
     "reference/company_row": ("dip.participants-opendip.reference.CompanyRow",),
     "reference/lane_order": ("dip.lanes-value",),
+    "reference/shard_owner": ("dip.shards-value",),
     "table/appointments": ("dip-router-appointments-changelog-value",),
     "table/quarantine": ("dip-router-quarantine-changelog-value",),
     "table/seen": ("dip-router-seen-changelog-value",),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import SettingsInvalid
+from pipeline.limits import SHARD_SECRET_CHARS_MIN
 
 _CUSTOMARY = {"kafka_bootstrap": "KAFKA_BOOTSTRAP", "schema_registry_url": "SCHEMA_REGISTRY_URL"}
 
@@ -54,6 +55,15 @@ class Settings:
     instance: str = _setting("0", "stable name of this worker among its kind (the pod's ordinal)")
     worker_host: str = _setting("127.0.0.1", "address of a worker's health pages")
     worker_port: int = _setting(0, "port of a worker's health pages; 0: a free one")
+    worker_announced: str = _setting(
+        "",
+        "host, or scheme://host:port, at which bridges reach this worker's pages; empty: worker_host and the port",
+    )
+    shard_secret: str = _setting(
+        "",
+        "text that bridges and workers share, so that bridges may ask workers; empty: nothing is asked or answered",
+        secret=True,
+    )
     round_records_max: int = _setting(1000, "records of one transaction round")
     round_linger_s: float = _setting(0.02, "how long a round gathers records after its first")
     transaction_timeout_s: float = _setting(
@@ -245,6 +255,18 @@ class Settings:
         """Return the librdkafka settings every client of this process starts from."""
         options = dict(part.strip().split("=", 1) for part in self.kafka_options.split(";") if part.strip())
         return {"bootstrap.servers": self.kafka_bootstrap, **options}
+
+    def shared_secret(self) -> str:
+        """Return what bridges and workers prove themselves with; empty where there is none.
+
+        Raises SettingsInvalid for one that could be guessed.
+        """
+        if 0 < len(self.shard_secret) < SHARD_SECRET_CHARS_MIN:
+            raise SettingsInvalid(
+                f"DIP_SHARD_SECRET: {len(self.shard_secret)} characters, expected at least {SHARD_SECRET_CHARS_MIN} of"
+                " random text, the same for bridges and workers"
+            )
+        return self.shard_secret
 
     def retry_delays(self) -> tuple[float, ...]:
         """Return the waits between tries in seconds."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import faust
+from faust.web import View
 
 from pipeline.engine.agents import guard, refuse_options
 from pipeline.engine.consumer import Consumer
@@ -71,6 +72,15 @@ class App(faust.App):  # type: ignore[misc]  # faust ships no types
                 "app.stream() outside of an agent cannot be exactly-once: declare @app.agent(topic)"
             )
         return super().stream(channel, *arguments, **options)
+
+    def post_page(self, path: str) -> Callable[[Any], Any]:
+        """Declare a page that is POSTed to: `async def page(web, request)`; Faust's own decorator serves GET only."""
+
+        def declare(handler: Any) -> Any:
+            members = {"post": handler, "__doc__": handler.__doc__, "__module__": handler.__module__}
+            return self.page(path)(type(handler.__name__, (View,), members))
+
+        return declare
 
     def GlobalTable(self, *_: Any, **__: Any) -> Any:  # noqa: N802  # Faust's name
         """Refuse: every worker would have to see every write."""

@@ -74,6 +74,17 @@ class Table(faust.Table):  # type: ignore[misc]  # faust ships no types
             raise NotInBatch(f"table {self.name} is written only inside of a batch, or by app.settle()")
         self._batch_shard(batch).batch[key] = value
 
+    def committed(self, key: bytes, partition: int) -> Any:
+        """Return a committed row of one partition, None where there is none.
+
+        Raises ShardClosed where the partition is not held or not recovered: an absent row would be no answer.
+        """
+        shard = self.shards.get(partition)
+        if shard is None or not shard.recovered:
+            raise ShardClosed(f"{self.changelog}[{partition}]")
+        raw = shard.committed(key)
+        return None if raw is None else self.decode(raw)
+
     def __getitem__(self, key: bytes) -> Any:
         raw = self._raw(key)
         if raw is None:

@@ -16,6 +16,8 @@ from pipeline.adapters.handles import allow_handles
 from pipeline.adapters.participants import ParticipantFeed
 from pipeline.adapters.producer import KafkaPublisher
 from pipeline.adapters.registry import connect
+from pipeline.adapters.shard_client import ShardClient
+from pipeline.adapters.shard_feed import ShardFeed
 from pipeline.adapters.topics import require_topics
 from pipeline.catalogue import load_catalogue
 from pipeline.errors import BrokerUnavailable, SettingsInvalid
@@ -31,7 +33,7 @@ from pipeline.settings import Settings
 log = logging.getLogger(__name__)
 
 _WAIT_S: Final = 1.0
-_NEEDED: Final = (topics.INBOUND, topics.STATUS, topics.AUDIT, topics.PARTICIPANTS)
+_NEEDED: Final = (topics.INBOUND, topics.STATUS, topics.AUDIT, topics.PARTICIPANTS, topics.SHARDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +136,8 @@ def run(settings: Settings, *, make_publisher: Callable[[Settings], KafkaPublish
         codec = connect(settings.schema_registry_url, wait_s=settings.start_wait_s, say=log.warning)
         feed = ParticipantFeed(settings, codec)
         feed.start()
+        owners = ShardFeed(settings, codec)
+        owners.start()
         outside = Outside(
             settings=settings,
             clock=SystemClock(),
@@ -143,6 +147,7 @@ def run(settings: Settings, *, make_publisher: Callable[[Settings], KafkaPublish
             catalogue=catalogue,
             trust=trust,
             allowances=allowances,
+            shards=_shards(settings, owners),
         )
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -150,6 +155,7 @@ def run(settings: Settings, *, make_publisher: Callable[[Settings], KafkaPublish
                 runner.run(_serve(outside, readiness, trust, allowances))
         finally:
             feed.stop()
+            owners.stop()
     finally:
         publisher.close()
     log.info("stopped")
@@ -199,6 +205,17 @@ async def _serve(
         task.cancel()
     log.info("stopping: no new requests; those in work end within %g s", limits.REQUESTS_DRAIN_S_MAX)
     await running.stop()
+    if outside.shards is not None:
+        await outside.shards.close()
+
+
+def _shards(settings: Settings, owners: ShardFeed) -> ShardClient | None:
+    """Return what asks the workers, None where they share no secret with this bridge."""
+    secret = settings.shared_secret()
+    if not secret:
+        log.warning("DIP_SHARD_SECRET is not set: calls that ask workers are answered 501")
+        return None
+    return ShardClient(owners, secret=secret, partitions=settings.topic_partitions, clock=SystemClock())
 
 
 def _await_broker(settings: Settings, publisher: KafkaPublisher) -> None:

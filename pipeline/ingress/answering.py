@@ -45,9 +45,11 @@ def reply_response(reply: Reply, *, accept: str) -> web.Response:
     """Write an answer that changed nothing."""
     if reply.problems and takes_problems(accept):
         return problem_response(reply.status, _INVALID, str(reply.value), reply.problems)
-    return (
+    response = (
         web.Response(status=reply.status) if reply.value is None else json_response(reply.status, reply.value)
     )
+    response.headers.update(reply.headers)
+    return response
 
 
 def refused_response(refusal: Refusal, route: Route | None, *, accept: str, now: datetime) -> web.Response:

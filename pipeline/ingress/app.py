@@ -20,7 +20,7 @@ from pipeline.domain.signing import Refused, verify
 from pipeline.ingress.addresses import called_urls, public_urls, resolved
 from pipeline.ingress.admission import Visit
 from pipeline.ingress.answering import answers_response, invalid_response, refused_response, reply_response
-from pipeline.ingress.calls import Call, Outcome, Recorded, Reply, Tally
+from pipeline.ingress.calls import Asks, Call, Outcome, Recorded, Reply, Tally
 from pipeline.ingress.documents import Documents
 from pipeline.ingress.encodings import Packing, packing_of, unpack
 from pipeline.ingress.entrance import Entrance, cost_of
@@ -48,6 +48,12 @@ _STOPPING: Final = Refusal(
 )
 _GONE: Final = Refusal(
     status=HTTPStatus.BAD_REQUEST, slug="gone", help="The connection was lost before the body was complete."
+)
+_NOBODY_TO_ASK: Final = Refusal(
+    status=HTTPStatus.NOT_IMPLEMENTED,
+    slug="nobody-to-ask",
+    help="This router is set up without a way to ask its workers (its operator sets DIP_SHARD_SECRET), which this call"
+    " needs.",
 )
 _FAILED: Final = Refusal(
     status=HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -292,10 +298,26 @@ class Bridge:
                 return await self._published(arrival, records) or answers_response(
                     status, answers, self._outside.clock.now()
                 )
+            case Asks():
+                return await self._asked(arrival, outcome)
             case Recorded(records=records, status=status):
                 return await self._published(arrival, records) or web.Response(status=status)
             case _:
                 assert_never(outcome)
+
+    async def _asked(self, arrival: Arrival, asks: Asks) -> web.Response | Refusal:
+        """Ask the workers when it is the caller's turn, and conclude with what follows."""
+        shards = self._outside.shards
+        if shards is None:
+            return _NOBODY_TO_ASK
+        refusal = await self.entrance.shards.take(arrival.caller.name, 1)
+        if refusal is not None:
+            return refusal
+        try:
+            outcome = await asks.answer(shards)
+        finally:
+            self.entrance.shards.give_back()
+        return await self._conclude(arrival, outcome)
 
     async def _published(self, arrival: Arrival, records: Sequence[Outgoing]) -> Refusal | None:
         """Publish when it is the caller's turn, for as many requests at a time as allowed."""

@@ -1,6 +1,6 @@
 """What an operation is given, and what it may answer: a call that is who it says it is, and values, not responses."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
@@ -10,6 +10,7 @@ from pipeline.adapters.producer import Outgoing
 from pipeline.domain.participants import Participants
 from pipeline.domain.rejections import Rejection
 from pipeline.ingress.identity import Caller, Identity
+from pipeline.ingress.outside import Shards
 from pipeline.ingress.refusals import Refusal
 from pipeline.ingress.routes import Route
 from pipeline.ingress.submission import Acceptable, Invalid
@@ -47,12 +48,13 @@ class Call:
 class Reply:
     """An answer that changes nothing. `value` is its JSON, None for no body.
 
-    `problems` are what is wrong, for clients that take problem+json.
+    `problems` are what is wrong, for clients that take problem+json; `headers` are what the call adds.
     """
 
     status: HTTPStatus
     value: Any = None
     problems: tuple[Rejection, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,14 @@ class Recorded:
     records: tuple[Outgoing, ...] = field(repr=False)
 
 
-Outcome = Acceptable | Invalid | Recorded | Refusal | Reply
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asks:
+    """Workers have to be asked. `answer` asks them, beside nothing else, and returns what follows."""
+
+    answer: Callable[[Shards], Awaitable["Outcome"]]
+
+
+Outcome = Acceptable | Asks | Invalid | Recorded | Refusal | Reply
 
 
 class Handler(Protocol):

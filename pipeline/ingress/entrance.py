@@ -24,6 +24,7 @@ class Entrance:
         self.budget = BodyBudget()
         self.loop_turns = LoopTurns(self.counters)
         self.threads = Places(limits.JUDGING_THREADS, self.counters, turn_cost=limits.TURN_BYTES)
+        self.shards = Places(limits.SHARD_QUESTIONS_AT_ONCE_MAX, self.counters, turn_cost=1)
         self.kafka = Places(settings.requests_in_flight_max, self.counters, turn_cost=1)
 
     def status(self) -> dict[str, Any]:

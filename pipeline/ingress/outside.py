@@ -1,13 +1,15 @@
 """What the bridge is given: everything that is not its own rules, so that tests can give it fakes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from pipeline.adapters.producer import Outgoing, Publication
+from pipeline.adapters.shard_client import Answer, TooBusy, Unanswered
 from pipeline.catalogue import Catalogue
 from pipeline.domain.envelope import AuditRecord, Copy, Message
 from pipeline.domain.market import WebhookChoice
+from pipeline.domain.shards import Book
 from pipeline.domain.standing_data import CompanyRow
 from pipeline.ingress.allowances import AllowanceSource
 from pipeline.ingress.refusals import Refusal
@@ -40,6 +42,28 @@ class Encoder(Protocol):
     def encode_webhook_choice(self, choice: WebhookChoice) -> bytes: ...
 
     def encode_company_row(self, row: CompanyRow) -> bytes: ...
+
+
+class Shards(Protocol):
+    """Asks the workers that own partitions (implemented by `pipeline.adapters.shard_client.ShardClient`)."""
+
+    partitions: int
+
+    async def ask(self, book: Book, key: bytes, question: Mapping[str, Any]) -> Answer:
+        """Ask the owner of a key's partition."""
+        ...
+
+    async def ask_partition(self, book: Book, partition: int, question: Mapping[str, Any]) -> Answer:
+        """Ask the owner of a partition."""
+        ...
+
+    async def ask_all(self, book: Book, question: Mapping[str, Any]) -> list[Any] | Unanswered | TooBusy:
+        """Ask the owners of all partitions; all answers, or none."""
+        ...
+
+    async def close(self) -> None:
+        """Let connections go."""
+        ...
 
 
 class Visit(Protocol):
@@ -91,3 +115,5 @@ class Outside:
     trust: TrustSource
     allowances: AllowanceSource | None = None
     """Limits at the door; None: those of the settings."""
+    shards: Shards | None = None
+    """Whom to ask what workers know; None: nobody can be asked (no DIP_SHARD_SECRET)."""

@@ -27,7 +27,7 @@ from pipeline.localstack.ports import free_ports
 from pipeline.localstack.waiting import monotonic_s
 from pipeline.operate.market_day import conclude, day_options, profile_of, run_day
 from pipeline.operate.topics import configured_specs
-from pipeline.operate.up import processes
+from pipeline.operate.up import processes, share_secret
 from pipeline.settings import Settings, put
 from pipeline.simulator.cast import assemble
 from pipeline.simulator.channels import read_channels
@@ -41,7 +41,7 @@ from pipeline.simulator.sandbox import Sandbox, prepare_sandbox
 
 _PARTITIONS: Final = 4
 """Of every topic: two cores gain nothing from more, and each costs a file and a fetch."""
-_STORES: Final = ("dip-router-*", "dip-delivery-*")
+_STORES: Final = ("dip-router-*", "dip-delivery-*", "dip-journal-*")
 
 
 @click.command()
@@ -144,6 +144,7 @@ class _Scene:
 
     def _configure(self, stack: LocalStack, sandbox: Sandbox) -> None:
         """Put the settings of the demo's processes into the environment they inherit."""
+        share_secret(self.settings)
         bridge, health = free_ports(2)
         put(
             kafka_bootstrap=stack.bootstrap,

@@ -21,9 +21,10 @@ from pipeline.domain.envelope import Addressee, AuditRecord, Reason, Stage
 from pipeline.domain.explain import Explanation, Question, explain
 from pipeline.domain.identifiers import EventCode, InterfaceId, Mpan, ParticipantId
 from pipeline.domain.participants import Participants
+from pipeline.domain.shards import partition_of
 from pipeline.domain.times import applicable_instant, format_instant
 from pipeline.operate.stack import located
-from pipeline.operate.table_view import TableView, partition_of
+from pipeline.operate.table_view import TableView
 from pipeline.settings import Settings
 
 _MPAN: Final = re.compile(r"[0-9]{13}", re.ASCII)

@@ -16,6 +16,7 @@ from confluent_kafka import KafkaException
 
 from pipeline import limits
 from pipeline.adapters.clock import SystemClock
+from pipeline.domain.shards import partition_of
 from pipeline.engine import changelog_topic
 from pipeline.engine.hand import Watch
 from pipeline.engine.offsets import Topics
@@ -111,22 +112,3 @@ class TableView:
         self._open.callback(shard.close)
         self._shards[number] = shard
         return shard
-
-
-def partition_of(key: bytes, count: int) -> int:
-    """Return the partition that every producer of ours puts a key into (murmur2, as Java's)."""
-    return (_murmur2(key) & 0x7FFFFFFF) % count
-
-
-def _murmur2(data: bytes) -> int:
-    mask, m = 0xFFFFFFFF, 0x5BD1E995
-    h = 0x9747B28C ^ len(data)
-    whole = len(data) // 4 * 4
-    for at in range(0, whole, 4):
-        k = int.from_bytes(data[at : at + 4], "little") * m & mask
-        k = (k ^ (k >> 24)) * m & mask
-        h = (h * m & mask) ^ k
-    if tail := data[whole:]:
-        h = (h ^ int.from_bytes(tail, "little")) * m & mask
-    h = (h ^ (h >> 13)) * m & mask
-    return h ^ (h >> 15)

@@ -1,5 +1,6 @@
 """`dip up`: the local stack and the product's processes, until Ctrl-C."""
 
+import secrets
 import signal
 import sys
 import threading
@@ -87,6 +88,7 @@ def _run(settings: Settings, *, fresh: bool, stack_only: bool) -> None:
         put(kafka_bootstrap=stack.bootstrap, schema_registry_url=stack.registry_url)
         if not stack_only and not settings.signing_key:
             _identify(settings)
+        share_secret(settings)
         try:
             _serve(stack, Settings.load(), stack_only=stack_only)
         except RouterError as error:
@@ -95,6 +97,12 @@ def _run(settings: Settings, *, fresh: bool, stack_only: bool) -> None:
             if wait_until(lambda: bool(stack.failures()), timeout_s_max=limits.CAUSE_S_MAX):
                 raise StartFailed("\n".join(stack.failures())) from error
             raise
+
+
+def share_secret(settings: Settings) -> None:
+    """Give the processes of this stack a secret in common, so that the bridge may ask the workers."""
+    if not settings.shard_secret:
+        put(shard_secret=secrets.token_hex(16))
 
 
 def _identify(settings: Settings) -> None:
