@@ -289,6 +289,13 @@ SIMULATOR_OPEN_MESSAGES_MAX = 400  # accepted and not yet seen anywhere: about a
 SIMULATOR_CATCH_UP_S_MAX = 1.0  # a slow moment is made up for by at most this much of a burst
 SIMULATOR_LOOK_EVERY_S = 0.5  # how often progress is shown and the account looked at
 assert SIMULATOR_POST_TIMEOUT_S_MAX < SIMULATOR_GIVE_UP_S_MAX
+PEAK_RATE_MAX = 8_000  # messages/s that `dip bench path` asks for: four times a country's peak
+PEAK_CONNECTIONS_MAX = 64  # of the load: as many as some hundred participants would have open
+PEAK_CHECK_ONE_IN = 50  # deliveries whose signature the load's webhooks check: `make demo` checks all
+PEAK_STALL_S_MAX = (
+    20.0  # no copy for this long, and what is still missing is lost: longer than all quick retries
+)
+PEAK_LOOK_EVERY_S = 0.05  # how often the account is looked at once everything is sent
 OPERATOR_CALL_S_MAX = 10.0  # a command at a terminal gives up after this and says so
 
 # --- The reference client (pipeline/client; a copy of it takes these along) --------------------------------
@@ -310,9 +317,8 @@ assert CLIENT_CONNECT_S_MAX < CLIENT_ANSWER_S_MAX < CLIENT_GIVE_UP_S
 # --- Benches ----------------------------------------------------------------------------------------------
 BENCH_RECORDS = 160_000  # over 1 s of CPU for the engine: shorter runs measure its warming up
 BENCH_RECOVERY_RECORDS = 300_000  # several seconds at the target of 30,000 keys/s
-BENCH_LATENCY_S = 30.0  # of a steady rate: 9,000 samples at 300/s
+BENCH_LATENCY_S = 30  # of a steady rate: 9,000 samples at 300/s
 BENCH_RUN_S_MAX = 240  # one variant; stock needs 5-10 s
-BENCH_PATH_S_MAX = 900  # a run that takes longer shows nothing about a peak
 
 # --- dip lint and the document (docs/API.md) -------------------------------------------------------------
 LINT_BYTES_MAX = 64_000_000  # a file of 10,000 consumption messages; as a tree it takes some 1 GB

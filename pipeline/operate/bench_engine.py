@@ -20,12 +20,15 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from pipeline import limits
 from pipeline.errors import RouterError
 from pipeline.localstack import Broker, BrokerProfile, default_cache, kafka_home
-from pipeline.operate.bench_path import measure_path
+from pipeline.localstack.waiting import monotonic_s
+from pipeline.operate.bench_path import figures, measure_path
 from pipeline.settings import Settings
+from pipeline.simulator.progress import Progress
 
 PROGRAMS = Path(__file__).parents[2] / "benchmarks" / "engine"
 PARTITIONS = 8
 KEYS = 2000
+_MPANS = 20_000  # supply points of the run through the whole product
 VARIANTS = {
     "engine": ("run_engine.py", False),
     "loop": ("run_loop.py", False),
@@ -249,7 +252,10 @@ def engine(*, as_json: bool, records: int, repeat: int, rate: float) -> None:
             bench = Bench(bootstrap=bootstrap, records=records, directory=directory, say=say)
             found = measure(bench, repeat=repeat, latency_rate_per_s=rate)
     say(f"the whole product at {rate:.0f} messages/s, from the 201 to the recipients' replies")
-    whole = measure_path(rate_per_s=rate, messages=int(rate * limits.BENCH_LATENCY_S))
+    with Progress(now_s=monotonic_s, quiet=as_json) as progress:
+        whole = figures(
+            measure_path(rate=rate, seconds=limits.BENCH_LATENCY_S, array=1, mpans=_MPANS, progress=progress)
+        )
     found["latency_s"] = whole["latency_s"]
     found["lost"] += whole["lost"]
     click.echo(json.dumps(found) if as_json else _table(found))

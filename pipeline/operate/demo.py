@@ -1,47 +1,18 @@
 """`dip demo`: from nothing to a closed ledger. Starts everything, simulates a market day, stops everything."""
 
-import os
-import shutil
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
-import psutil
 
-from pipeline.adapters.clock import SystemClock
-from pipeline.adapters.topics import ensure_topics
-from pipeline.catalogue import Catalogue, load_catalogue
-from pipeline.localstack import (
-    BrokerProfile,
-    LocalStack,
-    ProcessGroup,
-    StackOptions,
-    options_from,
-)
-from pipeline.localstack import Progress as Fetching
-from pipeline.localstack.ports import free_ports
+from pipeline.localstack import BrokerProfile, StackOptions, options_from
 from pipeline.localstack.waiting import monotonic_s
 from pipeline.operate.market_day import conclude, day_options, profile_of, run_day
-from pipeline.operate.topics import configured_specs
-from pipeline.operate.up import processes, share_secret
-from pipeline.settings import Settings, put
-from pipeline.simulator.cast import assemble
-from pipeline.simulator.channels import read_channels
+from pipeline.operate.scene import Scene
+from pipeline.settings import Settings
 from pipeline.simulator.errors import RunBroken
-from pipeline.simulator.introduction import load_appointments, load_participants
-from pipeline.simulator.market import Market, open_market
-from pipeline.simulator.profile import Profile
 from pipeline.simulator.progress import Progress
-from pipeline.simulator.run import Outside, run_market
-from pipeline.simulator.sandbox import Sandbox, prepare_sandbox
-
-_PARTITIONS: Final = 4
-"""Of every topic: two cores gain nothing from more, and each costs a file and a fetch."""
-_STORES: Final = ("dip-router-*", "dip-delivery-*", "dip-journal-*")
+from pipeline.simulator.run import run_market
 
 
 @click.command()
@@ -57,135 +28,28 @@ def demo(*, bench_broker: bool, **options: Any) -> None:
     Ends with the ledger, STATE_DIR/demo-report.json, and exit code 0 only if every copy of every message is
     accounted for. Logs are under STATE_DIR/demo/logs. Nothing keeps running.
     """
-    settings = Settings.load()
-    state = Path(settings.state_dir).absolute()
-    profile = profile_of(options)
+    state = Path(Settings.load().state_dir).absolute()
     broker = BrokerProfile.BENCH if bench_broker else BrokerProfile.SMALL
     with Progress(now_s=monotonic_s, quiet=options["as_json"]) as progress:
-        scene = _Scene(settings=settings, state=state, profile=profile, progress=progress)
+        scene = Scene(state=state, profile=profile_of(options), progress=progress)
         try:
-            content = scene.play(options_from(scene.local_settings(), profile=broker))
+            content = _play(scene, options_from(scene.local_settings(), profile=broker))
         except RunBroken as error:
             raise RunBroken(f"{error}\nThe logs are in {scene.logs}") from None
     conclude(content, options["report_path"] or state / "demo-report.json", as_json=options["as_json"])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Scene:
-    """One demo, from the empty machine to the settled account."""
-
-    settings: Settings
-    state: Path
-    profile: Profile
-    progress: Progress
-
-    @property
-    def folder(self) -> Path:
-        return self.state / "demo"
-
-    @property
-    def logs(self) -> Path:
-        return self.folder / "logs"
-
-    def local_settings(self) -> Settings:
-        """Return the settings of a stack of the demo's own; a given broker or registry stays given."""
-        return Settings.load(state_dir=str(self.folder))
-
-    def play(self, options: StackOptions) -> dict[str, Any]:
-        """Start everything, run the day, stop everything; return the report."""
-        self._forget()
-        with ExitStack() as running, ThreadPoolExecutor(1, thread_name_prefix="market") as pool:
-            planned = pool.submit(self._plan)  # keys and plan are made while the stack starts
-            stack = LocalStack(options, fresh=True, notify=self._tell_fetching)
-            self.progress.show("starting Kafka and the schema registry")
-            running.enter_context(stack)
-            self.progress.say("; ".join(f"{name}: {rung}" for name, rung in stack.rungs.items()))
-            sandbox, catalogue, market = planned.result()
-            self._configure(stack, sandbox)
-            settings = Settings.load()
-            ensure_topics(settings.kafka(), configured_specs(settings))
-            group = ProcessGroup(processes(settings))
-            running.callback(group.stop)
-            outside = Outside(
-                bridge_url=f"https://{settings.bridge_host}:{settings.bridge_port}",
-                kafka=settings.kafka(),
-                now=SystemClock().now,
-                introduce=lambda urls: self._introduce(market, sandbox, group, urls),
-                stopped=_watch(stack, group),
-            )
-            day = run_market(
-                market,
-                self.profile,
-                sandbox=sandbox,
-                catalogue=catalogue,
-                outside=outside,
-                progress=self.progress,
-            )
-            content = run_day(day)
-            content["cpu_s"] = _cpu_s({**stack.pids(), **group.pids(), "simulator": os.getpid()})
-            self.progress.show("stopping")
-            return content
-
-    def _forget(self) -> None:
-        """Remove the table stores of earlier demos: their topics are gone too."""
-        for pattern in _STORES:
-            for store in self.folder.glob(pattern):
-                shutil.rmtree(store, ignore_errors=True)
-
-    def _plan(self) -> tuple[Sandbox, Catalogue, Market]:
-        sandbox = prepare_sandbox(self.state / "sandbox", assemble(read_channels()))
-        catalogue = load_catalogue()
-        market = open_market(self.profile, sandbox=sandbox, catalogue=catalogue, now=SystemClock().now())
-        return sandbox, catalogue, market
-
-    def _tell_fetching(self, fetching: Fetching) -> None:
-        if fetching.total > 1:
-            self.progress.show(f"fetching {fetching.what}: {fetching.done} of {fetching.total} (once)")
-
-    def _configure(self, stack: LocalStack, sandbox: Sandbox) -> None:
-        """Put the settings of the demo's processes into the environment they inherit."""
-        share_secret(self.settings)
-        bridge, health = free_ports(2)
-        put(
-            kafka_bootstrap=stack.bootstrap,
-            schema_registry_url=stack.registry_url,
-            state_dir=self.folder,
-            topic_partitions=_PARTITIONS,
-            bridge_port=bridge,
-            bridge_health_port=health,
-            **sandbox.router_settings(),
+def _play(scene: Scene, options: StackOptions) -> dict[str, Any]:
+    """Start everything, run the day, stop everything; return the report."""
+    with scene.open(options) as stage:
+        day = run_market(
+            stage.market,
+            scene.profile,
+            sandbox=stage.sandbox,
+            catalogue=stage.catalogue,
+            outside=stage.outside,
+            progress=scene.progress,
         )
-
-    def _introduce(
-        self, market: Market, sandbox: Sandbox, group: ProcessGroup, urls: Mapping[str, tuple[str, str]]
-    ) -> None:
-        """Load who exists, then start the router while the appointments are loaded."""
-        self.progress.show(f"loading {len(market.cast)} participants")
-        load_participants(sandbox.write_participants(market.cast, urls))
-        self.progress.show(
-            f"starting the router; loading appointments of {self.profile.meters:,} supply points"
-        )
-        with ThreadPoolExecutor(1, thread_name_prefix="appointments") as pool:
-            loaded = pool.submit(load_appointments, market.appointments)
-            group.start()
-            loaded.result()
-        self.progress.say(f"running: {', '.join(f'{name} ({pid})' for name, pid in group.pids().items())}")
-
-
-def _cpu_s(pids: Mapping[str, int]) -> dict[str, float]:
-    """Return what each process has used since it started, start-up included."""
-    used = {name: psutil.Process(pid).cpu_times() for name, pid in pids.items()}
-    return {name: round(times.user + times.system, 1) for name, times in used.items()}
-
-
-def _watch(stack: LocalStack, group: ProcessGroup) -> Callable[[], str | None]:
-    """Return a look at everything that runs: what died, or None."""
-
-    def stopped() -> str | None:
-        failures = [
-            *stack.failures(),
-            *(f"the {one.name} ended with {one.how}.{one.last_words}" for one in group.check()),
-        ]
-        return failures[0] if failures else None
-
-    return stopped
+        content = run_day(day)
+        content["cpu_s"] = {name: round(used, 1) for name, used in stage.cpu_s().items()}
+        return content

@@ -30,7 +30,6 @@ _STORIES: Final[tuple[tuple[Story, int, float], ...]] = (
     (partial(new_agent, slot="DS"), 14, 0.3),
     (new_connection, 6, 0.1),
 )
-_WEEK_SHARE: Final = 0.01
 _CHANGE_DAYS: Final = (-5, -3, -2, -1, 0, 0, 7)
 """When appointments change, from today: back-dated, today, and ahead."""
 
@@ -104,7 +103,7 @@ class DayPlanner:
     def _days(self) -> tuple[date, ...]:
         """Mostly one day, today or the last ones; now and then a whole week at once."""
         today, late = self._author.today, int(self._rng.triangular(0, _LATE_DAYS_MAX, 0))
-        if self._rng.random() < _WEEK_SHARE:
+        if self._rng.random() < self._profile.week_share:
             return tuple(today - timedelta(days=late + 6 - index) for index in range(7))
         return (today - timedelta(days=late),)
 

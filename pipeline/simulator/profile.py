@@ -18,5 +18,6 @@ class Profile:
     repeat_share: float = 0.01
     remark_share: float = 0.005
     flow_share: float = 0.08
+    week_share: float = 0.01
     slow_s: float = 1.0
     misconduct: bool = True
