@@ -271,6 +271,12 @@ TOPIC_LOOKS_MAX = 100  # looks 0.1 s apart until new topics show; milliseconds o
 # --- Operators' loads -----------------------------------------------------------------------------------
 BULK_DELIVERY_S_MAX = 60  # a broker that takes longer is not there; the load can be repeated
 BULK_REPORT_RECORDS = 500  # how often progress is shown
+REQUEUE_BATCH_MAX = (
+    500  # letters in a transaction: 2 MB of copies, and little to say twice about after a crash
+)
+CLOCKS_APART_S_MAX = (
+    3_600.0  # between machines of one router; a wrong clock must not hide what the audit says
+)
 VIEW_STALL_S_MAX = 60.0  # an operator's copy of a table that does not grow for so long will not
 LOAD_LINE_BYTES_MAX = 4_096  # a row has some 70; a file without line ends must not fill the memory
 LOAD_ROWS_OF_MPAN_MAX = (
