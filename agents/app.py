@@ -4,7 +4,7 @@ Nothing is made at import; `agents.worker_router` and `agents.worker_delivery` h
 line finds.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial, update_wrapper
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.addressing import Addressing, Loading
-from agents.health import add_health_pages
+from agents.health import add_health_pages, add_metrics_page
 from agents.loop import Step, drive
 from agents.quarantine import Quarantine
 from agents.reporting import Reporting
@@ -20,11 +20,13 @@ from agents.shards import Desk
 from agents.sweep import Sweep
 from agents.validation import Validation
 from pipeline import limits, topics
+from pipeline.adapters.identity import identity
 from pipeline.catalogue import Catalogue
 from pipeline.codec import Codec
 from pipeline.engine import App, EngineSettings
 from pipeline.errors import SettingsInvalid
 from pipeline.intake import terms_of
+from pipeline.metrics import Sample
 from pipeline.ports import Clock, ParticipantSource
 from pipeline.settings import Settings
 from tables import appointments as appointments_table
@@ -93,6 +95,12 @@ def create_app(name: str, outside: Outside) -> App:
     return app
 
 
+def add_metrics(app: App, settings: Settings, *more: Callable[[], Iterable[Sample]]) -> None:
+    """Serve the metrics of a worker."""
+    kind = str(app.conf.id).removeprefix("dip-")
+    add_metrics_page(app, *(lambda: identity(kind, settings), *more))
+
+
 def create_router(outside: Outside, catalogue: Catalogue) -> App:
     """Make the router: header validation, addressing with fan-out, bulk load, and error reporting."""
     app = create_app(ROUTER, outside)
@@ -132,6 +140,7 @@ def create_router(outside: Outside, catalogue: Catalogue) -> App:
     loading = Loading(codec=codec, clock=clock, appointments=appointments, addressing=addressing)
     bind(app, registration, "loading", loading)
     _bind_reporting(app, outside, catalogue)
+    add_metrics(app, outside.settings)
     return app
 
 

@@ -2,7 +2,7 @@
 
 from functools import partial, update_wrapper
 
-from agents.app import DELIVERY, Outside, create_app
+from agents.app import DELIVERY, Outside, add_metrics, create_app
 from agents.delivery import Engine, beside_the_rounds, take_in
 from agents.health import add_lane_page
 from pipeline import topics
@@ -65,6 +65,7 @@ def create_delivery(outside: Outside, *, orders: LaneOrderSource, dice: Dice) ->
             update_wrapper(agent, take_in)
         )
     add_lane_page(app, dispatcher)
+    add_metrics(app, settings, dispatcher.samples)
     app.on_claimed(dispatcher.claimed)
     app.on_revoked(dispatcher.revoked)
     app.task(partial(follow, WebhookFiles(settings), webhooks, settings.certificates_poll_s))

@@ -329,3 +329,13 @@ BENCH_RUN_S_MAX = 240  # one variant; stock needs 5-10 s
 # --- dip lint and the document (docs/API.md) -------------------------------------------------------------
 LINT_BYTES_MAX = 64_000_000  # a file of 10,000 consumption messages; as a tree it takes some 1 GB
 LINT_FINDINGS_MAX = 1_000  # nobody reads more, and a mend of the first often mends the rest
+
+# --- Metrics (operations.md 6) --------------------------------------------------------------------------
+METRIC_SERIES_MAX = (
+    2_000  # of one metric: every participant of the market with some statuses; beyond it `other`
+)
+METRIC_RECIPIENTS_MAX = 500  # with a histogram each (2 x 19 series); the market has some 200
+SILENCE_S_MAX = 60.0  # of the broker or of fetches, before a worker is not ready: a leader change takes 10 s
+METRIC_LANES_MAX = (
+    50  # lanes in trouble shown one by one, the largest backlog first; all others are in the totals
+)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pipeline.operate import metrics
 from pipeline.operate.main import COMMANDS
 from pipeline.operate.settings import page
 
@@ -11,6 +12,11 @@ ROOT = Path(__file__).parents[1]
 def test_the_page_of_settings_is_the_code() -> None:
     """An operator configures by this page; make it anew with `dip settings --markdown`."""
     assert (ROOT / "docs" / "SETTINGS.md").read_text(encoding="utf-8") == page()
+
+
+def test_the_page_of_metrics_is_the_code() -> None:
+    """Alerts and dashboards are written by this page; make it anew with `dip metrics --markdown`."""
+    assert (ROOT / "docs" / "METRICS.md").read_text(encoding="utf-8") == metrics.page()
 
 
 def test_every_command_can_be_imported_and_explains_itself() -> None:

@@ -189,7 +189,7 @@ class Books:
         entry.parked = row
         lane.backlog(entry.claim).loaded.add(entry.key)
         for settling in account.close():
-            self._spawn(_wait(self._out.engine.settle(settling)))
+            self._spawn(self._settled_later(settling, self._out.engine.settle(settling)))
 
     def _keep_unsent(self, account: Account, lane: Lane, entries: Sequence[Entry], reason: str) -> None:
         if not entries:
@@ -258,7 +258,7 @@ class Books:
     async def _committed(
         self, lane: Lane, settling: Settling, durable: Awaitable[bool], kept: AbstractSet[str]
     ) -> None:
-        held = await durable
+        held = await self._counted(settling, durable)
         lane.busy -= kept
         backlog = lane.backlogs.get(settling.claim)
         if (
@@ -267,6 +267,12 @@ class Books:
             backlog.written((write.key, write.row is not None) for write in settling.rows)
         self._pump(lane)
 
+    async def _settled_later(self, settling: Settling, durable: Awaitable[bool]) -> None:
+        await self._counted(settling, durable)
 
-async def _wait(durable: Awaitable[bool]) -> None:
-    await durable
+    async def _counted(self, settling: Settling, durable: Awaitable[bool]) -> bool:
+        """Wait until it is durable, and then count what it says."""
+        held = await durable
+        if held:
+            self._out.counters.settled(settling.ended, settling.parked)
+        return held

@@ -6,7 +6,7 @@ written in `books`; this module says when something happens.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -21,6 +21,7 @@ from pipeline.delivery.outcomes import common_note
 from pipeline.delivery.outside import Arrival, Figures, Outside, Policy, fresh
 from pipeline.delivery.ports import Claim, Post
 from pipeline.delivery.refill import Refill
+from pipeline.delivery.samples import counted, held, lanes_now
 from pipeline.delivery.slots import Slot, Slots
 from pipeline.delivery.standing import LaneStanding, standing_of
 from pipeline.delivery.tasks import Tasks
@@ -35,6 +36,7 @@ from pipeline.limits import (
     REVOKE_WAIT_S,
     STOP_GRACE_S,
 )
+from pipeline.metrics import Sample
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +108,7 @@ class Dispatcher:
         self._tasks.carefully(self._accept, arrivals)
 
     def _accept(self, arrivals: Sequence[Arrival]) -> None:
-        now = self._out.clock.now()
+        now, counters = self._out.clock.now(), self._out.counters
         parked: dict[Lane, list[Entry]] = {}
         touched: dict[Lane, None] = {}
         for arrival in arrivals:
@@ -116,6 +118,7 @@ class Dispatcher:
                 continue
             entry = fresh(arrival, now)
             window.add(entry)
+            counters.routed.note((entry.copy.routed_at - entry.copy.received_at).total_seconds())
             lane = self._books.lanes[entry.lane]
             if self._books.is_row(lane, entry):
                 self._books.pass_over(lane, entry)
@@ -216,6 +219,7 @@ class Dispatcher:
         """Judge a POST and book what follows; entries of partitions lost meanwhile are let go."""
         now = self._out.clock.now()
         judgement = judge(result, [entry.identity for entry in batch], now=now)
+        self._out.counters.attempted(result, judgement)
         if isinstance(judgement, Settled):
             judgement = lane.believed(judgement, now=now)
         lane.leave(entry for entry in batch if not self._books.claims.held(entry))
@@ -280,6 +284,13 @@ class Dispatcher:
             parked=sum(lane.rows for lane in lanes),
             counting=sum(one.under_way for one in self._countings.values()),
         )
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield delivery's metrics (`pipeline.metrics`)."""
+        now = self._out.clock.now()
+        yield from counted(self._out.counters)
+        yield from held(self.figures(), self._books.windows.values(), now)
+        yield from lanes_now(self._books.lanes, self._out.rows, now)
 
     # --- small things ---
 

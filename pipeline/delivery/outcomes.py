@@ -38,7 +38,7 @@ def book_settled(
     for entry, outcome in pairs:
         match outcome:
             case Delivered():
-                account.finish(entry)
+                account.delivered(entry, common.at)
                 if outcome.remark is not None and not outcome.remark.accepts:
                     account.relay(entry, outcome.remark, common.at)
                 alike.setdefault(_delivered(common, outcome, settled.error), []).append(entry)

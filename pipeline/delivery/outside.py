@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from pipeline.delivery.counters import DeliveryCounters
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.ports import Codec, Engine, ParkedRows, Payloads, Ticket, Webhooks
 from pipeline.delivery.settling import Topics
@@ -27,6 +28,7 @@ class Outside:
     clock: Clock
     dice: Dice
     topics: Topics
+    counters: DeliveryCounters = field(default_factory=DeliveryCounters)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

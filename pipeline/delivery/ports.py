@@ -2,10 +2,10 @@
 
 from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pipeline.domain.delivery import Result
-from pipeline.domain.envelope import AuditRecord, Copy
+from pipeline.domain.envelope import AuditRecord, Copy, Status
 from pipeline.domain.identifiers import DeliveryId, ParticipantId
 from pipeline.domain.parked import Parked, Pointer, Reading
 
@@ -48,14 +48,28 @@ class RowWrite:
     row: Parked | None
 
 
+class Ended(NamedTuple):
+    """A copy that was settled for good. `age_s` is its age since acceptance, None unless it was delivered."""
+
+    result: Status
+    recipient: ParticipantId
+    age_s: float | None = None
+    parked: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settling:
-    """What becomes durable together, in one transaction with the offsets of the tickets."""
+    """What becomes durable together, in one transaction with the offsets of the tickets.
+
+    `ended` and `parked` (copies that become rows) are for the figures.
+    """
 
     claim: Claim
     tickets: tuple[Ticket, ...] = ()
     outputs: tuple[Output, ...] = ()
     rows: tuple[RowWrite, ...] = ()
+    ended: tuple[Ended, ...] = ()
+    parked: int = 0
 
 
 class Engine(Protocol):

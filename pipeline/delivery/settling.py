@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pipeline.delivery.entry import Entry
-from pipeline.delivery.ports import Claim, Codec, Output, RowWrite, Settling, Ticket
+from pipeline.delivery.ports import Claim, Codec, Ended, Output, RowWrite, Settling, Ticket
 from pipeline.domain.answers import Remark
 from pipeline.domain.delivery import ErrorClass, journal_status, stage_of
 from pipeline.domain.envelope import AuditCopy, AuditRecord, Status
@@ -54,6 +54,8 @@ class _Part:
     tickets: list[Ticket] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
     rows: list[RowWrite] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
+    parked: int = 0
 
 
 class Account:
@@ -74,9 +76,17 @@ class Account:
         if entry.parked is not None:
             part.rows.append(RowWrite(key=entry.key, row=None))
 
+    def delivered(self, entry: Entry, at: datetime) -> None:
+        """Settle a copy that its recipient took."""
+        self.finish(entry)
+        age_s = (at - entry.copy.received_at).total_seconds()
+        ended = Ended(Status.DELIVERED, self._lane.recipient, age_s, entry.parked is not None)
+        self._part(entry.claim).ended.append(ended)
+
     def park(self, entry: Entry, row: Parked) -> None:
         """Settle a copy by keeping it: its offset may be committed, its row says when it is tried again."""
         part = self._part(entry.claim)
+        part.parked += entry.parked is None
         if entry.ticket is not None:
             part.tickets.append(entry.ticket)
         part.rows.append(RowWrite(key=entry.key, row=row))
@@ -111,7 +121,9 @@ class Account:
         """Give a copy up, with its bytes and the reason that its sender will be told."""
         self.finish(entry)
         self.note((entry,), note)
-        self._part(entry.claim).outputs.append(
+        part = self._part(entry.claim)
+        part.ended.append(Ended(note.status, self._lane.recipient))
+        part.outputs.append(
             Output(
                 topic=self._topics.dead_letters,
                 key=entry.copy.transaction_id.encode(),
@@ -126,6 +138,7 @@ class Account:
         The header `dlq.delivery-id` names the copy: without the record nothing else does.
         """
         part = self._part(claim)
+        part.ended.append(Ended(note.status, self._lane.recipient))
         part.rows.append(RowWrite(key=parked_key(self._lane, row.pointer), row=None))
         name = row.delivery_id.encode()
         headers = (*self._headers(row.pointer, note), ("dlq.delivery-id", name))
@@ -142,6 +155,8 @@ class Account:
                 tickets=tuple(part.tickets),
                 outputs=tuple(part.outputs),
                 rows=tuple(part.rows),
+                ended=tuple(part.ended),
+                parked=part.parked,
             )
             for claim, part in self._parts.items()
         )

@@ -2,7 +2,7 @@
 
 import inspect
 from asyncio import Future
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import faust
@@ -13,9 +13,11 @@ from pipeline.engine.consumer import Consumer
 from pipeline.engine.errors import Unsupported
 from pipeline.engine.health import health_of
 from pipeline.engine.membership import ClaimCallback
+from pipeline.engine.samples import samples_of
 from pipeline.engine.settling import EncodedWrite, check
 from pipeline.engine.tables import Table, TableManager
 from pipeline.engine.values import Claim, EngineSettings, Health, Settlement, WindowState
+from pipeline.metrics import Sample
 
 
 class App(faust.App):  # type: ignore[misc]  # faust ships no types
@@ -146,6 +148,10 @@ class App(faust.App):  # type: ignore[misc]  # faust ships no types
     def health(self) -> Health:
         """Return readiness, liveness and the figures behind them."""
         return health_of(self.rounds)
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield the engine's metrics (`pipeline.metrics`)."""
+        return samples_of(self.rounds)
 
     @property
     def rounds(self) -> Consumer:

@@ -16,6 +16,7 @@ from pipeline import limits
 from pipeline.engine.assignment import group_topics
 from pipeline.engine.batch import Batch
 from pipeline.engine.clients import base_settings
+from pipeline.engine.counters import Counters
 from pipeline.engine.delivery import Delivery
 from pipeline.engine.errors import BrokerAbsent, NoProgress, Reset, TopicsUnfit, Unsupported, WorkerStopped
 from pipeline.engine.face import ConsumerFace
@@ -23,7 +24,7 @@ from pipeline.engine.fence import Fence
 from pipeline.engine.hand import Hand
 from pipeline.engine.membership import Membership
 from pipeline.engine.offsets import Place, Topics
-from pipeline.engine.session import Counters, Session
+from pipeline.engine.session import Session
 from pipeline.engine.startup import Needs, missing_topics, release_warning, topic_problems
 from pipeline.engine.watchdog import Watchdog
 from pipeline.engine.wire import supported_metadata_level

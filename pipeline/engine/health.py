@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def health_of(consumer: "Consumer") -> Health:
     """Return how the worker is. Ready: all assigned shards recovered. Alive: rounds advance while there is lag."""
     counters, now = consumer.counters, time.monotonic()
-    reasons = [*_not_ready(consumer)]
+    reasons = [*_not_ready(consumer), *_silent(consumer, now)]
     stuck = [*_not_alive(consumer, now)]
     shards = tuple(
         ShardHealth(
@@ -59,6 +59,19 @@ def _not_ready(consumer: "Consumer") -> list[str]:
             f"more than {normal_s:.0f} s; run `dip doctor transactions`"
         )
     return reasons
+
+
+def _silent(consumer: "Consumer", now: float) -> list[str]:
+    """Name what has not answered for long: a worker that was fine and hears nothing any more is not ready."""
+    heard = {
+        "no fetch has come back": consumer.counters.last_fetch_s,
+        "the broker has not answered": consumer.watchdog.answered_s,
+    }
+    return [
+        f"{text} for {now - since:.0f} s"
+        for text, since in heard.items()
+        if since is not None and now - since > limits.SILENCE_S_MAX
+    ]
 
 
 def _not_alive(consumer: "Consumer", now: float) -> list[str]:

@@ -52,6 +52,7 @@ class Membership:
         self.reader: Reader | None = None
         self.failed: Exception | None = None
         self.joined = False
+        self.rebalances = 0
         self.on_claimed = on_claimed
         self.on_revoked = on_revoked
         self.last_round: Callable[[Watch], None] | None = None
@@ -96,6 +97,7 @@ class Membership:
     def revoked(self, watch: Watch, places: set[Place], *, lost: bool) -> None:
         """Partitions go (inside of a fetch): lanes stop, what they settled is committed, shards close."""
         gone = {TopicPartition(*place) for place in places}
+        self.rebalances += 1
         if not lost:
             self._in_loop(watch, self._warn(gone), "revoke: stop lanes")
             if self.last_round is not None:
@@ -115,6 +117,7 @@ class Membership:
 
     async def _assigned(self, places: set[Place]) -> None:
         self.joined = True
+        self.rebalances += 1
         change = self.assignment.assign(TopicPartition(*place) for place in places)
         log.info("assigned %s", _listed(places))
         await self._tell_faust(set(self.assignment.owned))

@@ -4,12 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import KafkaError
 
 from pipeline import limits
+from pipeline.engine.counters import Counters
 from pipeline.engine.delivery import Delivery
 from pipeline.engine.errors import Reset
 from pipeline.engine.fence import Fence
@@ -25,19 +25,6 @@ log = logging.getLogger(__name__)
 
 _EOF = KafkaError._PARTITION_EOF  # noqa: SLF001  # the client's name for it
 _HARMLESS = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)  # noqa: SLF001  # the client reconnects
-
-
-@dataclass(slots=True)
-class Counters:
-    """What happened since the process started."""
-
-    rounds: int = 0
-    records: int = 0
-    resets: int = 0
-    commit_s: float = 0.0
-    last_commit_s: float | None = None
-    last_record_s: dict[Place, float] = field(default_factory=dict)
-    reached: dict[Place, int] = field(default_factory=dict)
 
 
 class Session:
@@ -136,6 +123,7 @@ class Session:
             _fetch, self._reader, orders, wait_s, oldest is None, step="fetch",
             limit_s=self._settings.call_deadline_s + wait_s,
         )  # fmt: skip
+        self._counters.last_fetch_s = time.monotonic()
         self._membership.obeyed(orders)
         self._raise_failure()
         return messages
@@ -186,10 +174,11 @@ class Session:
                 await self._delivery.deliver(*place, fresh, claim, work.outputs)
             self._desk.advance(place, records[-1].offset() + 1)
             self._counters.last_record_s[place] = now
+            work.read[place[0]] += len(records)
             touched.add(claim)
         touched |= self._collect(work)
         if touched:
-            await self._commit(work, touched, sum(map(len, places.values())))
+            await self._commit(work, touched)
         else:
             self._desk.committed()
 
@@ -209,25 +198,21 @@ class Session:
                 work.offsets[place.topic, place.partition] = self._desk.progress(tuple(place))  # type: ignore[arg-type]  # a named pair is a pair
             work.shards += [shard for shard in self._tables.of(claim) if shard.round]
 
-    async def _commit(self, work: RoundWork, touched: set[Claim], records: int) -> None:
+    async def _commit(self, work: RoundWork, touched: set[Claim]) -> None:
         started = time.monotonic()
         self._complete(work, touched)
         await self._hand.run(self._write, work, step="begin", limit_s=self._settings.call_deadline_s)
-        self._account(records, started)
+        self._account(work, started)
 
     def _write(self, watch: Watch, work: RoundWork) -> None:
         assert self._reader is not None
         self._writer.commit(watch, work, self._reader.group_metadata)
 
-    def _account(self, records: int, started: float) -> None:
+    def _account(self, work: RoundWork, started: float) -> None:
         self._desk.committed()
-        now = time.monotonic()
-        self._counters.rounds += 1
-        self._counters.records += records
-        self._counters.commit_s += now - started
-        self._counters.last_commit_s = now
-        if now - started > limits.COMMIT_SLOW_S:
-            log.warning("a round of %d records took %.1f s to commit", records, now - started)
+        took_s = self._counters.committed(work, started)
+        if took_s > limits.COMMIT_SLOW_S:
+            log.warning("a round of %d records took %.1f s to commit", work.read.total(), took_s)
 
     # --- the last settlements ---
 
@@ -240,7 +225,7 @@ class Session:
         if touched:
             started = time.monotonic()
             self._write(watch, work)
-            loop.call_soon_threadsafe(self._account, 0, started)
+            loop.call_soon_threadsafe(self._account, work, started)
 
     def _delivery_loop(self) -> asyncio.AbstractEventLoop:
         loop = self._membership.loop

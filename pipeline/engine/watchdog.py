@@ -9,12 +9,12 @@ from typing import Protocol
 from confluent_kafka import KafkaException
 
 from pipeline import limits
+from pipeline.engine.counters import Counters
 from pipeline.engine.delivery import Delivery
 from pipeline.engine.errors import Reset
 from pipeline.engine.hand import Hand, Watch
 from pipeline.engine.membership import Membership
 from pipeline.engine.offsets import Place, Topics
-from pipeline.engine.session import Counters
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ class Watchdog:
         self._behind_since: dict[Place, tuple[int, float]] = {}
         self._open_since: dict[Place, float] = {}
         self.lag: Mapping[Place, int] = {}
+        self.answered_s: float | None = None
+        """When the broker last answered; None before the first answer."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look until stopped."""
@@ -61,7 +63,7 @@ class Watchdog:
         except (KafkaException, Reset) as error:
             log.warning("watchdog: cannot ask for offsets: %s", error)
             return
-        now = time.monotonic()
+        now = self.answered_s = time.monotonic()
         reached = {place: self._reached(place) for place in stable}
         self.lag = {place: max(stable[place] - at, 0) for place, at in reached.items() if at is not None}
         self._open_since = {

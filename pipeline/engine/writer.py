@@ -5,6 +5,7 @@ produce -> flush -> send offsets -> commit -> store last. Every method blocks an
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +35,8 @@ class RoundWork:
     outputs: list[OutputRow] = field(default_factory=list)
     shards: list[Shard] = field(default_factory=list)
     offsets: dict[Place, tuple[int, str]] = field(default_factory=dict)
+    read: Counter[str] = field(default_factory=Counter)
+    """How many records of each topic it settles or takes in, for the figures."""
 
 
 class Writer:

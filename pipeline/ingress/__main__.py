@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import uvloop
@@ -13,6 +14,7 @@ import uvloop
 from pipeline import limits, topics
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.handles import allow_handles
+from pipeline.adapters.identity import identity
 from pipeline.adapters.participants import ParticipantFeed
 from pipeline.adapters.producer import KafkaPublisher
 from pipeline.adapters.registry import connect
@@ -59,7 +61,12 @@ async def start(outside: Outside, readiness: "Readiness") -> Running:
     bridge = Bridge(outside, entrance=entrance)
     tls = outside.trust.current().tls
     health = await listen(
-        Health(readiness.missing, readiness.warnings, status=entrance.status).handle,
+        Health(
+            readiness.missing,
+            readiness.warnings,
+            status=entrance.status,
+            samples=lambda: chain(entrance.samples(), identity("bridge", settings)),
+        ).handle,
         host=settings.bridge_host,
         port=settings.bridge_health_port,
     )

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 from typing import Final, assert_never
@@ -14,13 +14,13 @@ from multidict import CIMultiDict
 
 from pipeline import limits
 from pipeline.adapters.producer import Outgoing, Published, Unpublished
-from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId
 from pipeline.domain.participants import Participants
 from pipeline.domain.signing import Refused, verify
 from pipeline.ingress.addresses import called_urls, public_urls, resolved
 from pipeline.ingress.admission import Visit
 from pipeline.ingress.answering import answers_response, invalid_response, refused_response, reply_response
-from pipeline.ingress.calls import Asks, Call, Outcome, Recorded, Reply, Tally
+from pipeline.ingress.arrival import Arrival
+from pipeline.ingress.calls import Asks, Call, Outcome, Recorded, Reply
 from pipeline.ingress.documents import Documents
 from pipeline.ingress.encodings import Packing, packing_of, unpack
 from pipeline.ingress.entrance import Entrance, cost_of
@@ -62,24 +62,6 @@ _FAILED: Final = Refusal(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
-    """A request that may be worked on: which call it is, by whom, and by which URLs it may have been signed."""
-
-    request: web.BaseRequest
-    match: Match
-    caller: Caller
-    participants: Participants
-    urls: tuple[str, ...]
-    packing: Packing | None
-    tally: Tally = field(default_factory=Tally)
-
-    @property
-    def channel(self) -> InterfaceId:
-        """Return the channel the call is about; all that is about no channel counts as status messages."""
-        return InterfaceId(self.match.path.get("id", STATUS_CHANNEL))
-
-
 class Bridge:
     """Answers the wire protocol's calls. One object per process; `stopping` turns new requests away.
 
@@ -102,6 +84,7 @@ class Bridge:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer any request; whatever happens here, the process lives on."""
+        began_s = time.perf_counter()
         match = self._route(request)
         try:
             if self._documents.covers(request.raw_path):
@@ -126,6 +109,7 @@ class Bridge:
         else:
             response = outcome
         self.entrance.counters.answered[response.status] += 1
+        self.entrance.counters.seconds.note(time.perf_counter() - began_s)
         response.headers[hdrs.SERVER] = "Open DIP"  # not the versions beneath
         unread = not request.content.is_eof()
         if unread:
@@ -147,6 +131,14 @@ class Bridge:
         caller = self._identified(request, participants)
         if isinstance(caller, Refusal):
             return caller
+        outcome = await self._known(request, match, caller, participants)
+        self.entrance.counters.requests_by.add(caller.name, str(int(outcome.status)))
+        return outcome
+
+    async def _known(
+        self, request: web.BaseRequest, match: Match, caller: Caller, participants: Participants
+    ) -> web.Response | Refusal:
+        """Serve a caller that we know."""
         visit = self.entrance.door.enter(caller.name)
         if isinstance(visit, Refusal):
             return visit
@@ -202,6 +194,7 @@ class Bridge:
         with Body(arrival.request, self.entrance.budget, arrival.caller.name, bytes_max=bytes_max) as body:
             content = await body.read()
             visit.charge(bytes_=body.arrived)
+            self.entrance.counters.bytes_by.add(arrival.caller.name, count=body.arrived)
             if isinstance(content, Refusal):
                 return content
             outcome = await self._judged(arrival, body, content)
@@ -278,6 +271,8 @@ class Bridge:
     async def _conclude(self, arrival: Arrival, outcome: Outcome) -> web.Response | Refusal:
         """Write the answer; what stores something is stored before."""
         accept, now = arrival.request.headers.get(hdrs.ACCEPT, ""), self._outside.clock.now()
+        for fault in outcome.faults if isinstance(outcome, Acceptable | Invalid) else ():
+            self.entrance.counters.rejected.add(fault.rejections[0].code.value)
         match outcome:
             case Refusal():
                 self._refused.note(arrival.caller.name, arrival.channel, outcome.status)
@@ -295,9 +290,10 @@ class Bridge:
                 status = HTTPStatus.MULTI_STATUS if outcome.faults else HTTPStatus.CREATED
                 if outcome.faults:
                     self._refused.note(arrival.caller.name, arrival.channel, status, outcome.faults)
-                return await self._published(arrival, records) or answers_response(
-                    status, answers, self._outside.clock.now()
-                )
+                refusal = await self._published(arrival, records)
+                if refusal is None:
+                    self.entrance.counters.accepted += len(answers) - len(outcome.faults)
+                return refusal or answers_response(status, answers, self._outside.clock.now())
             case Asks():
                 return await self._asked(arrival, outcome)
             case Recorded(records=records, status=status):

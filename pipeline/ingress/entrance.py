@@ -1,6 +1,7 @@
 """All that stands between a connection and the work on its request, in one object per process."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 from pipeline import limits
@@ -10,6 +11,8 @@ from pipeline.ingress.counters import DoorCounters
 from pipeline.ingress.fairness import LoopTurns, Places
 from pipeline.ingress.guesses import KeyGuesses
 from pipeline.ingress.reading import BodyBudget
+from pipeline.ingress.samples import samples_of
+from pipeline.metrics import Sample
 from pipeline.settings import Settings
 
 
@@ -30,6 +33,10 @@ class Entrance:
     def status(self) -> dict[str, Any]:
         """Return what the status page shows."""
         return {"door": self.counters.as_mapping()}
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield the bridge's metrics (`pipeline.metrics`)."""
+        return samples_of(self.counters)
 
 
 def cost_of(content: bytes, *, packed: bool) -> int:

@@ -5,19 +5,21 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from pipeline import limits
 from pipeline.adapters.clock import SystemClock
+from pipeline.adapters.exposition import CONTENT_TYPE, exposition
 from pipeline.errors import SettingsInvalid
 from pipeline.ingress.connections import ClientBounds, GuardedServer, Handler
 from pipeline.ingress.counters import DoorCounters
 from pipeline.ingress.handshakes import TellingHandshake
+from pipeline.metrics import Sample
 from pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -149,24 +151,30 @@ class Health:
         check: Callable[[], Awaitable[list[str]]],
         warnings: Callable[[], list[str]] = list,
         status: Callable[[], Mapping[str, Any]] = dict,
+        samples: Callable[[], Iterable[Sample]] = tuple,
     ) -> None:
         self._check = check
         self._warnings = warnings
         self._status = status
+        self._samples = samples
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer `/health/live`, `/health/ready` and `/status`."""
+        """Answer `/health/live`, `/health/ready` (`/healthz`, `/readyz`), `/status` and `/metrics`."""
         match request.path.rstrip("/"):
-            case "/health/live":
+            case "/health/live" | "/healthz":
                 return _page(HTTPStatus.OK, {"alive": True})
-            case "/health/ready" | "/health":
+            case "/health/ready" | "/health" | "/readyz":
                 missing = await self._check()
                 status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
                 return _page(status, {"ready": not missing, "missing": missing, "warnings": self._warnings()})
             case "/status":
                 return _page(HTTPStatus.OK, self._status())
+            case "/metrics":
+                ready = Sample("dip_ready", not await self._check())
+                page = exposition((ready, *self._samples()))
+                return web.Response(body=page, headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
             case _:
-                pages = ["/health/live", "/health/ready", "/status"]
+                pages = ["/health/live", "/health/ready", "/status", "/metrics"]
                 return _page(HTTPStatus.NOT_FOUND, {"pages": pages})
 
 

@@ -26,7 +26,8 @@ def demo(*, bench_broker: bool, **options: Any) -> None:
     """Start a broker, a registry and the whole router, and let a simulated market have a day.
 
     Ends with the ledger, STATE_DIR/demo-report.json, and exit code 0 only if every copy of every message is
-    accounted for. Logs are under STATE_DIR/demo/logs. Nothing keeps running.
+    accounted for. Logs are under STATE_DIR/demo/logs, the processes' last metrics under STATE_DIR/demo/metrics. Nothing
+    keeps running.
     """
     state = Path(Settings.load().state_dir).absolute()
     broker = BrokerProfile.BENCH if bench_broker else BrokerProfile.SMALL

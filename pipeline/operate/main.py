@@ -35,6 +35,7 @@ COMMANDS: Final = {
         "pipeline.operate.openapi:openapi",
         "Write the OpenAPI 3.1 document of every call and message.",
     ),
+    "metrics": ("pipeline.operate.metrics:metrics", "Show every metric of /metrics and what it means."),
     "participants": (
         "pipeline.operate.participants:participants",
         "Load and show who exists, their keys and webhooks.",

@@ -2,23 +2,25 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.request import urlopen
 
 import psutil
 
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.topics import ensure_topics
 from pipeline.catalogue import Catalogue, load_catalogue
-from pipeline.localstack import LocalStack, ProcessGroup, StackOptions
+from pipeline.limits import OPERATOR_CALL_S_MAX
+from pipeline.localstack import LocalStack, ProcessGroup, ProcessSpec, StackOptions
 from pipeline.localstack import Progress as Fetching
 from pipeline.localstack.ports import free_ports
 from pipeline.operate.topics import configured_specs
-from pipeline.operate.up import processes, share_secret
+from pipeline.operate.up import HealthPages, processes, share_secret
 from pipeline.settings import Settings, put
 from pipeline.simulator.cast import assemble
 from pipeline.simulator.channels import read_channels
@@ -88,7 +90,8 @@ class Scene:
             self._configure(stack, sandbox)
             settings = Settings.load()
             ensure_topics(settings.kafka(), configured_specs(settings))
-            group = ProcessGroup(processes(settings))
+            specs = processes(settings)
+            group = ProcessGroup(specs)
             running.callback(group.stop)
             yield Stage(
                 market=market,
@@ -103,6 +106,7 @@ class Scene:
                 ),
                 pids=lambda: {**stack.pids(), **group.pids(), "simulator": os.getpid()},
             )
+            _keep_metrics(specs, self.folder / "metrics")
             self.progress.show("stopping")
 
     def _forget(self) -> None:
@@ -149,6 +153,15 @@ class Scene:
             group.start()
             loaded.result()
         self.progress.say(f"running: {', '.join(f'{name} ({pid})' for name, pid in group.pids().items())}")
+
+
+def _keep_metrics(specs: Iterable[ProcessSpec], folder: Path) -> None:
+    """Write down what each process says of itself at the end, as Prometheus would read it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for spec in specs:
+        if isinstance(spec.ready, HealthPages):
+            with urlopen(spec.ready.metrics_url, timeout=OPERATOR_CALL_S_MAX) as page:  # noqa: S310  # our own, on loopback
+                (folder / f"{spec.name}.prom").write_bytes(page.read())
 
 
 def _watch(stack: LocalStack, group: ProcessGroup) -> Callable[[], str | None]:

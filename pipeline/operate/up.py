@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -50,8 +51,23 @@ def _dip(settings: Settings, name: str, *arguments: str, ready: Callable[[], boo
     )
 
 
-def _healthy(port: int) -> Callable[[], bool]:
-    return lambda: responds(f"http://{LOOPBACK}:{port}/health/ready")
+@dataclass(frozen=True, slots=True)
+class HealthPages:
+    """The pages of one process; called, they tell whether it is ready."""
+
+    port: int
+
+    @property
+    def metrics_url(self) -> str:
+        """Return where its metrics are."""
+        return f"http://{LOOPBACK}:{self.port}/metrics"
+
+    def __call__(self) -> bool:
+        return responds(f"http://{LOOPBACK}:{self.port}/health/ready")
+
+
+def _healthy(port: int) -> HealthPages:
+    return HealthPages(port)
 
 
 @click.command()
