@@ -289,7 +289,7 @@ class Dispatcher:
         """Yield delivery's metrics (`pipeline.metrics`)."""
         now = self._out.clock.now()
         yield from counted(self._out.counters)
-        yield from held(self.figures(), self._books.windows.values(), now)
+        yield from held(self.figures(), self._books.claims.windows.values(), now)
         yield from lanes_now(self._books.lanes, self._out.rows, now)
 
     # --- small things ---

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.localstack.waiting import wait_until
+from tests.support.metrics_page import figures
 
 pytestmark = pytest.mark.kafka
 
@@ -47,6 +48,30 @@ def test_a_small_day_closes_its_ledger_and_leaves_nothing_running(tmp_path):
     assert report["status_messages"]["delivered"] == report["status_messages"]["expected"] > 0
     assert set(report["latency_s"]) == {"p50", "p90", "p99", "max"}
     assert processes_of(tmp_path) == []
+    metrics_equal(report, tmp_path / "demo" / "metrics")
+
+
+def metrics_equal(report: dict, folder: Path) -> None:
+    """Hold what the processes said of themselves against the ledger of a market that knows nothing of them.
+
+    Before its day the market sends a message or two to see whether the router understands it already; they are no part
+    of its ledger, and have one copy each.
+    """
+    bridge, router, delivery = (figures(folder / f"{one}.prom") for one in ("bridge", "router", "delivery"))
+    early = bridge["dip_bridge_accepted_total",] - report["accepted"]
+    copies = report["copies"] + early
+    assert 0 <= early <= 5
+    assert router["dip_records_written_total", "dip.outbound"] == copies
+    assert delivery["dip_records_read_total", "dip.outbound"] == copies
+    told = report["status_messages"]["delivered"]
+    assert delivery["dip_copies_total", "Delivered"] == report["delivered"] + told + early
+    assert delivery["dip_copies_parked",] == report["parked"]
+    assert delivery["dip_copies_total", "RejectedByRecipient"] == report["dead_lettered"]
+    ages = sum(value for name, value in delivery.items() if name[0] == "dip_delivery_age_seconds_count")
+    assert ages == delivery["dip_copies_total", "Delivered"]
+    lags = [value for name, value in (router | delivery).items() if name[0] == "dip_consumer_lag_records"]
+    assert lags
+    assert all(page["dip_ready",] == 1 for page in (bridge, router, delivery))
 
 
 @pytest.mark.timeout(240)

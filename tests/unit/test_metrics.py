@@ -4,8 +4,6 @@ import re
 from datetime import timedelta
 
 import pytest
-from prometheus_client import Metric
-from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.adapters.exposition import exposition
 from pipeline.delivery.counters import DeliveryCounters
@@ -16,32 +14,16 @@ from pipeline.domain.identifiers import ParticipantId
 from pipeline.engine.counters import Counters
 from pipeline.engine.writer import RoundWork
 from pipeline.limits import METRIC_LANES_MAX, METRIC_RECIPIENTS_MAX
-from pipeline.metrics import BY_NAME, METRICS, OTHER, Kind, Sample, Spread, Tally
+from pipeline.metrics import METRICS, OTHER, Kind, Sample, Spread, Tally
 from tests.support.bridge import SENDER, array, open_world, reading
 from tests.support.fake_engine import FakeParticipants, World, make_copy, make_participants
+from tests.support.metrics_page import Figures, figures
 
 REFUSED = Failed(error=ErrorClass.CONNECT, text="connection refused")
 
 
-def read(page: bytes) -> dict[tuple[str, ...], float]:
-    """Return name and label values, in the order of the documentation -> value, as Prometheus would read them."""
-    return {
-        (
-            sample.name,
-            *(sample.labels[name] for name in (*labels_of(family), "le") if name in sample.labels),
-        ): sample.value
-        for family in text_string_to_metric_families(page.decode())
-        for sample in family.samples
-    }
-
-
-def labels_of(family: Metric) -> tuple[str, ...]:
-    metric = BY_NAME.get(family.name) or BY_NAME.get(f"{family.name}_total")
-    return metric.labels if metric else ()  # process_* is the library's
-
-
-def shown(world: World) -> dict[tuple[str, ...], float]:
-    return read(exposition(world.dispatcher.samples()))
+def shown(world: World) -> Figures:
+    return figures(exposition(world.dispatcher.samples()))
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda one: one.name)
@@ -67,7 +49,7 @@ def test_a_spread_is_read_as_the_histogram_it_is() -> None:
     spread = Spread(bounds=(1.0, 2.0))
     for value in (0.5, 1.0, 1.5, 7.0):
         spread.note(value)
-    found = read(exposition([Sample("dip_attempt_seconds", spread)]))
+    found = figures(exposition([Sample("dip_attempt_seconds", spread)]))
     assert found["dip_attempt_seconds_bucket", "1.0"] == 2
     assert found["dip_attempt_seconds_bucket", "2.0"] == 3
     assert found["dip_attempt_seconds_bucket", "+Inf"] == found["dip_attempt_seconds_count",] == 4
@@ -188,7 +170,7 @@ async def test_the_bridge_counts_messages_by_what_became_of_them() -> None:
     world = await open_world()
     await world.post(array(reading(1), reading(2)))
     await world.post(array(reading(3), reading(4, senderTimestamp="yesterday")))
-    found = read(exposition(world.bridge.entrance.samples()))
+    found = figures(exposition(world.bridge.entrance.samples()))
     await world.close()
     assert found["dip_bridge_accepted_total",] == 2
     assert sum(value for name, value in found.items() if name[0] == "dip_bridge_rejected_total") == 1
