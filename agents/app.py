@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from agents.addressing import Addressing, Loading
+from agents.explaining import Explaining
 from agents.health import add_health_pages, add_metrics_page
 from agents.loop import Step, drive
 from agents.quarantine import Quarantine
 from agents.reporting import Reporting
-from agents.shards import Desk
+from agents.shards import Desk, answer_questions
 from agents.sweep import Sweep
 from agents.validation import Validation
 from pipeline import limits, topics
@@ -141,6 +142,8 @@ def create_router(outside: Outside, catalogue: Catalogue) -> App:
     bind(app, registration, "loading", loading)
     _bind_reporting(app, outside, catalogue)
     add_metrics(app, outside.settings)
+    explaining = Explaining(catalogue=catalogue, participants=participants, appointments=appointments)
+    answer_questions(app, outside.desk, codec=codec, clock=clock, books=(explaining.book(),))
     return app
 
 

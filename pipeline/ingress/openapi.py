@@ -27,6 +27,7 @@ _TAGS: Final[Mapping[Operation, str]] = {
     Operation.SUBMIT_STATUS: "Status messages",
     Operation.DELIVERY_STATUS: "Journal",
     Operation.VALIDATE: "Validation",
+    Operation.EXPLAIN: "Journal",
     Operation.READ_COMPANIES: "Companies",
     Operation.ADD_COMPANY: "Companies",
 }

@@ -4,6 +4,7 @@ from pipeline.adapters.callable_network import policy_of
 from pipeline.domain.identifiers import Role
 from pipeline.ingress.calls import Handler
 from pipeline.ingress.companies import AddCompany, ReadCompanies
+from pipeline.ingress.explaining import ExplainRouting
 from pipeline.ingress.outside import Outside
 from pipeline.ingress.routes import Operation
 from pipeline.ingress.slicing import Slicer
@@ -41,6 +42,7 @@ def operations(outside: Outside) -> dict[Operation, Handler]:
         Operation.ADD_COMPANY: AddCompany(
             writers=_roles(settings.company_writers), roles=known_roles, encoder=encoder
         ),
+        Operation.EXPLAIN: ExplainRouting(catalogue),
         Operation.REPLAY: not_built,
         Operation.REQUEUE: not_built,
         Operation.REQUEUE_STATUS: not_built,

@@ -34,6 +34,7 @@ class Operation(StrEnum):
     VALIDATE = "validateMessages"
     READ_COMPANIES = "readCompanyDetails"
     ADD_COMPANY = "addCompanyDetails"
+    EXPLAIN = "explainRouting"
 
 
 class Place(StrEnum):
@@ -61,7 +62,7 @@ class Route:
     """One call. `path` has its parameters in braces.
 
     `answers` are the published statuses; `beyond` are those that the router answers besides, because it is one
-    (limits, faults, 501 until a call is built). `version` is that of the published document.
+    (limits, faults, 501 where workers cannot be asked). `version` is that of the published document.
     """
 
     method: str
@@ -125,6 +126,35 @@ _REQUEUE: Final = Parameter(
 _TOKEN: Final = Parameter(
     name="X-Continuation-Token", place=Place.HEADER, text="Ask for what follows: the token of the answer 206."
 )
+_EXPLAINED: Final = (
+    Parameter(
+        name="MPAN",
+        place=Place.QUERY,
+        text="The metering point.",
+        schema={"type": "string", "pattern": "^[0-9]{13}$"},
+        required=True,
+        published=False,
+    ),
+    Parameter(
+        name="event",
+        place=Place.QUERY,
+        text="The event code without brackets, as ActivePower.",
+        required=True,
+        published=False,
+    ),
+    Parameter(
+        name="date",
+        place=Place.QUERY,
+        text="A day, or an instant, that the message is about; without it: now.",
+        published=False,
+    ),
+    Parameter(
+        name="as-known-at",
+        place=Place.QUERY,
+        text="Answer by what the router knew of appointments at this instant.",
+        published=False,
+    ),
+)
 PER_MESSAGE_HEADER: Final = "X-DIP-Partial-Accept"
 _PER_MESSAGE: Final = Parameter(
     name=PER_MESSAGE_HEADER,
@@ -186,7 +216,7 @@ def _plain(*statuses: int) -> dict[int, Content]:
 def _route(
     method: str, path: str, operation: Operation, summary: str, *parameters: Parameter, **more: Any
 ) -> Route:
-    """Make a route of a call by a known participant; `later` is set for calls that are not built yet."""
+    """Make a route of a call by a known participant; `later` is set for calls that need to ask workers."""
     beyond = dict(_ROUTER) | (_plain(501) if more.pop("later", False) else {}) | more.pop("besides", {})
     signed = more.get("signed", True)
     return Route(
@@ -247,6 +277,12 @@ ROUTES: Final = (
             **_plain(401, 403, 429, *_GATEWAY),
         },
         version="2.2.1", later=True,
+    ),
+    _route(
+        "GET", "/dip-channel/{id}/explain/{recipient-id}", Operation.EXPLAIN,
+        "See why messages about an MPAN go to a participant", _CHANNEL, _RECIPIENT, *_EXPLAINED,
+        answers={200: Content.EXPLANATION, **_plain(400, 401, 403, 404)},
+        published=False, version="Open DIP", later=True,
     ),
     _route(
         "POST", "/statusmessage", Operation.SUBMIT_STATUS, "Submit status messages",

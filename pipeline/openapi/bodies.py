@@ -62,6 +62,7 @@ def _later_schemas() -> dict[str, Schema]:
             optional={"DIPCorrelationID": _TEXT_OR_NULL},
         ),
         "JournalEntry": _journal_entry(),
+        "Explanation": _explanation(),
     }
 
 
@@ -93,6 +94,37 @@ def _journal_entry() -> Schema:
             "RecipientMap": reference("RecipientMap"),
             "uri": _TEXT_OR_NULL,
         },
+    )
+
+
+def _explanation() -> Schema:
+    """Return the form of `pipeline.domain.explain.Explanation.plain`."""
+    row = _record(
+        slot=_TEXT,
+        holder=_TEXT_OR_NULL,
+        source=_TEXT,
+        recordedAt=_TEXT,
+        optional={"from": _TEXT_OR_NULL, "to": _TEXT_OR_NULL},
+    )
+    reason = _record(
+        kind=_TEXT,
+        role=_TEXT,
+        rule={"type": "string", "description": "Which rule made it a recipient, in words."},
+        days={"type": "array", "items": _TEXT},
+        row={"anyOf": [row, {"type": "null"}]},
+    )
+    recipient = _record(id=_TEXT, name=_TEXT, reasons={"type": "array", "minItems": 1, "items": reason})
+    return _record(
+        mpan=_TEXT,
+        channel=_TEXT,
+        event=_TEXT,
+        days={"type": "array", "items": _TEXT},
+        asKnownAt=_TEXT_OR_NULL,
+        mpanKnown={"type": "boolean"},
+        routingEdition=_TEXT,
+        routingInferred={"type": "boolean"},
+        recipients={"type": "array", "items": recipient},
+        refusals={"type": "array"},
     )
 
 

@@ -20,6 +20,7 @@ class Content(StrEnum):
     REQUEUE_STATUSES = "requeue statuses"
     JOURNAL = "DIPJournalRecord"
     COMPANIES = "companies"
+    EXPLANATION = "Explanation"
     TEXT = "text"
     NOTHING = "nothing"
     PROBLEM = "problem"  # no body; one by RFC 9457 for clients that ask for it

@@ -47,7 +47,7 @@ ANSWER_TEXTS: Final = {
     415: "The body is not JSON, or in an encoding that is not read.",
     429: "Too much at a time: wait as long as Retry-After says.",
     500: "The router failed, by no fault of the caller.",
-    501: "Known to the protocol and not offered yet.",
+    501: "Not offered: this router is set up without a way to ask its workers.",
     502: "Something on the way to the router failed.",
     503: "Not now: nothing is promised. Send the same again after Retry-After.",
     504: "Something on the way to the router took too long.",

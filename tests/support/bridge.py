@@ -24,7 +24,7 @@ from pipeline.domain.participants import Participant, Participants, RoleGrant
 from pipeline.domain.signing import Policy, Signer
 from pipeline.ingress.app import Bridge
 from pipeline.ingress.connections import ClientBounds
-from pipeline.ingress.outside import Outside
+from pipeline.ingress.outside import Outside, Shards
 from pipeline.ingress.server import Listening, listen
 from pipeline.ingress.trust import FixedTrust, Trust
 from pipeline.settings import Settings
@@ -267,6 +267,7 @@ async def open_world(
     participants: Participants = EVERYBODY,
     now: datetime = NOW,
     bounds: ClientBounds | None = None,
+    shards: Shards | None = None,
     **settings: Any,
 ) -> World:
     publisher = publisher or Recorder()
@@ -280,6 +281,7 @@ async def open_world(
             encoder=codec(),
             catalogue=catalogue(),
             trust=FixedTrust(trust=Trust(signing=Policy(skew_s=chosen.clock_skew_s))),
+            shards=shards,
         )
     )
     watched = Documented(bridge.handle)

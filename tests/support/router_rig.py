@@ -49,6 +49,7 @@ MPANS = tuple(Mpan(f"20000000{number:05d}") for number in range(40))
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CHANGE = datetime(2026, 5, 1, tzinfo=UTC)
 RECEIVED = datetime(2026, 6, 1, 9, tzinfo=UTC)
+SHARD_SECRET = "a secret of the tests, long enough"
 CHANGES_EVERY = 10  # every tenth message is a change of data service: the table moves under load
 ENQUIRY = "2600000001"
 EVERYBODY = {**ROLES, ENQUIRY: "EES"}
@@ -94,6 +95,7 @@ class RouterRig:
             "DIP_INSTANCE": instance,
             "DIP_CRASH_AT": f"{crash_at}:{crash_on}" if crash_at else "",
             "DIP_ROUND_RECORDS_MAX": "50",
+            "DIP_SHARD_SECRET": SHARD_SECRET,
         }
         with (self.directory / f"worker-{instance}.log").open("ab") as log:
             worker = subprocess.Popen(

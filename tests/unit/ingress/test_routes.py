@@ -13,6 +13,7 @@ from pipeline.settings import Settings
 from tests.support.bridge import EVERYBODY, FixedClock, FixedParticipants, Recorder, catalogue, codec
 
 TABLE = [row for row in rows("endpoints.tsv") if row["direction"] == "to DIP"]
+PUBLISHED = [one for one in ROUTES if one.published]
 GATEWAY = {500, 502, 503, 504}
 LATER: dict[Operation, set[int]] = {
     # 2.2.1, which the table of 2.1.0 does not hold in full
@@ -54,8 +55,9 @@ def _names(cell: str) -> set[str]:
 
 
 def test_the_calls_are_the_published_ones() -> None:
-    assert {(one.method, one.path) for one in ROUTES} == {(row["method"], row["path"]) for row in TABLE}
-    assert len({(one.method, one.path.lower()) for one in ROUTES}) == len(ROUTES) == 16
+    assert {(one.method, one.path) for one in PUBLISHED} == {(row["method"], row["path"]) for row in TABLE}
+    assert len({(one.method, one.path.lower()) for one in ROUTES}) == len(ROUTES)
+    assert len(PUBLISHED) == 16
 
 
 def test_every_operation_has_one_route_and_a_handler() -> None:
@@ -72,7 +74,7 @@ def test_every_operation_has_one_route_and_a_handler() -> None:
     assert set(operations(outside)) == set(Operation)
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.operation)
+@pytest.mark.parametrize("route", PUBLISHED, ids=lambda route: route.operation)
 def test_published_statuses_are_those_of_the_tables(route: Route) -> None:
     published = set().union(*(_statuses(row) for row in _rows_of(route)))
     later = LATER.get(route.operation, set())
@@ -80,7 +82,7 @@ def test_published_statuses_are_those_of_the_tables(route: Route) -> None:
     assert not set(route.answers) & set(route.beyond)
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.operation)
+@pytest.mark.parametrize("route", PUBLISHED, ids=lambda route: route.operation)
 def test_the_bodies_of_published_statuses_are_those_of_the_tables(route: Route) -> None:
     for row in _rows_of(route):
         for status, body in _statuses(row).items():
@@ -96,7 +98,7 @@ def test_the_bodies_of_published_statuses_are_those_of_the_tables(route: Route) 
                 assert route.answers[status] not in {Content.PROBLEM, Content.NOTHING}
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.operation)
+@pytest.mark.parametrize("route", PUBLISHED, ids=lambda route: route.operation)
 def test_parameters_and_request_bodies_are_those_of_the_tables(route: Route) -> None:
     own = {one.name + "!" * one.required: one.place for one in route.parameters if one.published}
     newest = _rows_of(route)[-1]
