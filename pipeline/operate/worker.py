@@ -1,10 +1,12 @@
 """`dip worker router|delivery`: one Faust worker in this process."""
 
+import asyncio
 import importlib
 import logging
 from typing import Final
 
 import click
+import uvloop
 
 from pipeline.settings import Settings, put
 
@@ -26,6 +28,8 @@ def worker(kind: str, instance: str | None, port: int | None, log_level: str) ->
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     put(instance=instance, worker_port=port)
     settings = Settings.load()
+    # Faust's own --loop is read from the command line when Faust is imported: for us that is too late.
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     module = MODULES[kind]
     app = importlib.import_module(module).app  # a RouterError here becomes one line on standard error
     # Faust is reached by name: it belongs to other rooms, and `dip` must start without it.
@@ -34,8 +38,6 @@ def worker(kind: str, instance: str | None, port: int | None, log_level: str) ->
         args=[
             "-A",
             module,
-            "--loop",
-            "uvloop",
             "worker",
             "--loglevel",
             log_level,
