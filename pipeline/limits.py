@@ -294,6 +294,14 @@ SIMULATOR_UNDERSTANDING_S_MAX = 120  # until a cold router has read a market's p
 SIMULATOR_OPEN_MESSAGES_MAX = 400  # accepted and not yet seen anywhere: about a second's work of two cores
 SIMULATOR_CATCH_UP_S_MAX = 1.0  # a slow moment is made up for by at most this much of a burst
 SIMULATOR_LOOK_EVERY_S = 0.5  # how often progress is shown and the account looked at
+FAULT_CONNECTIONS_MAX = 2_000  # to the fault server at a time; more are reset
+FAULT_CALL_S_MAX = 600.0  # no fault lasts longer; the longest patience in the field is a minute
+FAULT_LOG_CALLS_MAX = 10_000  # remembered by the fault server, 300 bytes each
+FAULT_HUGE_BYTES = 10_000_000_000  # made as it is sent, and only as long as somebody reads
+FAULT_CHUNK_BYTES = 65_536
+FAULT_HEADERS = 100_000
+FAULT_DRIP_S = 1.0  # between two bytes
+FAULT_NOTICE_S = 0.05  # so long what was sent has to arrive before the connection is cut
 assert SIMULATOR_POST_TIMEOUT_S_MAX < SIMULATOR_GIVE_UP_S_MAX
 PEAK_RATE_MAX = 8_000  # messages/s that `dip bench path` asks for: four times a country's peak
 PEAK_CONNECTIONS_MAX = 64  # of the load: as many as some hundred participants would have open

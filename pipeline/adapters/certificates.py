@@ -73,13 +73,7 @@ class CertificateAuthority:
         now = now or SystemClock().now()
         key = _new_key()
         name = _name(common_name)
-        certificate = (
-            _builder(name, name, key.public_key(), now, _CA_DAYS)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_key_usage(signs_certificates=True), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .sign(key, hashes.SHA256())
-        )
+        certificate = _authority(name, name, key.public_key(), now).sign(key, hashes.SHA256())
         return cls(certificate=certificate, key=key)
 
     @classmethod
@@ -140,6 +134,13 @@ class CertificateAuthority:
             builder = builder.add_revoked_certificate(row.build())
         return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
+    def subordinate(self, common_name: str, *, now: datetime | None = None) -> Self:
+        """Return an authority below this one."""
+        now = now or SystemClock().now()
+        key = _new_key()
+        builder = _authority(_name(common_name), self.certificate.subject, key.public_key(), now)
+        return type(self)(certificate=builder.sign(self.key, hashes.SHA256()), key=key)
+
     def issue(
         self,
         common_name: str,
@@ -148,10 +149,11 @@ class CertificateAuthority:
         usage: Usage = "server",
         days: int = _LEAF_DAYS,
         now: datetime | None = None,
+        key_bits: int = _KEY_BITS,
     ) -> Issued:
         """Issue a leaf for `hosts` (names and addresses it may serve); negative `days` make it expired."""
         now = now or SystemClock().now()
-        key = _new_key()
+        key = _new_key(key_bits)
         builder = (
             _builder(_name(common_name), self.certificate.subject, key.public_key(), now, days)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -187,8 +189,8 @@ def write_private(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def _new_key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
+def _new_key(bits: int = _KEY_BITS) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=bits)
 
 
 def _name(common_name: str) -> x509.Name:
@@ -208,6 +210,17 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(min(now, end) - _BACKDATE)
         .not_valid_after(end)
+    )
+
+
+def _authority(
+    subject: x509.Name, issuer: x509.Name, key: rsa.RSAPublicKey, now: datetime
+) -> x509.CertificateBuilder:
+    return (
+        _builder(subject, issuer, key, now, _CA_DAYS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(signs_certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 
 

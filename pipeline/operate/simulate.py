@@ -11,6 +11,7 @@ from pipeline.catalogue import load_catalogue
 from pipeline.localstack import find_running
 from pipeline.localstack.waiting import monotonic_s
 from pipeline.operate.market_day import conclude, day_options, profile_of, run_day
+from pipeline.operate.simulate_faults import faults
 from pipeline.operate.stack import located
 from pipeline.settings import Settings, put, variable
 from pipeline.simulator.cast import assemble
@@ -23,7 +24,7 @@ from pipeline.simulator.run import Outside, run_market
 from pipeline.simulator.sandbox import Sandbox, prepare_sandbox
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option(
     "--bridge",
     "bridge_url",
@@ -41,13 +42,18 @@ from pipeline.simulator.sandbox import Sandbox, prepare_sandbox
     help="Only make the sandbox, and print the settings that its router must run with.",
 )
 @day_options
-def simulate(bridge_url: str | None, sandbox_dir: Path | None, *, prepare: bool, **options: Any) -> None:
+@click.pass_context
+def simulate(
+    ctx: click.Context, /, bridge_url: str | None, sandbox_dir: Path | None, *, prepare: bool, **options: Any
+) -> None:
     """Drive a simulated market against a running router, and close the ledger.
 
     Market and router must trust each other. `dip up` sees to it; another router has to run with the settings
     that --prepare prints. Participants and appointments are loaded before the day begins. Exit code 0 only if
-    every copy is accounted for.
+    every copy is accounted for. `dip simulate faults` is something else: webhooks that go wrong on purpose.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     settings = Settings.load()
     state = Path(settings.state_dir)
     sandbox = prepare_sandbox(sandbox_dir or state / "sandbox", assemble(read_channels()))
@@ -66,6 +72,9 @@ def simulate(bridge_url: str | None, sandbox_dir: Path | None, *, prepare: bool,
         quiet=options["as_json"],
     )
     conclude(content, options["report_path"] or state / "simulate-report.json", as_json=options["as_json"])
+
+
+simulate.add_command(faults)
 
 
 def _running_bridge(state: Path) -> str | None:
