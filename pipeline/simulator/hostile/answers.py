@@ -25,6 +25,8 @@ from pipeline.simulator.hostile.speaking import (
 MARK: Final = b"REFUSE-ME"
 """A message that carries this anywhere is the one that `refuses-marked` refuses."""
 
+CODINGS: Final = ("gzip", "deflate", "br", "zstd")
+
 _CREATED: Final = "HTTP/1.1 201 Created"
 _CHUNKED: Final = "Transfer-Encoding: chunked"
 _TAKEN: Final = "RCP0000 - Taken"
@@ -49,6 +51,19 @@ def says(status: str, text: str, *headers: str, hint: str | None = None) -> Hand
     async def handler(peer: Peer, request: Request) -> bool:
         await peer.send(answer(status, results(request, text, hint=hint), *headers))
         return True
+
+    return handler
+
+
+def late_body(status: str, body: bytes) -> Handler:
+    """Answer without a body, and send one all the same."""
+
+    async def handler(peer: Peer, request: Request) -> bool:
+        del request
+        await peer.send(head(f"HTTP/1.1 {status}"))
+        await asyncio.sleep(limits.FAULT_NOTICE_S)
+        await peer.send(body)
+        return False
 
     return handler
 
@@ -120,7 +135,7 @@ def bomb(coding: str) -> Handler:
 
     async def handler(peer: Peer, request: Request) -> bool:
         del request
-        body = await asyncio.to_thread(_packed, coding)
+        body = await asyncio.to_thread(packed, coding)
         await peer.send(answer("201 Created", body, f"Content-Encoding: {coding}"))
         return True
 
@@ -128,7 +143,8 @@ def bomb(coding: str) -> Handler:
 
 
 @cache
-def _packed(coding: str) -> bytes:
+def packed(coding: str) -> bytes:
+    """Return 200 MB of zeros, packed; takes a second of one core, once."""
     match coding:
         case "br":
             return b64decode(_BROTLI_ZEROS)
@@ -168,7 +184,6 @@ def interim(line: str, count: int | None) -> Handler:
     async def handler(peer: Peer, request: Request) -> bool:
         for _ in range(count or limits.FAULT_HUGE_BYTES):
             await peer.send(head(f"HTTP/1.1 {line}", "Link: </style.css>; rel=preload"))
-            await asyncio.sleep(0)
         return await well(peer, request)
 
     return handler

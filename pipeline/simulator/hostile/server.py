@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline import limits
+from pipeline.simulator.hostile.answers import CODINGS, packed
 from pipeline.simulator.hostile.certificates import BadCertificates
 from pipeline.simulator.hostile.expectation import AnswerFault, Fault
 from pipeline.simulator.hostile.page import as_html, as_json
@@ -48,6 +49,7 @@ class FaultServer:
 
     async def start(self) -> None:
         """Listen. Raises OSError where a port is taken."""
+        await asyncio.gather(*(asyncio.to_thread(packed, coding) for coding in CODINGS))
         good = await asyncio.to_thread(self.bad.good)
         first = await self._listen(self.port, Listening(tls=context(good, authority=self.bad.authority)))
         origin = f"https://{self.host}:{first}"

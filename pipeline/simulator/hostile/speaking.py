@@ -42,6 +42,7 @@ class Peer:
             raise ConnectionResetError("the peer has gone")
         self._writer.write(content)
         await self._writer.drain()
+        await asyncio.sleep(0)  # drain alone lets nobody else in while the network takes everything
 
     async def drip(self, content: bytes) -> None:
         """Write one byte a second."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from pipeline.simulator.hostile.answers import (
+    CODINGS,
     answers_and_closes,
     bomb,
     closes,
@@ -14,6 +15,7 @@ from pipeline.simulator.hostile.answers import (
     first_then,
     huge_header,
     interim,
+    late_body,
     many_headers,
     names_strangers,
     old_version,
@@ -67,7 +69,7 @@ def _large() -> Iterator[AnswerFault]:
                       expected=DELIVERED, notes="body_too_large", handler=ten_gigabytes)  # fmt: skip
     yield AnswerFault(name="chunks-endless", number=26, does="201 with chunks that never end",
                       expected=DELIVERED, notes="body_too_large", handler=endless_chunks)  # fmt: skip
-    for coding in ("gzip", "deflate", "br", "zstd"):
+    for coding in CODINGS:
         yield AnswerFault(name=f"bomb-{coding}", number=27, does=f"201 with a {coding} body that unpacks to 200 MB",
                           expected=DELIVERED, notes="status", handler=bomb(coding))  # fmt: skip
     yield AnswerFault(name="headers-100000", number=29, does="201 with 100,000 headers",
@@ -87,8 +89,9 @@ def _broken() -> Iterator[AnswerFault]:
     yield AnswerFault(name="length-too-long", number=28, does="201 that promises 1,000 bytes, sends 19 and closes",
                       expected=DELIVERED, notes="reset",
                       handler=plain("201 Created", body=body, length=1_000))  # fmt: skip
-    yield AnswerFault(name="length-too-short", number=28, does="201 that promises 5 bytes and sends 19",
-                      expected=DELIVERED, handler=plain("201 Created", body=body, length=5))  # fmt: skip
+    yield AnswerFault(name="length-too-short", number=28, does="201 that promises 5 bytes and sends 19 at once",
+                      expected=RETRIED, notes="reset",
+                      handler=plain("201 Created", body=body, length=5))  # fmt: skip
     yield AnswerFault(name="length-negative", number=28, does="201 that promises -1 bytes",
                       expected=RETRIED, notes="reset", handler=plain("201 Created", body=body, length=-1))  # fmt: skip
     yield AnswerFault(name="length-twice", number=28, does="201 with two lengths that differ",
@@ -111,8 +114,10 @@ def _broken() -> Iterator[AnswerFault]:
 
 
 def _statuses() -> Iterator[AnswerFault]:
-    yield AnswerFault(name="204-with-body", number=33, does="204 with a body it must not have",
-                      expected=DELIVERED, handler=plain("204 No Content", body=b"surprise"))  # fmt: skip
+    yield AnswerFault(name="204-with-body", number=33, does="204 with a body it must not have, in one piece",
+                      expected=RETRIED, notes="reset", handler=plain("204 No Content", body=b"surprise"))  # fmt: skip
+    yield AnswerFault(name="204-then-body", number=33, does="204, and a body it must not have a moment later",
+                      expected=DELIVERED, handler=late_body("204 No Content", b"surprise"))  # fmt: skip
     for status in ("200 OK", "202 Accepted", "226 IM Used", "299 Whatever"):
         yield AnswerFault(name=status[:3], number=33, does=status,
                           expected=DELIVERED, handler=says(status, _TAKEN))  # fmt: skip

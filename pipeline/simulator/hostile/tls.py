@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import warnings
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -55,8 +56,9 @@ def _old(version: ssl.TLSVersion) -> Callable[[BadCertificates], Listening]:
     def make(bad: BadCertificates) -> Listening:
         made = context(bad.good())
         made.set_ciphers("ALL:@SECLEVEL=0")
-        made.minimum_version = made.maximum_version = version
-        return Listening(tls=made)
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # it is the fault
+            made.minimum_version = made.maximum_version = version
+        return Listening(serve=_by_hand(made))
 
     return make
 

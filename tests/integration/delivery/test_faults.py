@@ -1,0 +1,78 @@
+"""Delivery against everything the fault server can do (delivery.md 9, groups C and D): the real client, no Kafka.
+
+Each recipient has an endpoint with one fault. Whatever the endpoint does, every copy is in one place: delivered,
+parked or a dead letter; and the healthy recipient beside them is served while the others hang.
+"""
+
+from collections import Counter
+
+import pytest
+
+from pipeline.domain.envelope import Status
+from pipeline.simulator.hostile.expectation import Expected
+from pipeline.simulator.hostile.table import ANSWER_FAULTS, HEALTHY
+from tests.support.fault_server import RunningFaults
+from tests.support.fault_world import FAULTS, HEALTHY_BEFORE, HEALTHY_BESIDE, Met, ledger_of, meet_everything
+
+NAMES = tuple(FAULTS)
+
+
+@pytest.fixture(scope="module")
+def met(tmp_path_factory: pytest.TempPathFactory) -> Met:
+    with RunningFaults(tmp_path_factory.mktemp("faults")) as running:
+        return meet_everything(running)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_copy_that_meets_a_fault_is_in_one_place_and_the_right_one(met: Met, name: str) -> None:
+    fault, places, sent = FAULTS[name], met.first[name], [one.delivery_id for one in met.sent[name]]
+    assert ledger_of(places) == Counter(sent), (places, met.results.get(name))
+    match fault.expected:
+        case Expected.DELIVERED:
+            refused = sent[1:2] if name.endswith("-marked") else []
+            assert places.dead == refused
+            assert len(places.delivered) == len(sent) - len(refused)
+        case Expected.REJECTED:
+            assert places.dead == sent
+        case Expected.RETRIED:
+            assert [one.attempts for one in places.parked] == [1]
+            assert places.tries()[0].status is Status.RETRYING
+        case Expected.WAITS:
+            assert [one.attempts for one in places.parked] == [1]
+            assert places.tries()[0].status is Status.DELIVERY_FAILURE
+        case Expected.OURS:
+            assert [one.attempts for one in places.parked] == [0], "not held against the recipient"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("-marked")])
+def test_the_audit_names_what_went_wrong(met: Met, name: str) -> None:
+    assert [one.error_class or "" for one in met.first[name].tries()[:1]] == [FAULTS[name].notes], (
+        met.results[name]
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_waited_is_delivered_once_the_endpoint_is_mended(met: Met, name: str) -> None:
+    """With the same delivery id; what was refused for good is not sent again."""
+    places, sent = met.last[name], Counter(one.delivery_id for one in met.sent[name])
+    assert ledger_of(places) == sent
+    assert not places.parked
+    assert places.dead == met.first[name].dead
+    assert {one for post in met.posts[name] for one in post.delivery_ids} == set(sent)
+
+
+def test_the_healthy_are_served_while_everything_else_hangs(met: Met) -> None:
+    hanging = {name for name, fault in FAULTS.items() if fault.hangs}
+    assert met.hung_beside == hanging
+    assert len(met.first[HEALTHY.name].delivered) == HEALTHY_BEFORE + HEALTHY_BESIDE
+
+
+@pytest.mark.parametrize("name", tuple(ANSWER_FAULTS))
+def test_no_try_is_missing_in_the_audit_of_what_the_server_saw(met: Met, name: str) -> None:
+    """Test 74: each call in the server's own log has its record, with the ids that it carried."""
+    seen = Counter(
+        one for call in met.calls if call.fault == name for one in call.delivery_ids.split(",") if one
+    )
+    told = Counter(one.delivery_id for record in met.last[name].tries() for one in record.copies)
+    assert seen
+    assert all(told[one] >= count for one, count in seen.items()), (seen, told)
