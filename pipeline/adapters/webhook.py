@@ -16,6 +16,7 @@ import aiohttp
 from yarl import URL
 
 from pipeline.adapters.callable_network import AddressForbidden, CallableNetwork
+from pipeline.adapters.webhook_connections import OneAnswerConnector
 from pipeline.adapters.webhook_revocation import require_unrevoked
 from pipeline.domain.answers import cleaned
 from pipeline.domain.delivery import Answered, ErrorClass, Failed, Result
@@ -132,7 +133,7 @@ class WebhookClient:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 # No limits here: with aiohttp's own, one dead host delayed a healthy one by 5 s.
-                connector=aiohttp.TCPConnector(
+                connector=OneAnswerConnector(
                     limit=0,
                     limit_per_host=0,
                     ssl=self._tls,

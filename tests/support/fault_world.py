@@ -35,8 +35,11 @@ _AT_A_TIME = (
 class Watched:
     """The real client, with a note of every call that began and ended."""
 
-    def __init__(self, client: WebhookClient, hanging: frozenset[str]) -> None:
+    def __init__(
+        self, client: WebhookClient, hanging: frozenset[str], alone: dict[str, WebhookClient]
+    ) -> None:
         self._client = client
+        self._alone = alone
         self._hanging = hanging
         self._turns = asyncio.Semaphore(_AT_A_TIME)
         self.under_way: set[str] = set()
@@ -52,7 +55,7 @@ class Watched:
     async def _noted(self, post: Post) -> Result:
         self.posts.append(post)
         self.under_way.add(post.recipient)
-        result = await self._client.post(post)
+        result = await self._alone.get(post.recipient, self._client).post(post)
         self.under_way.discard(post.recipient)
         self.results.setdefault(post.recipient, []).append(result)
         return result
@@ -94,8 +97,11 @@ async def _meet(running: RunningFaults) -> Met:
     who = {name: f"23{number:08d}" for number, name in enumerate(FAULTS, 1)}
     names = {recipient: name for name, recipient in who.items()}
     hanging = frozenset(who[name] for name, fault in FAULTS.items() if fault.hangs)
-    client = client_of(running.settings(webhook_timeout_s=PATIENCE_S))
-    watched = Watched(client, hanging)
+    settings = running.settings(webhook_timeout_s=PATIENCE_S)
+    client = client_of(settings)
+    # Every fault is at the same host and shares its connections; these would be felt by whoever comes next.
+    alone = {who[name]: client_of(settings) for name, fault in FAULTS.items() if fault.lingers}
+    watched = Watched(client, hanging, alone)
     world = World(
         webhooks=watched,  # type: ignore[arg-type]
         people=FakeParticipants(_people(running, who.values(), names, mended=False)),
@@ -108,7 +114,9 @@ async def _meet(running: RunningFaults) -> Met:
         for _ in range(3 if name.endswith("-marked") else HEALTHY_BEFORE if name == HEALTHY.name else 1):
             number += 1
             sent[name].append(_copy(number, who[name], marked=len(sent[name]) == 1))
-    world.send(*(copy for copies in sent.values() for copy in copies))
+    world.send(*(copy for name, copies in sent.items() for copy in copies if not FAULTS[name].hangs))
+    await _quiet(world, watched)
+    world.send(*(copy for name, copies in sent.items() for copy in copies if FAULTS[name].hangs))
     await _until(lambda: hanging <= watched.under_way, "everything that hangs is under way")
     beside = [_copy(number + one, who[HEALTHY.name]) for one in range(1, HEALTHY_BESIDE + 1)]
     sent[HEALTHY.name] += beside
@@ -128,7 +136,8 @@ async def _meet(running: RunningFaults) -> Met:
         if not world.engine.parked():
             break
     last = _places(world, names)
-    await client.close()
+    for one in (client, *alone.values()):
+        await one.close()
     posts: dict[str, list[Post]] = {name: [] for name in FAULTS}
     for post in watched.posts:
         posts[names[post.recipient]].append(post)

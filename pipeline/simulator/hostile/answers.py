@@ -254,6 +254,13 @@ async def answers_and_closes(peer: Peer, request: Request) -> bool:
     return False
 
 
+async def answers_twice(peer: Peer, request: Request) -> bool:
+    """Answer well, and a moment later once more: who keeps the connection has an answer to a call not yet made."""
+    await well(peer, request)
+    await asyncio.sleep(limits.FAULT_NOTICE_S)
+    return await well(peer, request)
+
+
 async def old_version(peer: Peer, request: Request) -> bool:
     """Answer in HTTP/1.0: no length, the end of the connection ends the body."""
     await peer.send(head("HTTP/1.0 201 Created", "Content-Type: application/json") + results(request, _TAKEN))

@@ -22,7 +22,8 @@ class Fault:
     """One way to go wrong. `number` is the test of docs/DELIVERY-TESTS.md.
 
     `notes` is the class of error that the router's log gives it, if any. One that `hangs` ends only by the
-    patience of the sender. `then` is what becomes of the same message at its next try, where that differs.
+    patience of the sender; one that `lingers` goes on after its answer, and meets whoever uses the connection next.
+    `then` is what becomes of the same message at its next try, where that differs.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Fault:
     expected: Expected
     notes: str = ""
     hangs: bool = False
+    lingers: bool = False
     then: Expected | None = None
 
 

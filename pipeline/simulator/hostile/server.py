@@ -154,7 +154,9 @@ class FaultServer:
         call = Call(
             at=self.now().isoformat(),
             fault=fault.name,
-            delivery_ids=request.headers.get("x-open-dip-delivery", "")[:200],
+            delivery_ids=request.headers.get("x-open-dip-delivery", "")[
+                : limits.DELIVERY_IDS_HEADER_CHARS_MAX
+            ],
             attempt=request.headers.get("x-open-dip-attempt", ""),
             body_bytes=int(request.headers.get("content-length", "0")[:12] or 0),
         )

@@ -6,6 +6,7 @@ from typing import Final
 from pipeline.simulator.hostile.answers import (
     CODINGS,
     answers_and_closes,
+    answers_twice,
     bomb,
     closes,
     dripping_body,
@@ -108,7 +109,9 @@ def _broken() -> Iterator[AnswerFault]:
     yield AnswerFault(name="no-http", number=32, does="answers with a line that is not HTTP",
                       expected=RETRIED, notes="reset", handler=raw(b"220 mail.example ESMTP\r\n"))  # fmt: skip
     yield AnswerFault(name="closes-when-idle", number=39, does="201, promises to keep the connection, then closes it",
-                      expected=DELIVERED, handler=answers_and_closes)  # fmt: skip
+                      expected=DELIVERED, lingers=True, handler=answers_and_closes)  # fmt: skip
+    yield AnswerFault(name="answers-twice", number=39, does="201, and a moment later the same once more, unasked",
+                      expected=DELIVERED, lingers=True, handler=answers_twice)  # fmt: skip
     yield AnswerFault(name="http-1-0", number=39, does="201 in HTTP/1.0, ended by closing",
                       expected=DELIVERED, handler=old_version)  # fmt: skip
 
@@ -117,7 +120,7 @@ def _statuses() -> Iterator[AnswerFault]:
     yield AnswerFault(name="204-with-body", number=33, does="204 with a body it must not have, in one piece",
                       expected=RETRIED, notes="reset", handler=plain("204 No Content", body=b"surprise"))  # fmt: skip
     yield AnswerFault(name="204-then-body", number=33, does="204, and a body it must not have a moment later",
-                      expected=DELIVERED, handler=late_body("204 No Content", b"surprise"))  # fmt: skip
+                      expected=DELIVERED, lingers=True, handler=late_body("204 No Content", b"surprise"))  # fmt: skip
     for status in ("200 OK", "202 Accepted", "226 IM Used", "299 Whatever"):
         yield AnswerFault(name=status[:3], number=33, does=status,
                           expected=DELIVERED, handler=says(status, _TAKEN))  # fmt: skip
