@@ -1,6 +1,7 @@
 """Composition of the delivery worker: lanes, webhooks and the table `parked` on an app of the engine."""
 
 from functools import partial, update_wrapper
+from math import inf
 
 from agents.app import DELIVERY, Outside, add_metrics, create_app
 from agents.delivery import Engine, beside_the_rounds, take_in
@@ -16,8 +17,11 @@ from pipeline.delivery.outside import Outside as DeliveryOutside
 from pipeline.delivery.outside import Policy
 from pipeline.delivery.settling import Topics
 from pipeline.domain.delivery import Schedule
+from pipeline.domain.lane_limits import Rates
 from pipeline.engine import App
+from pipeline.errors import SettingsInvalid
 from pipeline.ports import Dice, LaneOrderSource
+from pipeline.settings import Settings
 from tables import parked as parked_table
 
 
@@ -57,6 +61,7 @@ def create_delivery(outside: Outside, *, orders: LaneOrderSource, dice: Dice) ->
             lane_in_flight_max=settings.lane_in_flight_max,
             in_flight_max=settings.delivery_in_flight_max,
             rules=load_delivery_rules(settings.delivery_order),
+            rates=_rates_of(settings),
         ),
     )
     for topic in sources:
@@ -71,3 +76,14 @@ def create_delivery(outside: Outside, *, orders: LaneOrderSource, dice: Dice) ->
     app.task(partial(follow, WebhookFiles(settings), webhooks, settings.certificates_poll_s))
     app.task(beside_the_rounds(app, dispatcher, closing=(webhooks.close, records.close)))
     return app
+
+
+def _rates_of(settings: Settings) -> Rates:
+    """Return the rates of lanes without an order of their own. Raises SettingsInvalid for what is no rate."""
+    for name in ("lane_calls_per_min", "lane_catch_up_per_s"):
+        if not 0 <= getattr(settings, name) < inf:
+            raise SettingsInvalid(f"DIP_{name.upper()}={getattr(settings, name)}: expected 0 or more; 0: any")
+    return Rates(
+        calls_per_min=settings.lane_calls_per_min or None,
+        catch_up_per_s=settings.lane_catch_up_per_s or None,
+    )

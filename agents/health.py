@@ -52,7 +52,8 @@ def add_lane_page(app: App, dispatcher: Dispatcher) -> None:
     async def lanes(web: Any, _request: Any) -> Any:
         rows = [asdict(one) for one in dispatcher.standings()]
         for row in rows:
-            row["next_try_at"] = row["next_try_at"] and format_instant(row["next_try_at"])
+            for name in ("next_try_at", "oldest_at"):
+                row[name] = row[name] and format_instant(row[name])
         return web.json({"in_all": asdict(dispatcher.figures()), "lanes": rows})
 
 

@@ -29,6 +29,7 @@ from pipeline.domain.envelope import (
     Stage,
     Status,
 )
+from pipeline.domain.lane_limits import LaneLimits, Rates
 from pipeline.domain.lane_orders import LaneOrder, LaneState
 from pipeline.domain.market import WebhookChoice
 from pipeline.domain.participants import ApiKey, CertificatePeriod, Participant, RoleGrant, Webhook
@@ -113,6 +114,13 @@ class Codec:
 
     def decode_shard_owner(self, data: bytes) -> Owner:
         return self._build("reference/shard_owner", data, _shard_owner)
+
+    def encode_lane_limits(self, limits: LaneLimits) -> bytes:
+        row = _flat(limits)
+        return self._write("reference/lane_limits", row | _flat(row.pop("rates")))
+
+    def decode_lane_limits(self, data: bytes) -> LaneLimits:
+        return self._build("reference/lane_limits", data, _lane_limits)
 
     def _write(self, name: str, row: dict[str, Any]) -> bytes:
         out = io.BytesIO()
@@ -219,6 +227,10 @@ def _lane_order(row: dict[str, Any]) -> LaneOrder:
 
 def _shard_owner(row: dict[str, Any]) -> Owner:
     return Owner(**row)
+
+def _lane_limits(row: dict[str, Any]) -> LaneLimits:
+    rates = Rates(**{one.name: row.pop(one.name) for one in fields(Rates)})
+    return LaneLimits(rates=rates, **row)
 
 
 def _choice_row(choice: WebhookChoice) -> dict[str, Any]:

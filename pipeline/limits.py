@@ -159,6 +159,15 @@ LETTER_TOKENS_MAX = (
 )
 LETTER_TOKEN_S = 300.0  # one more is believed every five minutes, as others do it (delivery.md 5)
 LANE_IN_FLIGHT_START = 4  # calls of a lane at a time until it has shown that it can take more
+PACE_BURST_S = 0.25  # of a lane's rate at once: 0.4 % of a minute, and timers that are late lose nothing
+CALLS_PER_MIN_MAX = 1_000_000  # a rate above it is none; nothing here makes 16,000 calls a second
+CATCH_UP_PER_S_MAX = 100_000.0  # the same for parked copies
+PACE_OVERSHOOT_SHARE_MAX = 0.01  # delivery.md 4, over any minute
+PACE_GRAIN_S = 0.001  # added to each wait: a timer must never be due in the moment in which it is set
+assert PACE_BURST_S / 60 < PACE_OVERSHOOT_SHARE_MAX
+CATCH_UP_COPIES_MAX = (
+    400  # parked copies of a lane under way: 64 full arrays that end together take the loop 160 ms
+)
 LANE_SLOW_S = 1.0  # ten times a usual answer; a third of what the platform promises for the whole way
 SICK_SHARE = 0.25  # of a worker's calls: probes of 500 dead endpoints at 10 s fit, at one a minute each
 GATHER_S = 0.005  # a recipient of everything fills ten in 5 ms at the national peak
@@ -191,7 +200,7 @@ DNS_NAMES_MAX = 10_000  # five times the market; then everything is looked up an
 REVOKE_WAIT_S = 1.5  # the engine settles for 2 s after it announced that a partition goes
 STOP_GRACE_S = 2.0  # calls under way at a stop; what does not end is sent again by the next owner
 SIGNING_THREADS = 2  # RSA-2048 takes 371 us; two cores
-assert BATCH_MESSAGES_MAX <= LANE_COPIES_MAX <= WINDOW_COPIES_MAX
+assert BATCH_MESSAGES_MAX <= CATCH_UP_COPIES_MAX <= LANE_COPIES_MAX <= WINDOW_COPIES_MAX
 assert BATCH_BYTES_MAX <= LANE_BYTES_MAX <= WINDOW_BYTES_MAX <= LANES_BYTES_MAX
 assert MESSAGE_BYTES_MAX <= BATCH_BYTES_MAX
 

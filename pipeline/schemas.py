@@ -21,6 +21,7 @@ SUBJECTS: Final = {
     "reference/company_row": ("dip.participants-opendip.reference.CompanyRow",),
     "reference/lane_order": ("dip.lanes-value",),
     "reference/shard_owner": ("dip.shards-value",),
+    "reference/lane_limits": ("dip.lanes-opendip.reference.LaneLimits",),
     "table/appointments": ("dip-router-appointments-changelog-value",),
     "table/quarantine": ("dip-router-quarantine-changelog-value",),
     "table/seen": ("dip-router-seen-changelog-value",),

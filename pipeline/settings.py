@@ -215,6 +215,12 @@ class Settings:
         64,
         "most webhook calls at a time for one recipient and channel; it begins with 4 and grows by quick answers",
     )
+    lane_calls_per_min: float = _setting(
+        0.0, "webhook calls a minute to one recipient and channel; `dip lane limit` for single ones; 0: any"
+    )
+    lane_catch_up_per_s: float = _setting(
+        0.0, "parked copies a second to one recipient and channel, when a backlog is delivered; 0: any"
+    )
     delivery_in_flight_max: int = _setting(500, "webhook calls at a time in one worker")
     delivery_order: str = _setting(
         "", "channels whose order differs from the table, as IF-021=mpan; orders: none, mpan, strict"

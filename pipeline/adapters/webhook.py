@@ -125,6 +125,7 @@ class WebhookClient:
                 body=content,
                 cut=cut,
                 retry_after=response.headers.get("Retry-After"),
+                allowed_rate=response.headers.get("WebHook-Allowed-Rate"),
                 duration_ms=_since_ms(began),
             )
 

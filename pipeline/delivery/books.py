@@ -54,6 +54,7 @@ class Books:
         self.lanes = Lanes(
             in_flight_max=policy.lane_in_flight_max,
             order_of=lambda key: outside.orders.current().waits(key),
+            rates_of=lambda key: outside.orders.current().rates(key).over(policy.rates),
             rules=policy.rules,
         )
         self.claims = Claims()
@@ -149,7 +150,7 @@ class Books:
             failure, failures=lane.failures + 1, fraction=self._out.dice.fraction()
         )
         lane.failed(now + timedelta(seconds=wait_s))
-        self.lanes.schedule(lane)
+        self.lanes.waits.set(lane)
         log.warning(
             "%s on %s: %s (%s, failure %d in a row); next try in %.1f s",
             *(lane.key.recipient, lane.key.channel, failure.text, failure.error.value),

@@ -26,13 +26,15 @@ from pipeline.delivery.slots import Slot, Slots
 from pipeline.delivery.standing import LaneStanding, standing_of
 from pipeline.delivery.tasks import Tasks
 from pipeline.delivery.tending import Tending
-from pipeline.domain.delivery import Divide, ErrorClass, ParkLane, Result, Retry, Settled, judge
+from pipeline.domain.delivery import Answered, Divide, ErrorClass, ParkLane, Result, Retry, Settled, judge
+from pipeline.domain.lane_limits import declared_per_min
 from pipeline.domain.parked import LaneKey, Parked
 from pipeline.domain.participants import Webhook
 from pipeline.limits import (
     DUE_S_MAX,
     GATHER_S,
     LANE_SLOW_S,
+    LANE_TICK_S,
     REVOKE_WAIT_S,
     STOP_GRACE_S,
 )
@@ -51,7 +53,9 @@ class Dispatcher:
         self._books = Books(outside, policy, spawn=self._tasks.spawn, pump=self._pump)
         self._refill = Refill(outside, policy, self._books)
         self._slots = Slots(policy.in_flight_max)
-        self._tending = Tending(outside, self._books, self._refill, tasks=self._tasks, pump=self._pump)
+        self._tending = Tending(
+            outside, self._books, self._refill, tasks=self._tasks, pump=self._pump, rates=policy.rates
+        )
         self._countings: dict[Claim, Counting] = {}
         self._stopping = False
 
@@ -85,7 +89,7 @@ class Dispatcher:
         # A clock that was wrong once must not keep a lane waiting for years.
         due_at = min(max(head.next_due_at, now), now + timedelta(seconds=DUE_S_MAX))
         if lane.restore(attempts=head.attempts, due_at=due_at):
-            self._books.lanes.schedule(lane)
+            self._books.lanes.waits.set(lane)
             self._tasks.wake.set()
         self._pump(lane)
 
@@ -167,6 +171,9 @@ class Dispatcher:
                 lane.url = None
                 self._books.failed(lane, self._unreachable(lane.key))
                 self._tasks.wake.set()
+            elif lane.pace.holds(self._out.clock.now(), rows=lane.rows_next):
+                self._books.lanes.paces.set(lane)
+                self._tasks.wake.set()
             elif not self._start(lane, hook):
                 break
         wanted = lane.rows_wanted()
@@ -188,7 +195,9 @@ class Dispatcher:
         if not batch:
             self._slots.release(slot)
             return False
-        lane.url = hook.url
+        if lane.url != hook.url:
+            lane.url = hook.url
+            lane.pace.hear(None, self._out.clock.now())  # what the former address declared
         self._tasks.spawn(self._post(lane, hook, batch, slot))
         return True
 
@@ -204,6 +213,8 @@ class Dispatcher:
         with self._books.claims.sending(batch):
             result = await self._out.webhooks.post(post)
         self._slots.release(slot)
+        if isinstance(result, Answered) and result.allowed_rate is not None and lane.url == hook.url:
+            lane.pace.hear(declared_per_min(result.allowed_rate), self._out.clock.now())
         lane.answered(quickly=result.duration_ms <= LANE_SLOW_S * 1_000, crowded=lane.crowded)
         lane.returned(batch)
         self._returned(lane, batch, result)
@@ -251,13 +262,19 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Work until `stop`; whatever breaks in delivery is raised here, for the worker to stop."""
-        wake = self._tasks.wake
+        wake, time_s = self._tasks.wake, asyncio.get_running_loop().time
+        tick_at_s = time_s()
         while not self._stopping:
             self._tasks.check()
             wake.clear()
-            self.tick()
+            if time_s() >= tick_at_s:
+                self.tick()
+                tick_at_s = time_s() + LANE_TICK_S
+            else:
+                self._tending.end_waits(self._out.clock.now())
+            pause_s = min(self._tending.pause_s(self._out.clock.now()), max(0.0, tick_at_s - time_s()))
             with suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), timeout=self._tending.pause_s(self._out.clock.now()))
+                await asyncio.wait_for(wake.wait(), timeout=pause_s)
 
     async def stop(self) -> None:
         """Start nothing more, give calls under way a moment to end and be settled, then let go."""
@@ -267,7 +284,7 @@ class Dispatcher:
 
     def standings(self) -> list[LaneStanding]:
         """Return how every lane stands that holds something or has been used, the largest backlog first."""
-        found = [standing_of(lane) for lane in self._books.lanes]
+        found = [standing_of(lane, self._out.rows) for lane in self._books.lanes]
         return sorted(found, key=lambda one: (-one.parked, one.recipient, one.channel))
 
     def figures(self) -> Figures:

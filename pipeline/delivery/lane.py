@@ -14,14 +14,15 @@ from typing import Final
 from pipeline.delivery.backlog import Backlog
 from pipeline.delivery.batching import BatchLimits, take
 from pipeline.delivery.entry import Entry
+from pipeline.delivery.fortune import Fortune
+from pipeline.delivery.pace import Pace
 from pipeline.delivery.ports import Claim
-from pipeline.domain.delivery import Delivered, ErrorClass, ParkLane, RejectedMessage, Settled
 from pipeline.domain.delivery_order import ANY_RULE, ChannelRule, Order, order_key
 from pipeline.domain.lane_orders import LaneOrder
-from pipeline.domain.letter_tokens import LetterTokens
 from pipeline.domain.parked import LaneKey
 from pipeline.limits import (
     BATCH_MESSAGES_MAX,
+    CATCH_UP_COPIES_MAX,
     LANE_BYTES_MAX,
     LANE_COPIES_MAX,
     LANE_IN_FLIGHT_START,
@@ -42,19 +43,15 @@ class Memory:
 
 
 @dataclass(slots=True, eq=False)
-class Lane:
-    """One lane. `due_at` is the next probe of a lane that failed; `ramp` bounds a lane that is recovering.
+class Lane(Fortune):
+    """One lane: its fortune so far, and what it holds.
 
-    `url` is the address last used, None where there was none; empty while nothing is known of it. `limit` is how
-    many calls it may have under way: it grows while the recipient keeps up, and is halved by a failure. `order` is
+    `url` is the address last used, None where there was none; empty while nothing is known of it. `order` is
     what makes it wait by an operator's will, `busy` are the order keys of what is under way. At `sweep_at` a
     waiting lane is searched for copies whose hold has ended: a few first, many once all of those had ended.
     """
 
     key: LaneKey
-    in_flight_max: int = LANE_IN_FLIGHT_START
-    limit: float = 0.0
-    slow: bool = False
     memory: Memory = field(default_factory=Memory)
     queue: deque[Entry] = field(default_factory=deque)
     divided: deque[tuple[Entry, ...]] = field(default_factory=deque)
@@ -63,29 +60,32 @@ class Lane:
     in_memory_bytes: int = 0
     posts: int = 0
     outstanding: int = 0
-    failures: int = 0
-    due_at: datetime | None = None
-    ramp: int | None = None
     url: str | None = ""
     order: LaneOrder | None = None
     rule: ChannelRule = ANY_RULE
     busy: set[str] = field(default_factory=set)
-    letters: LetterTokens = field(default_factory=LetterTokens)
+    pace: Pace = field(default_factory=Pace)
     sweep_at: datetime | None = None
     sweep_rows: int = PROBE_ROWS
     refilling: bool = False
     gathering: bool = False
 
     def __post_init__(self) -> None:
-        self.in_flight_max = 1 if self.rule.order is Order.STRICT else self.in_flight_max
-        self.limit = float(min(LANE_IN_FLIGHT_START, self.in_flight_max))
+        self.limit = float(LANE_IN_FLIGHT_START)
+        self.allow(self.in_flight_max)
+
+    def allow(self, in_flight_max: int) -> None:
+        """Set how many calls it may have under way at most; in strict order it is one, whatever is set."""
+        self.in_flight_max = 1 if self.rule.order is Order.STRICT else in_flight_max
+        self.limit = min(self.limit, float(self.in_flight_max))
 
     # --- what may happen now ---
 
     def may_post(self) -> bool:
         """Tell whether one more POST may start."""
         waits = self.rule.order is Order.STRICT and self.busy
-        return not self.held and not waits and self.posts < int(self.limit) and self.allowance > 0
+        free = self.posts < int(self.limit) and self.allowance > 0
+        return not self.held and self.pace.until is None and not waits and free
 
     @property
     def held(self) -> bool:
@@ -96,11 +96,6 @@ class Lane:
     def crowded(self) -> bool:
         """Tell whether all calls that it may have are under way."""
         return self.posts >= int(self.limit)
-
-    @property
-    def sick(self) -> bool:
-        """Tell whether it may only have its share of the calls that lanes in trouble have together."""
-        return self.slow or self.failures > 0 or self.ramp is not None
 
     def direct(self, size_bytes: int) -> bool:
         """Tell whether an arriving copy may be sent from memory; else it is parked.
@@ -117,8 +112,11 @@ class Lane:
 
     @property
     def allowance(self) -> int:
-        """Return how many more messages may be under way."""
-        return BATCH_MESSAGES_MAX if self.ramp is None else self.ramp - self.outstanding
+        """Return how many more messages may be under way: few while it recovers, not too many of a backlog."""
+        if self.ramp is not None:
+            return self.ramp - self.outstanding
+        free = CATCH_UP_COPIES_MAX - self.outstanding if self.rows_next else BATCH_MESSAGES_MAX
+        return min(BATCH_MESSAGES_MAX, free)
 
     @property
     def has_queue(self) -> bool:
@@ -188,15 +186,23 @@ class Lane:
             self.memory.copies -= 1
             self.memory.size_bytes -= entry.size_bytes
 
+    @property
+    def rows_next(self) -> bool:
+        """Tell whether what would be sent next is a parked row."""
+        first = self.divided[0][0] if self.divided else self.queue[0] if self.queue else None
+        return first is not None and first.parked is not None
+
     def take(self, limits: BatchLimits) -> tuple[Entry, ...]:
         """Take the next array to send: parts of a refused array first, they are the oldest.
 
         Empty where everything waits for something of its MPAN that is under way.
         """
+        most = self.pace.rows_max(self.allowance) if self.rows_next else self.allowance
         batch = self._next_part() or take(
-            self.queue, limits.at_most(self.allowance), busy=self.busy | order_keys(*self.divided)
+            self.queue, limits.at_most(most), busy=self.busy | order_keys(*self.divided)
         )
         if batch:
+            self.pace.sent(rows=sum(entry.parked is not None for entry in batch))
             self.posts += 1
             self.outstanding += len(batch)
             self.busy |= order_keys(batch)
@@ -245,40 +251,6 @@ class Lane:
 
     # --- how a lane fares ---
 
-    def believed(self, settled: Settled, *, now: datetime) -> Settled | ParkLane:
-        """Return what an answer counts as: a lane that refuses everything has a fault of its own, and waits."""
-        refused = sum(isinstance(one, RejectedMessage) for one in settled.outcomes)
-        self.letters.delivered(sum(isinstance(one, Delivered) for one in settled.outcomes))
-        if not refused or self.letters.take(refused, now=now):
-            return settled
-        text = f"HTTP {settled.status}: refuses nearly everything, so its refusals are not believed"
-        return ParkLane(error=ErrorClass.STATUS, text=text, status=settled.status)
-
-    def answered(self, *, quickly: bool, crowded: bool) -> None:
-        """Learn from an answer: one more call at a time for each round of quick ones, if there was use for it."""
-        self.slow = not quickly
-        if quickly and crowded and not self.sick:
-            self.limit = min(self.limit + 1 / self.limit, float(self.in_flight_max))
-
-    def succeeded(self) -> None:
-        """Note that the recipient decided on a POST: the schedule starts anew and the ramp doubles.
-
-        A POST that began before the lane failed proves nothing about now, so a waiting lane keeps waiting.
-        """
-        if self.due_at is not None:
-            return
-        self.failures = 0
-        if self.ramp is not None:
-            self.ramp *= 2
-            if self.ramp > BATCH_MESSAGES_MAX:
-                self.ramp = None
-
-    def failed(self, due_at: datetime) -> None:
-        """Take one step on the schedule."""
-        self.failures += 1
-        self.due_at = due_at
-        self.limit = max(1.0, self.limit / 2)
-
     def restore(self, *, attempts: int, due_at: datetime) -> bool:
         """Take up the state that a parked row tells of; return False if the lane has newer experience."""
         if self.due_at is not None or self.failures or self.posts or self.in_memory:
@@ -287,10 +259,6 @@ class Lane:
         self.due_at = due_at
         self.ramp = 1
         return True
-
-    def hold(self, due_at: datetime) -> None:
-        """Wait without having failed."""
-        self.due_at = due_at
 
     def obey(self, order: LaneOrder | None) -> bool:
         """Take up an order, or that there is none any more; tell whether the lane begins or ends to wait for one.
@@ -302,12 +270,6 @@ class Lane:
             self.ramp = 1
         self.order = order
         return changed
-
-    def probe(self) -> None:
-        """End the wait: the next message is a probe if the lane failed before."""
-        self.due_at = None
-        if self.failures:
-            self.ramp = 1
 
 
 def order_keys(*parts: Iterable[Entry]) -> set[str]:

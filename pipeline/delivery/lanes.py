@@ -1,4 +1,4 @@
-"""All lanes of a worker, and the one timer each of them may have."""
+"""All lanes of a worker, and the timers they wait for: one for the next try, one for the pace."""
 
 import heapq
 from collections.abc import Callable, Iterator
@@ -6,25 +6,59 @@ from datetime import datetime
 from itertools import count
 
 from pipeline.delivery.lane import Lane, Memory
+from pipeline.delivery.pace import Pace
 from pipeline.delivery.ports import Claim
 from pipeline.domain.delivery_order import ANY_RULE, Rules
+from pipeline.domain.lane_limits import Rates
 from pipeline.domain.lane_orders import LaneOrder
 from pipeline.domain.parked import LaneKey
+
+
+class Timers:
+    """When lanes have to be looked at again; what a lane says itself is the truth, an earlier setting is void."""
+
+    def __init__(self, of: Callable[[Lane], datetime | None]) -> None:
+        self._of = of
+        self._set: list[tuple[datetime, int, Lane]] = []
+        self._order = count()
+
+    def set(self, lane: Lane) -> None:
+        """Set the timer to what the lane says."""
+        at = self._of(lane)
+        if at is not None:
+            heapq.heappush(self._set, (at, next(self._order), lane))
+
+    def due(self, now: datetime) -> Iterator[Lane]:
+        """Take out the lanes whose time has come."""
+        while self._set and self._set[0][0] <= now:
+            at, _, lane = heapq.heappop(self._set)
+            if self._of(lane) == at:
+                yield lane
+
+    def next(self) -> datetime | None:
+        """Return when the next one fires."""
+        return self._set[0][0] if self._set else None
 
 
 class Lanes:
     """Finds, makes and forgets lanes. Memory grows with recipients, never with the backlog."""
 
     def __init__(
-        self, *, in_flight_max: int, order_of: Callable[[LaneKey], LaneOrder | None], rules: Rules
+        self,
+        *,
+        in_flight_max: int,
+        order_of: Callable[[LaneKey], LaneOrder | None],
+        rates_of: Callable[[LaneKey], Rates],
+        rules: Rules,
     ) -> None:
         self.memory = Memory()
+        self.waits = Timers(lambda lane: lane.due_at)
+        self.paces = Timers(lambda lane: lane.pace.until)
         self._in_flight_max = in_flight_max
         self._order_of = order_of
+        self._rates_of = rates_of
         self._rules = rules
         self._lanes: dict[LaneKey, Lane] = {}
-        self._timers: list[tuple[datetime, int, Lane]] = []
-        self._order = count()
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(tuple(self._lanes.values()))
@@ -39,27 +73,20 @@ class Lanes:
             lane = self._lanes[key] = Lane(
                 key=key,
                 memory=self.memory,
-                in_flight_max=self._in_flight_max,
+                in_flight_max=self.calls_max(self._rates_of(key)),
                 order=self._order_of(key),
                 rule=self._rules.get(key.channel, ANY_RULE),
+                pace=Pace.of(self._rates_of(key)),
             )
         return lane
 
-    def schedule(self, lane: Lane) -> None:
-        """Set the lane's timer to its `due_at`; an earlier setting is void."""
-        if lane.due_at is not None:
-            heapq.heappush(self._timers, (lane.due_at, next(self._order), lane))
-
-    def due(self, now: datetime) -> Iterator[Lane]:
-        """Take out the lanes whose wait is over."""
-        while self._timers and self._timers[0][0] <= now:
-            at, _, lane = heapq.heappop(self._timers)
-            if lane.due_at == at:
-                yield lane
+    def calls_max(self, rates: Rates) -> int:
+        """Return how many calls a lane may have under way at most."""
+        return min(self._in_flight_max, rates.calls_max or self._in_flight_max)
 
     def next_due(self) -> datetime | None:
         """Return when the next timer fires."""
-        return self._timers[0][0] if self._timers else None
+        return min(filter(None, (self.waits.next(), self.paces.next())), default=None)
 
     def drop(self, claim: Claim) -> None:
         """Forget what belongs to a lost claim, and lanes that hold nothing any more."""

@@ -10,6 +10,7 @@ from pipeline.delivery.settling import Topics
 from pipeline.domain.delivery import Schedule
 from pipeline.domain.delivery_order import Rules
 from pipeline.domain.envelope import Copy
+from pipeline.domain.lane_limits import ANY_RATES, Rates
 from pipeline.domain.parked import Pointer
 from pipeline.ports import Clock, Dice, LaneOrderSource, ParticipantSource
 
@@ -35,13 +36,15 @@ class Outside:
 class Policy:
     """What an operator sets.
 
-    `lane_in_flight_max` bounds what a lane may grow to; channels without a rule go as they come.
+    `lane_in_flight_max` bounds what a lane may grow to; channels without a rule go as they come. `rates` are those of
+    lanes of which no order says otherwise.
     """
 
     schedule: Schedule
     lane_in_flight_max: int
     in_flight_max: int
     rules: Rules = field(default_factory=dict)
+    rates: Rates = ANY_RATES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,7 +103,7 @@ class Refill:
         """Try again in a while: Kafka is away, or rows are not readable yet."""
         if lane.due_at is None:
             lane.hold(self._out.clock.now() + timedelta(seconds=REREAD_S))
-            self._books.lanes.schedule(lane)
+            self._books.lanes.waits.set(lane)
 
     def _load(
         self, lane: Lane, account: Account, one: Picked, found: Mapping[Pointer, bytes | Missing]

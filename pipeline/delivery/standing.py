@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from pipeline.delivery.lane import Lane
+from pipeline.delivery.ports import ParkedRows
 from pipeline.domain.identifiers import InterfaceId, ParticipantId
 
 
@@ -15,6 +16,8 @@ class Standing(StrEnum):
     """It waits because an operator said so."""
     WAITING = "waiting"
     """It failed, and waits for its next try."""
+    PACED = "paced"
+    """It is held back to the rate that an operator or the recipient itself has set."""
     RECOVERING = "recovering"
     """It answers again, and is given more step by step."""
     SLOW = "slow"
@@ -24,7 +27,12 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneStanding:
-    """One lane at this moment. `parked` counts its rows, `in_memory` its copies here, rows read back among them."""
+    """One lane at this moment. `parked` counts its rows, `in_memory` its copies here, rows read back among them.
+
+    `oldest_at` is since when the oldest of them waits, whatever for: a hold is part of its age. Of a row that is the time
+    of parking, up to five seconds after it came. `calls_per_min` and
+    `catch_up_per_s` are the rates that bind it, None where none does.
+    """
 
     recipient: ParticipantId
     channel: InterfaceId
@@ -36,10 +44,13 @@ class LaneStanding:
     calls_max: int
     in_memory: int
     parked: int
+    oldest_at: datetime | None
+    calls_per_min: float | None
+    catch_up_per_s: float | None
 
 
-def standing_of(lane: Lane) -> LaneStanding:
-    """Return how a lane stands. Pure."""
+def standing_of(lane: Lane, rows: ParkedRows) -> LaneStanding:
+    """Return how a lane stands; one row of each of its partitions is looked at."""
     return LaneStanding(
         recipient=lane.key.recipient,
         channel=lane.key.channel,
@@ -51,13 +62,30 @@ def standing_of(lane: Lane) -> LaneStanding:
         calls_max=int(lane.limit),
         in_memory=lane.in_memory,
         parked=lane.rows,
+        oldest_at=oldest_at(lane, rows),
+        calls_per_min=lane.pace.calls_per_min,
+        catch_up_per_s=lane.pace.rates.catch_up_per_s,
     )
+
+
+def oldest_at(lane: Lane, rows: ParkedRows) -> datetime | None:
+    """Return since when a lane's oldest copy waits; what is under way is not asked."""
+    heads = (
+        next(iter(one.scan(rows, lane.key, claim.partition, 0)), None)
+        for claim, one in lane.backlogs.items()
+        if one.more
+    )
+    waits = [head[1].parked_at for head in heads if head is not None]
+    memory = [entry for part in (*lane.divided, lane.queue) for entry in part]
+    waits += [entry.parked.parked_at if entry.parked else entry.arrived_at for entry in memory]
+    return min(waits, default=None)
 
 
 def _word(lane: Lane) -> Standing:
     words = {
         Standing.ORDERED: lane.order is not None,
         Standing.WAITING: lane.due_at is not None,
+        Standing.PACED: lane.pace.until is not None,
         Standing.RECOVERING: lane.failures > 0 or lane.ramp is not None,
         Standing.SLOW: lane.slow,
     }

@@ -10,6 +10,7 @@ from pipeline.delivery.lane import Lane
 from pipeline.delivery.outside import Outside
 from pipeline.delivery.refill import Refill
 from pipeline.delivery.tasks import Tasks
+from pipeline.domain.lane_limits import Rates
 from pipeline.domain.lane_orders import LaneOrders
 from pipeline.domain.participants import Participants
 from pipeline.limits import HOLD_SWEEP_S, LANE_TICK_S, PROBE_ROWS, REFILL_ROWS
@@ -21,21 +22,28 @@ class Tending:
     """Looks after the lanes of a dispatcher whenever `tend` is called."""
 
     def __init__(
-        self, outside: Outside, books: Books, refill: Refill, *, tasks: Tasks, pump: Callable[[Lane], None]
+        self,
+        outside: Outside,
+        books: Books,
+        refill: Refill,
+        *,
+        tasks: Tasks,
+        pump: Callable[[Lane], None],
+        rates: Rates,
     ) -> None:
         self._out = outside
         self._books = books
         self._refill = refill
         self._tasks = tasks
         self._pump = pump
+        self._rates = rates
         self._people: Participants | None = None
         self._orders: LaneOrders | None = None
 
     def tend(self, now: datetime) -> None:
         """Do what is due."""
-        self._notice_changes()
-        for lane in self._books.lanes.due(now):
-            self._wait_over(lane)
+        self._notice_changes(now)
+        self.end_waits(now)
         for window in tuple(self._books.claims.windows.values()):
             self._park_aged(frozenset(window.aged(now)))
         for lane in self._books.lanes:
@@ -47,6 +55,14 @@ class Tending:
                 lane.refilling = True
                 self._tasks.spawn(self._sweep(lane))
 
+    def end_waits(self, now: datetime) -> None:
+        """Let lanes go on whose next try is due, or whose pace allows one more call."""
+        for lane in self._books.lanes.waits.due(now):
+            self._wait_over(lane)
+        for lane in self._books.lanes.paces.due(now):
+            lane.pace.until = None
+            self._pump(lane)
+
     def pause_s(self, now: datetime) -> float:
         """Return how long nothing is due."""
         next_due = self._books.lanes.next_due()
@@ -54,7 +70,7 @@ class Tending:
             return LANE_TICK_S
         return min(LANE_TICK_S, max(0.0, (next_due - now).total_seconds()))
 
-    def _notice_changes(self) -> None:
+    def _notice_changes(self, now: datetime) -> None:
         people, orders = self._out.participants.current(), self._out.orders.current()
         if people is not self._people:
             self._people = people
@@ -62,6 +78,7 @@ class Tending:
         if orders is not self._orders:
             self._orders = orders
             self._notice_orders(orders)
+            self._notice_rates(orders, now)
 
     def _notice_webhooks(self, people: Participants) -> None:
         """Probe lanes whose address changed: the cause of their failure may have gone with it."""
@@ -86,6 +103,15 @@ class Tending:
                 log.info("%s waits: %s", name, order.text)
                 self._books.set_aside(lane, order.text)
 
+    def _notice_rates(self, orders: LaneOrders, now: datetime) -> None:
+        """Let lanes go as fast as operators have said; what they carry already is not touched."""
+        for lane in self._books.lanes:
+            rates = orders.rates(lane.key).over(self._rates)
+            if rates != lane.pace.rates:
+                lane.pace.change(rates, now)
+                lane.allow(self._books.lanes.calls_max(rates))
+                self._pump(lane)
+
     def _wait_over(self, lane: Lane) -> None:
         lane.probe()
         self._pump(lane)
@@ -93,7 +119,9 @@ class Tending:
     def _park_aged(self, aged: frozenset[Entry]) -> None:
         for lane in {self._books.lanes[entry.lane]: None for entry in aged}:
             if not aged.isdisjoint(lane.queue):
-                self._books.park_fresh(lane, "recipient is slow")
+                self._books.park_fresh(
+                    lane, "held back to its rate" if lane.pace.until else "recipient is slow"
+                )
 
     async def _sweep(self, lane: Lane) -> None:
         """Give up what a waiting lane has held for too long, before its records leave their topic."""

@@ -56,12 +56,16 @@ class ErrorClass(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """The recipient answered. `cut` says why its body could not be read to the end: then the status decides."""
+    """The recipient answered. `cut` says why its body could not be read to the end: then the status decides.
+
+    `retry_after` and `allowed_rate` are its headers Retry-After and WebHook-Allowed-Rate as they came.
+    """
 
     status: int
     body: bytes = b""
     cut: ErrorClass | None = None
     retry_after: str | None = None
+    allowed_rate: str | None = None
     duration_ms: int = 0
 
 

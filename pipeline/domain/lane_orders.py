@@ -1,4 +1,4 @@
-"""What operators have ordered of lanes: to wait, for a while or until further notice."""
+"""What operators have ordered of lanes: to wait, for a while or until further notice, and how fast to go."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from pipeline.domain.identifiers import InterfaceId, ParticipantId
+from pipeline.domain.lane_limits import ANY_RATES, LaneLimits, Rates
 from pipeline.domain.parked import LaneKey
 from pipeline.domain.participants import ANY_CHANNEL
 
@@ -52,11 +53,23 @@ def order_key(recipient: ParticipantId, channel: InterfaceId) -> bytes:
 class LaneOrders:
     """All orders in force. Immutable; a change is a new picture."""
 
-    def __init__(self, orders: Iterable[LaneOrder] = ()) -> None:
+    def __init__(self, orders: Iterable[LaneOrder] = (), limits: Iterable[LaneLimits] = ()) -> None:
         self._by_key = {(one.recipient, one.channel): one for one in orders}
+        self._limits = {(one.recipient, one.channel): one for one in limits}
 
     def __iter__(self) -> Iterator[LaneOrder]:
         return iter(sorted(self._by_key.values(), key=lambda one: one.key))
+
+    def limits(self) -> Iterator[LaneLimits]:
+        """Return all limits in force."""
+        return iter(sorted(self._limits.values(), key=lambda one: one.key))
+
+    def rates(self, lane: LaneKey) -> Rates:
+        """Return how fast a lane may go by order; a word on the channel outweighs one on all of them."""
+        found = self._limits.get((lane.recipient, lane.channel)) or self._limits.get(
+            (lane.recipient, ANY_CHANNEL)
+        )
+        return ANY_RATES if found is None else found.rates
 
     def get(self, recipient: ParticipantId, channel: InterfaceId) -> LaneOrder | None:
         """Return the order given to exactly this channel."""

@@ -1,35 +1,28 @@
-"""`dip lane`: let recipients wait, and let them go on. Copies are kept meanwhile, whatever happens to workers."""
+"""`dip lane`: let recipients wait, let them go on, and say how fast. Copies are kept, whatever happens to workers."""
 
 import getpass
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 from urllib.request import urlopen
 
 import click
 
 from pipeline import limits, topics
 from pipeline.adapters.clock import SystemClock
-from pipeline.adapters.lane_orders import LaneOrderFeed
-from pipeline.adapters.participants import ParticipantFeed
 from pipeline.adapters.producer import Outgoing, publish_once
-from pipeline.adapters.registry import connect
-from pipeline.catalogue import load_catalogue
 from pipeline.codec import Codec
 from pipeline.domain.delivery import stage_of
 from pipeline.domain.envelope import AuditRecord, Status
-from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId, ParticipantId
+from pipeline.domain.identifiers import InterfaceId, ParticipantId
 from pipeline.domain.lane_orders import LaneOrder, LaneOrders, LaneState, order_key
-from pipeline.domain.participants import ANY_CHANNEL, Participants
+from pipeline.domain.participants import ANY_CHANNEL
 from pipeline.domain.times import format_instant
-from pipeline.errors import RouterError, SettingsInvalid
-from pipeline.operate.stack import located
+from pipeline.errors import RouterError
+from pipeline.operate.lane_limit import limit, limits_line, plain_limits
+from pipeline.operate.lane_outside import ALL_CHANNELS, CHANNEL_HELP, channel_of, outside, participant_of
 from pipeline.settings import Settings
-
-_ALL: Final = "all channels"
-_CHANNEL_HELP: Final = f"Only this channel, as IF-021 or {STATUS_CHANNEL}. Default: all of the participant's."
 
 
 class WorkerUnreachable(RouterError):
@@ -47,7 +40,7 @@ class Change:
 
 @click.group()
 def lane() -> None:
-    """Pause, disable and resume the delivery to recipients.
+    """Pause, disable, resume and limit the delivery to recipients.
 
     A lane is one recipient on one channel. While it waits its copies are parked, for as long as copies are held at
     all (DIP_HOLD_S); calls under way end as they may. Orders are kept in Kafka: restarts and new workers know them.
@@ -57,9 +50,10 @@ def lane() -> None:
 @lane.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per order.")
 def show(*, as_json: bool) -> None:
-    """List the orders in force, with who gave them, when and why."""
-    with _outside() as (_, _, orders, _):
+    """List the orders and limits in force, with who gave them, when and why."""
+    with outside() as (_, _, orders, _):
         rows = [_plain(one) for one in orders]
+        limited = [plain_limits(one) for one in orders.limits()]
     for row in rows:
         if as_json:
             click.echo(json.dumps(row))
@@ -68,6 +62,8 @@ def show(*, as_json: bool) -> None:
             click.echo(
                 f"{row['recipient']}  {row['channel']:<12}  {row['state']:<8}  {row['at']}  by {row['by']}{reason}"
             )
+    for row in limited:
+        click.echo(json.dumps(row) if as_json else limits_line(row))
     if not rows and not as_json:
         click.echo("no lane waits by order")
 
@@ -102,16 +98,19 @@ def _standing_line(row: Mapping[str, Any]) -> str:
     return f"{row['recipient']}  {row['channel']:<8}  {row['standing']:<10}  {row['parked']:>8} parked  {calls:<15}  {more}"
 
 
+lane.add_command(limit)
+
+
 def _command(name: str, state: LaneState, text: str) -> None:
     @lane.command(name=name, help=text)
     @click.argument("participant")
-    @click.option("--channel", help=_CHANNEL_HELP)
+    @click.option("--channel", help=CHANNEL_HELP)
     @click.option("--reason", default="", help="Why; the audit and the list tell it.")
     @click.option("--by", default=getpass.getuser, show_default="the user", help="Who orders it.")
     @click.option("--json", "as_json", is_flag=True, help="One JSON object per change.")
     def order(participant: str, channel: str | None, reason: str, by: str, *, as_json: bool) -> None:
-        with _outside() as (settings, codec, orders, people):
-            place = (_participant(participant, people), _channel(channel))
+        with outside() as (settings, codec, orders, people):
+            place = (participant_of(participant, people), channel_of(channel))
             given = LaneOrder(
                 recipient=place[0],
                 channel=place[1],
@@ -179,57 +178,16 @@ def _tell(given: LaneOrder, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_plain(given)))
         return
-    channel = _ALL if given.channel == ANY_CHANNEL else given.channel
+    channel = ALL_CHANNELS if given.channel == ANY_CHANNEL else given.channel
     click.echo(f"{given.recipient}, {channel}: {given.state}. Workers know it within seconds.")
 
 
 def _plain(one: LaneOrder) -> dict[str, Any]:
     return {
         "recipient": one.recipient,
-        "channel": _ALL if one.channel == ANY_CHANNEL else one.channel,
+        "channel": ALL_CHANNELS if one.channel == ANY_CHANNEL else one.channel,
         "state": one.state,
         "reason": one.reason,
         "by": one.by,
         "at": format_instant(one.at),
     }
-
-
-def _participant(name: str, people: Participants) -> ParticipantId:
-    if ParticipantId(name) not in people:
-        raise click.BadParameter(
-            f"no participant {name}; `dip participants list` shows who exists", param_hint="PARTICIPANT"
-        )
-    return ParticipantId(name)
-
-
-def _channel(name: str | None) -> InterfaceId:
-    if name is None:
-        return ANY_CHANNEL
-    found = STATUS_CHANNEL if name.lower() == STATUS_CHANNEL.lower() else InterfaceId(name.upper())
-    if found != STATUS_CHANNEL and found not in load_catalogue(rules=Settings.load().rules_dir).channels:
-        raise click.BadParameter(
-            f"no channel {name}: write IF-021 or the like, or {STATUS_CHANNEL} for status messages",
-            param_hint="--channel",
-        )
-    return found
-
-
-@contextmanager
-def _outside() -> Iterator[tuple[Settings, Codec, LaneOrders, Participants]]:
-    """Connect, and read the orders in force and who exists."""
-    settings = located(Settings.load())
-    if not settings.schema_registry_url:
-        raise SettingsInvalid("SCHEMA_REGISTRY_URL is not set; `dip up` prints the one of the local stack")
-    codec = connect(settings.schema_registry_url, wait_s=settings.start_wait_s, say=_say)
-    orders, people = LaneOrderFeed(settings, codec), ParticipantFeed(settings, codec)
-    orders.start()
-    people.start()
-    try:
-        yield settings, codec, orders.current(), people.current()
-    finally:
-        orders.stop()
-        people.stop()
-
-
-def _say(text: str) -> None:
-    click.echo(f"dip: {text}", err=True)

@@ -22,7 +22,7 @@ COMMANDS: Final = {
     "demo": ("pipeline.operate.demo:demo", "Start everything, simulate a market day, close the ledger."),
     "doctor": ("pipeline.operate.doctor:doctor", "Find what keeps a worker waiting."),
     "example": ("pipeline.operate.example:example", "Print an example message of any interface and event."),
-    "lane": ("pipeline.operate.lane:lane", "Pause, disable and resume the delivery to recipients."),
+    "lane": ("pipeline.operate.lane:lane", "Pause, disable, resume and limit the delivery to recipients."),
     "explain": (
         "pipeline.operate.explain:explain_command",
         "Say who gets a message, or got one, and why.",

@@ -27,9 +27,12 @@ from pipeline.domain.delivery import (
     retry_after_s,
 )
 from pipeline.domain.delivery_order import ChannelRule, Order
-from pipeline.domain.identifiers import InterfaceId
+from pipeline.domain.envelope import Copy
+from pipeline.domain.identifiers import InterfaceId, ParticipantId
+from pipeline.domain.lane_limits import LaneLimits, Rates
+from pipeline.domain.lane_orders import LaneOrder, LaneOrders, LaneState
 from pipeline.domain.parked import Parked, Pointer
-from pipeline.domain.participants import Webhook
+from pipeline.domain.participants import ANY_CHANNEL, Webhook
 from pipeline.limits import BATCH_BYTES_MAX, BATCH_MESSAGES_MAX
 from tables import parked
 from tests.support.fake_engine import (
@@ -212,7 +215,7 @@ def test_a_parked_row_comes_back_as_it_was(row: Parked) -> None:
 ANSWERS = (
     Answered(status=201),
     Answered(status=201),
-    Answered(status=201),
+    Answered(status=201, allowed_rate="60"),
     Answered(status=207),
     Answered(status=400),
     Answered(status=404),
@@ -241,22 +244,13 @@ async def storm(seed: int) -> None:
         in_flight_max=dice.choice([2, 100]),
         rules={InterfaceId("IF-021"): ChannelRule(order=order)},
     )
-    sent, number, disturbed = [], 0, False
+    sent: list[Copy] = []
+    disturbed = False
     await world.own(0, 1)
     for _ in range(dice.randrange(5, 25)):
-        match dice.randrange(8):
+        match dice.randrange(9):
             case 0 | 1 | 2:
-                for _ in range(dice.randrange(1, 12)):
-                    meter = dice.randrange(4)
-                    copy = make_copy(
-                        number,
-                        recipient=dice.choice(names),
-                        at=world.clock.now(),
-                        mpan=f"{2 * 10**12 + meter}",
-                    )
-                    number += 1
-                    sent.append(copy)
-                    world.send(copy, partition=meter % 2)  # as fan-out keys them: an MPAN has one partition
+                send_some(world, dice, names, sent)
             case 3:
                 await world.pass_time(dice.choice([0.5, 6, 70, 700, -100]))
             case 4:
@@ -270,13 +264,16 @@ async def storm(seed: int) -> None:
                 disturbed = True
                 await world.crash()
                 await world.own(0, 1)
+            case 7:
+                world.orders.picture = ordered(dice, names)
             case _:
                 for _ in range(dice.randrange(30)):
                     await asyncio.sleep(0)
         no_double_settlement(world)
     world.engine.automatic = True
     world.engine.commit()
-    world.webhooks._results = (Answered(status=201),)  # type: ignore[attr-defined]
+    world.orders.picture = LaneOrders()
+    world.webhooks._results = (Answered(status=201, allowed_rate="*"),)  # type: ignore[attr-defined]
     for _ in range(60):  # strict order with one message a call takes a turn for each
         await world.pass_time(700)
         if not world.engine.parked() and not any(world.engine.unsettled.values()):
@@ -284,6 +281,40 @@ async def storm(seed: int) -> None:
     ledger(world, sent, exact=not disturbed)
     if order is not Order.NONE:
         in_order(world, sent)
+
+
+def send_some(world: World, dice: Random, names: list[str], sent: list[Copy]) -> None:
+    """Send some copies, keyed as fan-out keys them: an MPAN has one partition."""
+    for _ in range(dice.randrange(1, 12)):
+        meter = dice.randrange(4)
+        copy = make_copy(
+            len(sent), recipient=dice.choice(names), at=world.clock.now(), mpan=f"{2 * 10**12 + meter}"
+        )
+        sent.append(copy)
+        world.send(copy, partition=meter % 2)
+
+
+def ordered(dice: Random, names: list[str]) -> LaneOrders:
+    """Let one lane wait, or hold it to rates, or take all orders back."""
+    who = {
+        "recipient": ParticipantId(dice.choice(names)),
+        "channel": ANY_CHANNEL,
+        "reason": "",
+        "by": "storm",
+        "at": NOW,
+    }
+    rates = Rates(
+        calls_per_min=dice.choice([None, 6.0, 600.0]),
+        catch_up_per_s=dice.choice([None, 0.5, 20.0]),
+        calls_max=dice.choice([None, 1]),
+    )
+    return dice.choice(
+        [
+            LaneOrders(),
+            LaneOrders([LaneOrder(state=LaneState.PAUSED, **who)]),
+            LaneOrders([], [LaneLimits(rates=rates, **who)]),
+        ]
+    )
 
 
 def in_order(world: World, sent: list) -> None:

@@ -61,8 +61,19 @@ def test_a_lane_is_paused_over_a_restart_and_resumed(
     rig.wait_for(lambda: len(server.taken(paused)) == 30 and not rig.parked(), "everything is delivered")
     rig.check_ledger(exact=False)
     assert "no lane waits" in lane(rig, "list").stdout
+    limited = lane(rig, "limit", paused, "--calls-per-min", "60", "--reason", "a small server", "--json")
+    assert json.loads(limited.stdout)["limits"]["calls_per_min"] == 60, limited.stderr
+    assert "60 calls a minute" in lane(rig, "list").stdout
+
+    def rate() -> float | None:
+        rows = map(json.loads, lane(rig, "status", f"http://127.0.0.1:{port}", "--json").stdout.splitlines())
+        return {row["recipient"]: row["calls_per_min"] for row in rows}[paused]
+
+    rig.wait_for(lambda: rate() == 60, "the worker goes by it")
+    assert lane(rig, "limit", paused, "--none").returncode == 0
+    rig.wait_for(lambda: rate() is None, "and no longer")
     told = [one for one in rig.audits() if one.recipient == paused and (one.reason or "").startswith("lane ")]
-    assert [one.status for one in sorted(told, key=lambda one: one.at)] == [Status.PAUSED, Status.OK]
+    assert [one.status for one in sorted(told, key=lambda one: one.at)] == [Status.PAUSED, *[Status.OK] * 3]
 
 
 def test_wrong_use_is_told_in_one_line(rig: Rig) -> None:
