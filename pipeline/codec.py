@@ -228,6 +228,7 @@ def _lane_order(row: dict[str, Any]) -> LaneOrder:
 def _shard_owner(row: dict[str, Any]) -> Owner:
     return Owner(**row)
 
+
 def _lane_limits(row: dict[str, Any]) -> LaneLimits:
     rates = Rates(**{one.name: row.pop(one.name) for one in fields(Rates)})
     return LaneLimits(rates=rates, **row)

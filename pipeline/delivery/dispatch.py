@@ -23,7 +23,7 @@ from pipeline.delivery.ports import Claim, Post
 from pipeline.delivery.refill import Refill
 from pipeline.delivery.samples import counted, held, lanes_now
 from pipeline.delivery.slots import Slot, Slots
-from pipeline.delivery.standing import LaneStanding, standing_of
+from pipeline.delivery.standing import LaneStanding, oldest_of, standing_of
 from pipeline.delivery.tasks import Tasks
 from pipeline.delivery.tending import Tending
 from pipeline.domain.delivery import Answered, Divide, ErrorClass, ParkLane, Result, Retry, Settled, judge
@@ -284,7 +284,8 @@ class Dispatcher:
 
     def standings(self) -> list[LaneStanding]:
         """Return how every lane stands that holds something or has been used, the largest backlog first."""
-        found = [standing_of(lane, self._out.rows) for lane in self._books.lanes]
+        rows = self._out.rows
+        found = [standing_of(lane, oldest_at=oldest_of(lane, rows)) for lane in self._books.lanes]
         return sorted(found, key=lambda one: (-one.parked, one.recipient, one.channel))
 
     def figures(self) -> Figures:

@@ -9,7 +9,7 @@ from pipeline.delivery.counters import DeliveryCounters
 from pipeline.delivery.lane import Lane
 from pipeline.delivery.outside import Figures
 from pipeline.delivery.ports import ParkedRows
-from pipeline.delivery.standing import LaneStanding, Standing, standing_of
+from pipeline.delivery.standing import LaneStanding, Standing, oldest_of, standing_of
 from pipeline.delivery.window import Window
 from pipeline.limits import METRIC_LANES_MAX
 from pipeline.metrics import Sample, tallied
@@ -45,7 +45,7 @@ def lanes_now(lanes: Iterable[Lane], rows: ParkedRows, now: datetime) -> Iterato
     troubled = [pair for pair in pairs if pair[1].parked or pair[1].standing is not Standing.HEALTHY]
     for lane, one in nlargest(METRIC_LANES_MAX, troubled, key=lambda pair: pair[1].parked):
         yield from _lane(one)
-        oldest = _oldest(lane, rows)
+        oldest = oldest_of(lane, rows)
         if oldest is not None:
             yield _of(one, "dip_lane_oldest_parked_seconds", max((now - oldest).total_seconds(), 0.0))
 
@@ -59,10 +59,3 @@ def _lane(one: LaneStanding) -> Iterator[Sample]:
 
 def _of(one: LaneStanding, name: str, value: float) -> Sample:
     return Sample(name, value, (one.recipient, one.channel))
-
-
-def _oldest(lane: Lane, rows: ParkedRows) -> datetime | None:
-    """Return since when the lane's oldest row waits: the first of each partition is its oldest."""
-    prefix = lane.key.prefix()
-    firsts = (next(rows.scan(prefix, claim.partition), None) for claim in lane.backlogs)
-    return min((found[1].parked_at for found in firsts if found is not None), default=None)

@@ -49,8 +49,8 @@ class LaneStanding:
     catch_up_per_s: float | None
 
 
-def standing_of(lane: Lane, rows: ParkedRows) -> LaneStanding:
-    """Return how a lane stands; one row of each of its partitions is looked at."""
+def standing_of(lane: Lane, *, oldest_at: datetime | None = None) -> LaneStanding:
+    """Return how a lane stands. Pure."""
     return LaneStanding(
         recipient=lane.key.recipient,
         channel=lane.key.channel,
@@ -62,14 +62,14 @@ def standing_of(lane: Lane, rows: ParkedRows) -> LaneStanding:
         calls_max=int(lane.limit),
         in_memory=lane.in_memory,
         parked=lane.rows,
-        oldest_at=oldest_at(lane, rows),
+        oldest_at=oldest_at,
         calls_per_min=lane.pace.calls_per_min,
         catch_up_per_s=lane.pace.rates.catch_up_per_s,
     )
 
 
-def oldest_at(lane: Lane, rows: ParkedRows) -> datetime | None:
-    """Return since when a lane's oldest copy waits; what is under way is not asked."""
+def oldest_of(lane: Lane, rows: ParkedRows) -> datetime | None:
+    """Return since when a lane's oldest copy waits; one row of each partition is looked at, what is under way is not."""
     heads = (
         next(iter(one.scan(rows, lane.key, claim.partition, 0)), None)
         for claim, one in lane.backlogs.items()
