@@ -12,6 +12,7 @@ from agents.delivery_app import create_delivery
 from agents.shards import Desk
 from pipeline.adapters.clock import SystemClock, SystemDice
 from pipeline.adapters.lane_orders import LaneOrderFeed
+from pipeline.adapters.notices import NoticeFeed
 from pipeline.adapters.participants import ParticipantFeed
 from pipeline.adapters.registry import connect
 from pipeline.adapters.rules_notice import announce
@@ -43,7 +44,9 @@ def delivery() -> App:
     outside = _outside()
     orders = LaneOrderFeed(outside.settings, outside.codec)
     orders.start()
-    return create_delivery(outside, orders=orders, dice=SystemDice())
+    notices = NoticeFeed(outside.settings, outside.codec)
+    notices.start()
+    return create_delivery(outside, orders=orders, notices=notices, dice=SystemDice())
 
 
 def _outside() -> Outside:

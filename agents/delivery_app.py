@@ -9,10 +9,13 @@ from agents.health import add_lane_page
 from pipeline import topics
 from pipeline.adapters.callable_network import CallableNetwork, policy_of
 from pipeline.adapters.records import RecordReader
+from pipeline.adapters.server_certificates import ServerCertificates
 from pipeline.adapters.webhook import WebhookClient, signer_of, tls_of
 from pipeline.adapters.webhook_files import WebhookFiles, follow
 from pipeline.catalogue.delivery import load_delivery_rules
+from pipeline.catalogue.notices import load_notice_words
 from pipeline.delivery.dispatch import Dispatcher
+from pipeline.delivery.noticing import Telling
 from pipeline.delivery.outside import Outside as DeliveryOutside
 from pipeline.delivery.outside import Policy
 from pipeline.delivery.settling import Topics
@@ -20,22 +23,24 @@ from pipeline.domain.delivery import Schedule
 from pipeline.domain.lane_limits import Rates
 from pipeline.engine import App
 from pipeline.errors import SettingsInvalid
-from pipeline.ports import Dice, LaneOrderSource
+from pipeline.ports import Dice, LaneOrderSource, NoticeSource
 from pipeline.settings import Settings
 from tables import parked as parked_table
 
 
-def create_delivery(outside: Outside, *, orders: LaneOrderSource, dice: Dice) -> App:
+def create_delivery(outside: Outside, *, orders: LaneOrderSource, notices: NoticeSource, dice: Dice) -> App:
     """Make the delivery worker: `dip.outbound` and `dip.status` to webhooks, the table `parked` beside them."""
     settings = outside.settings
     app = create_app(DELIVERY, outside)
     sources = tuple(app.topic(name) for name in (topics.OUTBOUND, topics.STATUS))
     rows = parked_table.declare(app, *sources)
+    certificates = ServerCertificates()
     webhooks = WebhookClient(
         signer=signer_of(settings),
         clock=outside.clock,
         timeout_s=settings.webhook_timeout_s,
         tls=tls_of(settings),
+        handshakes=certificates.watch,
         network=CallableNetwork(policy_of(settings)),
     )
     records = RecordReader(settings)
@@ -56,13 +61,8 @@ def create_delivery(outside: Outside, *, orders: LaneOrderSource, dice: Dice) ->
                 status=topics.STATUS if settings.relay_answers else None,
             ),
         ),
-        Policy(
-            schedule=Schedule(delays_s=settings.retry_delays(), hold_s=settings.hold_s),
-            lane_in_flight_max=settings.lane_in_flight_max,
-            in_flight_max=settings.delivery_in_flight_max,
-            rules=load_delivery_rules(settings.delivery_order),
-            rates=_rates_of(settings),
-        ),
+        _policy(settings),
+        _telling(outside, notices, certificates),
     )
     for topic in sources:
         agent = partial(take_in, dispatcher=dispatcher, codec=outside.codec)
@@ -86,4 +86,27 @@ def _rates_of(settings: Settings) -> Rates:
     return Rates(
         calls_per_min=settings.lane_calls_per_min or None,
         catch_up_per_s=settings.lane_catch_up_per_s or None,
+    )
+
+
+def _policy(settings: Settings) -> Policy:
+    return Policy(
+        schedule=Schedule(delays_s=settings.retry_delays(), hold_s=settings.hold_s),
+        lane_in_flight_max=settings.lane_in_flight_max,
+        in_flight_max=settings.delivery_in_flight_max,
+        rules=load_delivery_rules(settings.delivery_order),
+        rates=_rates_of(settings),
+    )
+
+
+def _telling(outside: Outside, notices: NoticeSource, certificates: ServerCertificates) -> Telling:
+    return Telling(
+        notices=notices,
+        codec=outside.codec,
+        words=load_notice_words(),
+        threshold_s=outside.settings.notice_after_s,
+        topic=topics.NOTICES,
+        status_topic=topics.STATUS,
+        audit_topic=topics.AUDIT,
+        certificates=certificates,
     )

@@ -32,6 +32,7 @@ from pipeline.domain.envelope import (
 from pipeline.domain.lane_limits import LaneLimits, Rates
 from pipeline.domain.lane_orders import LaneOrder, LaneState
 from pipeline.domain.market import WebhookChoice
+from pipeline.domain.notices import Remembered, Told
 from pipeline.domain.participants import ApiKey, CertificatePeriod, Participant, RoleGrant, Webhook
 from pipeline.domain.shards import Owner
 from pipeline.domain.standing_data import CompanyRow
@@ -121,6 +122,12 @@ class Codec:
 
     def decode_lane_limits(self, data: bytes) -> LaneLimits:
         return self._build("reference/lane_limits", data, _lane_limits)
+
+    def encode_told(self, told: Told) -> bytes:
+        return self._write("reference/told", _flat(told) | {"told": [_flat(one) for one in told.told]})
+
+    def decode_told(self, data: bytes) -> Told:
+        return self._build("reference/told", data, _told)
 
     def _write(self, name: str, row: dict[str, Any]) -> bytes:
         out = io.BytesIO()
@@ -232,6 +239,10 @@ def _shard_owner(row: dict[str, Any]) -> Owner:
 def _lane_limits(row: dict[str, Any]) -> LaneLimits:
     rates = Rates(**{one.name: row.pop(one.name) for one in fields(Rates)})
     return LaneLimits(rates=rates, **row)
+
+
+def _told(row: dict[str, Any]) -> Told:
+    return Told(**(row | {"told": tuple(Remembered(**one) for one in row["told"])}))
 
 
 def _choice_row(choice: WebhookChoice) -> dict[str, Any]:

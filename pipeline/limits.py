@@ -273,6 +273,14 @@ SWEEP_EVERY_RECORDS = 50  # ... so often: as many as can be added, so no row gro
 OUTBOUND_SHARDS_MAX = 1  # partitions one recipient's copies spread over by MPAN; one lane lives in one place
 STATUS_SOURCE_CHARS_MAX = 80  # of a report's origin inside its delivery id
 
+# --- Notices (domain/notices.py) ----------------------------------------------------------------------------
+NOTICE_LOOK_S = 2.0  # between two looks at the lanes: "at once" for people, nothing for the worker
+NOTICE_FEED_S_MAX = 60.0  # until what a worker wrote comes back to it; longer, and somebody wrote after it
+NOTICE_SINCE_S = 60.0  # a failure this long is written down; shorter ones would be a record for every hiccup
+NOTICE_AGAIN_S = 86_400.0  # a fault of set-up that comes and goes is told of once a day
+NOTICE_REMARKS_MAX = 20  # remembered of one endpoint: four shares, and more kinds of faults than anybody has
+CERTIFICATES_SEEN_MAX = 20_000  # of webhook servers; one each for more participants than there are
+
 # --- Topics (topics.py) ---------------------------------------------------------------------------------
 CHANGELOG_SEGMENT_BYTES = 64_000_000  # compaction works on closed segments; a restore reads what it left
 TOPIC_LOOKS_MAX = 100  # looks 0.1 s apart until new topics show; milliseconds on one node, a second on three

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Protocol
 
 from pipeline.domain.lane_orders import LaneOrders
+from pipeline.domain.notices import Notices
 from pipeline.domain.participants import Participants
 from pipeline.domain.shards import Owners
 
@@ -45,6 +46,14 @@ class OwnerSource(Protocol):
 
     def current(self) -> Owners:
         """Return the latest complete picture; cheap enough for every question."""
+        ...
+
+
+class NoticeSource(Protocol):
+    """The current picture of `dip.notices`."""
+
+    def current(self) -> Notices:
+        """Return the latest complete picture; cheap enough for every lane."""
         ...
 
 

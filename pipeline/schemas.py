@@ -20,6 +20,7 @@ SUBJECTS: Final = {
     "reference/webhook_choice": ("dip.participants-opendip.reference.WebhookChoice",),
     "reference/company_row": ("dip.participants-opendip.reference.CompanyRow",),
     "reference/lane_order": ("dip.lanes-value",),
+    "reference/told": ("dip.notices-value",),
     "reference/shard_owner": ("dip.shards-value",),
     "reference/lane_limits": ("dip.lanes-opendip.reference.LaneLimits",),
     "table/appointments": ("dip-router-appointments-changelog-value",),

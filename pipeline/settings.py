@@ -233,6 +233,11 @@ class Settings:
         True,  # noqa: FBT003  # a default, not a flag of the call
         "what recipients say of messages in their answers (L3, RCP codes) goes to the sender as a status message",
     )
+    notice_after_s: float = _setting(
+        72 * 3600.0,
+        "when a webhook that fails without a break counts as out of service; its participant and operators are told at"
+        " 50, 70, 90 and 100 % of it",
+    )
     hold_s: float = _setting(14 * 86400.0, "how long an undeliverable copy is kept and tried")
 
     @classmethod

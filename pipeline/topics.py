@@ -15,6 +15,7 @@ STATUS: Final = "dip.status"
 AUDIT: Final = "dip.audit"
 PARTICIPANTS: Final = "dip.participants"
 LANES: Final = "dip.lanes"
+NOTICES: Final = "dip.notices"
 SHARDS: Final = "dip.shards"
 DEAD_LETTER_VALIDATION: Final = "dip.dead-letter.validation"
 DEAD_LETTER_ADDRESSING: Final = "dip.dead-letter.addressing"
@@ -122,6 +123,7 @@ _KEYED: Final[tuple[tuple[str, Cleanup, int, str], ...]] = (
 )
 _WHOLE: Final = (
     (PARTICIPANTS, "who exists: roles, keys, certificates, webhooks; the last record of a key counts"),
+    (NOTICES, "what was told of failing endpoints and ending certificates, so that nothing is told twice"),
     (LANES, "operators' orders to lanes: paused, disabled; the last record of a key counts"),
     (SHARDS, "which worker answers questions about a partition; the last record of a key counts"),
 )

@@ -8,6 +8,7 @@ import errno
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Protocol
@@ -71,10 +72,13 @@ class WebhookClient:
         timeout_s: float,
         tls: ssl.SSLContext,
         network: CallableNetwork,
+        handshakes: Callable[[ssl.SSLContext], ssl.SSLContext] = lambda context: context,
     ) -> None:
+        """`handshakes` is shown every context before it is used, to look at what servers present."""
+        self._handshakes = handshakes
         self._signer = signer
         self._clock = clock
-        self._tls = tls
+        self._tls = handshakes(tls)
         self._network = network
         self._timeout = aiohttp.ClientTimeout(
             total=timeout_s,
@@ -154,7 +158,7 @@ class WebhookClient:
 
     async def renew(self, *, signer: Signer, tls: ssl.SSLContext) -> None:
         """Sign and connect anew from the next call on; calls under way end on the connections they have."""
-        self._signer, self._tls = signer, tls
+        self._signer, self._tls = signer, self._handshakes(tls)
         former, self._session = self._session, None
         if former is not None:
             self._former.add(former)

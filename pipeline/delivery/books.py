@@ -149,7 +149,7 @@ class Books:
         wait_s = self._policy.schedule.wait_s(
             failure, failures=lane.failures + 1, fraction=self._out.dice.fraction()
         )
-        lane.failed(now + timedelta(seconds=wait_s))
+        lane.failed(now + timedelta(seconds=wait_s), failure, now=now)
         self.lanes.waits.set(lane)
         log.warning(
             "%s on %s: %s (%s, failure %d in a row); next try in %.1f s",

@@ -17,6 +17,7 @@ from pipeline.delivery.books import Books
 from pipeline.delivery.census import Counting, in_breaths, lanes_of
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.lane import Lane
+from pipeline.delivery.noticing import Noticing, Telling
 from pipeline.delivery.outcomes import common_note
 from pipeline.delivery.outside import Arrival, Figures, Outside, Policy, fresh
 from pipeline.delivery.ports import Claim, Post
@@ -46,7 +47,7 @@ log = logging.getLogger(__name__)
 class Dispatcher:
     """The delivery of one worker. `run` must be running; `accept` and the claim callbacks may come at any time."""
 
-    def __init__(self, outside: Outside, policy: Policy) -> None:
+    def __init__(self, outside: Outside, policy: Policy, telling: Telling | None = None) -> None:
         self._out = outside
         self._policy = policy
         self._tasks = Tasks()
@@ -57,6 +58,11 @@ class Dispatcher:
             outside, self._books, self._refill, tasks=self._tasks, pump=self._pump, rates=policy.rates
         )
         self._countings: dict[Claim, Counting] = {}
+        self._noticing = None
+        if telling is not None:
+            self._noticing = Noticing(
+                telling, engine=outside.engine, participants=outside.participants, spawn=self._tasks.spawn
+            )
         self._stopping = False
 
     # --- partitions come and go ---
@@ -259,6 +265,8 @@ class Dispatcher:
         self._slots.demote(now)
         self._feed()
         self._tending.tend(now)
+        if self._noticing is not None:
+            self._noticing.look(self._books.lanes, now)
 
     async def run(self) -> None:
         """Work until `stop`; whatever breaks in delivery is raised here, for the worker to stop."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pipeline.domain.delivery import Delivered, ErrorClass, ParkLane, RejectedMessage, Settled
+from pipeline.domain.delivery import Delivered, ErrorClass, LaneFailure, ParkLane, RejectedMessage, Settled
 from pipeline.domain.letter_tokens import LetterTokens
 from pipeline.limits import BATCH_MESSAGES_MAX, LANE_IN_FLIGHT_START
 
@@ -14,7 +14,8 @@ class Fortune:
 
     `due_at` is the next probe of a lane that failed; `ramp` bounds a lane that is recovering. `limit` is how many
     calls it may have under way: it grows up to `in_flight_max` while the recipient keeps up, and is halved by a
-    failure.
+    failure. `trouble` is how it failed last, `failing_since` when the first of these failures was, and `answers` that
+    it has answered since: nothing of it is known of a lane that was just taken over.
     """
 
     in_flight_max: int = LANE_IN_FLIGHT_START
@@ -23,6 +24,9 @@ class Fortune:
     failures: int = 0
     due_at: datetime | None = None
     ramp: int | None = None
+    trouble: LaneFailure | None = None
+    failing_since: datetime | None = None
+    answers: bool = False
     letters: LetterTokens = field(default_factory=LetterTokens)
 
     @property
@@ -53,14 +57,16 @@ class Fortune:
         if self.due_at is not None:
             return
         self.failures = 0
+        self.trouble, self.failing_since, self.answers = None, None, True
         if self.ramp is not None:
             self.ramp *= 2
             if self.ramp > BATCH_MESSAGES_MAX:
                 self.ramp = None
 
-    def failed(self, due_at: datetime) -> None:
+    def failed(self, due_at: datetime, failure: LaneFailure, *, now: datetime) -> None:
         """Take one step on the schedule."""
         self.failures += 1
+        self.trouble, self.failing_since, self.answers = failure, self.failing_since or now, False
         self.due_at = due_at
         self.limit = max(1.0, self.limit / 2)
 

@@ -31,6 +31,10 @@ COMMANDS: Final = {
         "pipeline.operate.lint:lint",
         "Say what is wrong with a message file, and mend what is certain.",
     ),
+    "notices": (
+        "pipeline.operate.notices:notices",
+        "Show failing endpoints and what was told of them and of certificates.",
+    ),
     "openapi": (
         "pipeline.operate.openapi:openapi",
         "Write the OpenAPI 3.1 document of every call and message.",

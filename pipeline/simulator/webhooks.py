@@ -8,11 +8,11 @@ import asyncio
 import socket
 import ssl
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
@@ -121,6 +121,8 @@ class Webhooks:
             missing = _STATUS_NAMES - one.content.keys()
             if missing:
                 self.ledger.wrong(f"status message at {player.id} without {', '.join(sorted(missing))}")
+            if _is_notice(one.content):
+                continue  # about a webhook, not about a message: the ledger has no side for it
             self.ledger.deliver_status(
                 StatusKey(
                     recipient=player.id,
@@ -152,3 +154,8 @@ class Webhooks:
 
 _REFUSED: Final = Verdict(code=REFUSAL)
 _STATUS_NAMES: Final = frozenset(Body(message=None).wire())
+
+
+def _is_notice(content: Mapping[str, Any]) -> bool:
+    """Tell a notice about a failing webhook from a status message about a message (docs/NOTICES.md)."""
+    return content.get("transactionID") is None and str(content.get("message")).startswith("Notice - ")

@@ -27,6 +27,7 @@ from pipeline.domain.envelope import (
     Status,
 )
 from pipeline.domain.market import WebhookChoice
+from pipeline.domain.notices import Remembered, Told
 from pipeline.domain.participants import ApiKey, CertificatePeriod, Participant, RoleGrant, Webhook
 from pipeline.domain.standing_data import CompanyRow
 from pipeline.errors import RegistryUnavailable, UndecodableRecord
@@ -226,6 +227,20 @@ def test_a_participant_comes_back_as_it_went(participant: Participant) -> None:
 def test_a_webhook_choice_comes_back_as_it_went(choice: WebhookChoice) -> None:
     """A choice of none above all: it is not the same as no choice."""
     assert codec().decode_webhook_choice(codec().encode_webhook_choice(choice)) == choice
+
+
+@given(
+    st.builds(
+        Told,
+        recipient=TEXTS,
+        channel=TEXTS,
+        subject=TEXTS,
+        since=st.none() | INSTANTS,
+        told=st.lists(st.builds(Remembered, what=TEXTS, at=INSTANTS), max_size=3).map(tuple),
+    )
+)
+def test_what_was_told_comes_back_as_it_went(told: Told) -> None:
+    assert codec().decode_told(codec().encode_told(told)) == told
 
 
 @given(

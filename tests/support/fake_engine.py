@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from pipeline.delivery.dispatch import Dispatcher
+from pipeline.delivery.noticing import Telling
 from pipeline.delivery.outside import Arrival, Outside, Policy
 from pipeline.delivery.ports import Output, Post, Settling
 from pipeline.delivery.settling import Topics
@@ -31,6 +32,7 @@ from pipeline.domain.identifiers import (
     TransactionId,
 )
 from pipeline.domain.lane_orders import NO_ORDERS, LaneOrders
+from pipeline.domain.notices import Told
 from pipeline.domain.parked import Missing, Parked, Pointer, Reading, Unreadable
 from pipeline.domain.participants import ANY_CHANNEL, Participant, Participants, Webhook
 from pipeline.errors import UndecodableRecord
@@ -93,6 +95,9 @@ class PlainCodec:
 
     def encode_audit(self, record: AuditRecord) -> bytes:
         return pickle.dumps(record)
+
+    def encode_told(self, told: Told) -> bytes:
+        return pickle.dumps(told)
 
 
 @dataclass(slots=True)
@@ -416,6 +421,7 @@ class World:
     in_flight_max: int = 100
     rules: Rules = field(default_factory=dict)
     relay: bool = True
+    telling: Telling | None = None
 
     def __post_init__(self) -> None:
         self.dispatcher = self.make()
@@ -441,7 +447,7 @@ class World:
             in_flight_max=self.in_flight_max,
             rules=self.rules,
         )
-        return Dispatcher(outside, policy)
+        return Dispatcher(outside, policy, self.telling)
 
     async def own(self, *partitions: int) -> None:
         for partition in partitions or (0,):

@@ -55,7 +55,11 @@ class Rig:
                 name=name,
                 webhooks=(Webhook(channel=ANY_CHANNEL, url=self.server.url(name), **limits),),
             )
-            self._producer.produce(topics.PARTICIPANTS, self.codec.encode_participant(one), name.encode())
+            self.put(one)
+
+    def put(self, one: Participant) -> None:
+        """Write a participant as it is given."""
+        self._producer.produce(topics.PARTICIPANTS, self.codec.encode_participant(one), one.id.encode())
         self._producer.flush(30)
 
     def send(self, recipients: Iterable[str], count: int) -> list[Copy]:

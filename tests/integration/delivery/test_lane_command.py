@@ -9,8 +9,11 @@ import pytest
 
 from pipeline import topics
 from pipeline.domain.envelope import Status
+from pipeline.domain.identifiers import InterfaceId, ParticipantId
+from pipeline.domain.participants import ANY_CHANNEL, Participant, Webhook
 from tests.integration.delivery.rig import DIP, Rig
-from tests.support.webhooks import WebhookServer
+from tests.support.webhooks import WebhookServer, well
+from tests.support.webhooks import status as status_code
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(280)]
 
@@ -90,3 +93,40 @@ def test_wrong_use_is_told_in_one_line(rig: Rig) -> None:
         assert expected in answer.stderr
         assert "Traceback" not in answer.stderr
     assert not [one for one in rig.read(topics.LANES, 1) if one.key().startswith(known.encode())]
+
+
+def test_a_webhook_that_refuses_is_told_of_once_on_the_status_webhook_over_a_kill(
+    rig: Rig, server: WebhookServer
+) -> None:
+    (name,) = rig.names(1)
+    heard = f"{name}-status"
+    server.behaviour[name] = status_code(403)
+    hooks = (
+        Webhook(channel=ANY_CHANNEL, url=server.url(name)),
+        Webhook(channel=InterfaceId("status"), url=server.url(heard)),
+    )
+    rig.put(Participant(id=ParticipantId(name), name=name, webhooks=hooks))
+    worker = rig.start()
+    rig.send((name,), 3)
+    rig.wait_for(lambda: server.posts[heard] == 1, "the status webhook is told")
+    body = next(json.loads(content)[0] for who, _, content in server.requests if who == heard)
+    assert body["message"].startswith("Notice - IF-021: your webhook refuses deliveries")
+    assert "HTTP 403" in body["help"]
+    told = [one for one in rig.audits() if (one.reason or "").startswith("notice: ")]
+    assert len(told) == 1
+    rig.kill(worker)
+    tried = server.posts[name]
+    rig.start()
+    rig.wait_for(lambda: server.posts[name] > tried + 1, "the next worker tries and is refused", within_s=120)
+    shown = subprocess.run(
+        [DIP, "notices", "--failing", "--recipient", name, "--json"],
+        env={**os.environ, "KAFKA_BOOTSTRAP": rig.bootstrap, "SCHEMA_REGISTRY_URL": rig.registry_url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert [one["what"] for one in json.loads(shown.stdout)["told"]] == ["setup:403"]
+    server.behaviour[name] = well
+    rig.wait_for(lambda: len(server.taken(name)) == 3, "delivered in the end", within_s=120)
+    assert server.posts[heard] == 1, "told once"

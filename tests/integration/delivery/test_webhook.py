@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from pipeline.adapters.callable_network import CallableNetwork, policy_of
 from pipeline.adapters.certificates import CertificateAuthority
 from pipeline.adapters.clock import SystemClock
+from pipeline.adapters.server_certificates import ServerCertificates
 from pipeline.adapters.webhook import WebhookClient, signer_of, tls_of
 from pipeline.delivery.ports import Post
 from pipeline.domain.delivery import Answered, ErrorClass, Failed
@@ -73,13 +75,14 @@ def router_settings(tmp_path: Path, server: WebhookServer) -> Settings:
     )
 
 
-def make(settings: Settings, **network: object) -> WebhookClient:
+def make(settings: Settings, *, handshakes: Any = lambda one: one, **network: object) -> WebhookClient:
     return WebhookClient(
         signer=signer_of(settings),
         clock=SystemClock(),
         timeout_s=settings.webhook_timeout_s,
         tls=tls_of(settings),
         network=CallableNetwork(policy_of(settings), **network),
+        handshakes=handshakes,
     )
 
 
@@ -88,6 +91,26 @@ async def client(router_settings: Settings) -> AsyncIterator[WebhookClient]:
     made = make(router_settings)
     yield made
     await made.close()
+
+
+async def test_the_end_of_a_servers_certificate_is_seen_in_the_handshake_also_after_a_renewal(
+    router_settings: Settings, server: WebhookServer
+) -> None:
+    """Notices of certificates (docs/NOTICES.md) live on it."""
+    seen = ServerCertificates()
+    client = make(router_settings, handshakes=seen.watch)
+    try:
+        for _ in range(2):
+            assert isinstance(await client.post(post(server.url(WHO))), Answered)
+            ((host, name, end),) = seen()
+            assert f"//{host}:" in server.url(WHO)
+            assert len(name) == 64
+            assert end > SystemClock().now()
+            seen = ServerCertificates()
+            client._handshakes = seen.watch
+            await client.renew(signer=signer_of(router_settings), tls=tls_of(router_settings))
+    finally:
+        await client.close()
 
 
 async def test_an_array_arrives_signed_over_its_exact_bytes(
