@@ -21,5 +21,17 @@ class TopicsInvalid(RouterError):
     """A topic is missing or has the wrong shape. The operator runs `dip topics create` or follows the text."""
 
 
+class StorageUnavailable(RouterError):
+    """The storage does not answer, is full, or refuses. The archiver waits and tries again; commands end."""
+
+
+class ObjectMissing(RouterError):
+    """An object that the log names is not in the storage. The operator runs `dip archive verify`."""
+
+
+class AlreadyThere(RouterError):
+    """An object that must be new exists. Two archivers write to one place, or something else wrote there."""
+
+
 class UndecodableRecord(ValueError):
     """A record on a topic is not what its topic holds. The engine dead-letters it with its bytes."""

@@ -30,6 +30,7 @@ class Shown(StrEnum):
     BRIDGE = "bridge"
     WORKER = "every worker"
     DELIVERY = "delivery"
+    ARCHIVE = "archive"
     ALL = "all"
 
 
@@ -45,6 +46,7 @@ class Metric(NamedTuple):
 
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 _B, _W, _D, _A = Shown.BRIDGE, Shown.WORKER, Shown.DELIVERY, Shown.ALL
+_R = Shown.ARCHIVE
 
 METRICS: Final = (
     Metric("dip_info", _G, ("version", "process", "instance"), _A, "1; its labels say what runs"),
@@ -81,6 +83,13 @@ METRICS: Final = (
     Metric("dip_bridge_connections", _G, (), _B, "open connections"),
     Metric("dip_bridge_connections_closed_total", _C, ("reason",), _B, "connections that the bridge ended"),
     Metric("dip_bridge_broken_total", _C, ("reason",), _B, "what the HTTP parser turned away before it was a request"),
+    # The archive
+    Metric("dip_archive_records_total", _C, (), _R, "records in sealed segments, since the start"),
+    Metric("dip_archive_segments_total", _C, (), _R, "segments sealed, since the start"),
+    Metric("dip_archive_lag_records", _G, (), _R, "records on the topics that are in no sealed segment yet"),
+    Metric("dip_archive_oldest_seconds", _G, (), _R, "age of the oldest record that was read and is not sealed"),
+    Metric("dip_archive_failing_seconds", _G, (), _R, "how long nothing could be archived; 0 while it works"),
+    Metric("dip_archive_lost_partitions", _G, (), _R, "partitions whose records left before they were archived"),
     # The engine under every worker
     Metric("dip_alive", _G, (), _W, "1 while rounds advance, else 0"),
     Metric("dip_records_read_total", _C, ("topic",), _W, "records whose round is committed, by the topic they came from"),

@@ -240,6 +240,27 @@ class Settings:
     )
     hold_s: float = _setting(14 * 86400.0, "how long an undeliverable copy is kept and tried")
 
+    # The archive
+    archive_url: str = _setting(
+        "",
+        "where the archive is: a directory or an fsspec URL as s3://bucket/prefix; empty: STATE_DIR/archive",
+    )
+    archive_options: str = _setting(
+        "", "options of that file system as key=value;key=value (keys, endpoint)", secret=True
+    )
+    archive_signing_key: str = _setting(
+        "", "PEM file of the Ed25519 key that signs checkpoints; `dip archive key FILE` makes one"
+    )
+    archive_public_keys: str = _setting(
+        "", "PEM files of keys whose checkpoints are trusted, comma separated; empty: the signing key's"
+    )
+    archive_seal_s: float = _setting(
+        600.0, "how old records become before they are sealed into files; shorter means more, smaller files"
+    )
+    archive_keep_days: int = _setting(
+        731, "how long the archive keeps messages; `dip archive prune` deletes what is older; at least 731"
+    )
+
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> "Settings":
         """Read file and environment; overrides (command-line options) win over both.

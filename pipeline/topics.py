@@ -33,6 +33,25 @@ COPARTITIONED: Final = (
     (OUTBOUND, STATUS, PARKED_CHANGELOG),
 )
 
+ARCHIVED: Final = (
+    PARTICIPANTS,
+    LANES,
+    REGISTRATION,
+    VALIDATED,
+    OUTBOUND,
+    STATUS,
+    AUDIT,
+    DEAD_LETTER_VALIDATION,
+    DEAD_LETTER_ADDRESSING,
+    DEAD_LETTER_DELIVERY,
+    DEAD_LETTER_REPORTING,
+)
+"""What the archive keeps: who exists and who holds what, messages, and what became of them.
+Not `dip.inbound`: a message on it is on `dip.validated`, in the order that decided its addressing, or a dead letter; a
+repeat is in the audit. Not tables: they follow from these topics (docs/adr/0260)."""
+STANDING: Final = (PARTICIPANTS, LANES, REGISTRATION)
+"""Of these the oldest record may still be in force: the archive never deletes them."""
+
 # lz4, by the figures of costs.md 5 (4.58 kB records, bulk, client and broker): writing costs 29 us against 32-37 with
 # zstd, which is within that table's noise, but reading costs 4.2 against 8.1-9.8. Every record is read several times and
 # CPU runs out before disk, where zstd would halve the size again. Producers set it too: batches are stored as they come.

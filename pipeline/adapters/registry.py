@@ -1,5 +1,6 @@
 """The schema registry: registers our schemas at start, finds other writers' schemas by id."""
 
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -46,16 +47,24 @@ class Registry:
     def _register(self, name: str, subjects: tuple[str, ...]) -> int:
         found = 0
         for subject in subjects:
-            try:
-                found = self._client.register_schema(subject, Schema(schemas.text(name), "AVRO"))
-            except SchemaRegistryError as error:
-                if error.http_status_code == _INCOMPATIBLE:
-                    raise SettingsInvalid(
-                        f"schema registry {self.url}: subject {subject} holds a version that avro/{name}.avsc is not"
-                        f" compatible with ({error.error_message}); upgrade in the order docs/RUNBOOK.md gives"
-                    ) from None
-                raise
+            found = self.put(subject, schemas.text(name))
         return found
+
+    def put(self, subject: str, text: str) -> int:
+        """Register a schema's text under a subject, if it is not yet, and return its id.
+
+        Raises SettingsInvalid where the registry holds an incompatible version.
+        """
+        try:
+            return int(self._client.register_schema(subject, Schema(text, "AVRO")))
+        except SchemaRegistryError as error:
+            if error.http_status_code == _INCOMPATIBLE:
+                raise SettingsInvalid(
+                    f"schema registry {self.url}: subject {subject} holds a version that"
+                    f" {json.loads(text).get('name')} is not compatible with ({error.error_message}); upgrade in the"
+                    " order docs/RUNBOOK.md gives"
+                ) from None
+            raise
 
 
 def connect(url: str, *, wait_s: float, say: Callable[[str], None] = lambda _: None) -> Codec:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 from pipeline.archive.book import Book
 from pipeline.archive.buffer import Buffer
-from pipeline.archive.errors import ArchiveUnfit, StorageUnavailable
+from pipeline.archive.errors import ArchiveUnfit
 from pipeline.archive.keeping import Keeping
 from pipeline.archive.ports import Source
 from pipeline.domain.archive import Manifest, Place
-from pipeline.errors import BrokerUnavailable, RegistryUnavailable
+from pipeline.errors import BrokerUnavailable, RegistryUnavailable, StorageUnavailable
 from pipeline.limits import ARCHIVE_HOUSEKEEPING_S, ARCHIVE_RETRY_S
 from pipeline.ports import Clock
 

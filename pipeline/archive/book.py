@@ -10,24 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipeline.archive.errors import AlreadyThere, ArchiveTaken, ArchiveUnfit, ObjectMissing
+from pipeline.archive.errors import ArchiveTaken, ArchiveUnfit
 from pipeline.archive.files import Container
 from pipeline.archive.ports import Signer, Storage
 from pipeline.archive.reading import checkpoint_sizes, log_numbers, manifest_at
-from pipeline.domain.archive import (
-    Archived,
-    Malformed,
-    Manifest,
-    Place,
-    Signed,
-    State,
-    checkpoint_path,
-    log_path,
-    sealed,
-    signed_from,
-    state_at,
-)
+from pipeline.domain.archive import Archived, Malformed, Manifest, Place, Signed, signed_from
+from pipeline.domain.archive_log import State, checkpoint_path, log_path, sealed, state_at
 from pipeline.domain.times import format_instant
+from pipeline.errors import AlreadyThere, ObjectMissing
 
 
 @dataclass(slots=True)

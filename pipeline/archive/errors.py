@@ -1,18 +1,6 @@
-"""Why the archive stops, or waits."""
+"""Why the archive ends; `pipeline.errors` has what a storage may say."""
 
 from pipeline.errors import RouterError
-
-
-class StorageUnavailable(RouterError):
-    """The storage does not answer, is full, or refuses. The archiver waits and tries again; commands end."""
-
-
-class ObjectMissing(RouterError):
-    """An object that the log names is not in the storage. The operator runs `dip archive verify`."""
-
-
-class AlreadyThere(RouterError):
-    """An object that must be new exists. Two archivers write to one place, or something else wrote there."""
 
 
 class ArchiveTaken(RouterError):

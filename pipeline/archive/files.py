@@ -23,6 +23,7 @@ _FRAME: Final = struct.Struct(">bI")
 _CODEC: Final = "zstandard"
 _BYTES: Final = "bytes"
 _PLACE_KEYS: Final = ("dip.topic", "dip.partition", "dip.schema-id")
+_SCHEMA_KEY: Final = "dip.schema"
 ChannelOf = Callable[[str, Any], str | None]
 
 
@@ -86,7 +87,7 @@ class Container:
     def _schema(self, schema_id: int) -> "_Schema | None":
         if schema_id not in self._schemas:
             try:
-                self._schemas[schema_id] = _Schema(json.loads(self._source.schema(schema_id)))
+                self._schemas[schema_id] = _Schema(self._source.schema(schema_id))
             except (KeyError, ValueError, SchemaParseException, UnknownType):
                 self._schemas[schema_id] = None
         return self._schemas[schema_id]
@@ -101,7 +102,10 @@ class Container:
             _BYTES_ROWS if schema is None else schema.rows,
             (_row(record, value, schema) for record, value in rows),
             codec=_CODEC,
-            metadata=dict(zip(_PLACE_KEYS, named, strict=True)),
+            metadata={
+                **dict(zip(_PLACE_KEYS, named, strict=True)),
+                _SCHEMA_KEY: "" if schema is None else schema.text,
+            },
             # The same records make the same file, so that a repeated try after a fault is the same try.
             sync_marker=hashlib.sha256(f"{first.name}-{last.offset}".encode()).digest()[:16],
         )
@@ -150,10 +154,11 @@ _BYTES_ROWS: Final = _row_schema(None)
 
 
 class _Schema:
-    """A value's schema as it was registered, and as fastavro wants it."""
+    """A value's schema: its text as it was registered, and as fastavro wants it."""
 
-    def __init__(self, plain: Any) -> None:
-        self.plain = plain
+    def __init__(self, text: str) -> None:
+        self.text = text
+        plain = json.loads(text)
         self.parsed = fastavro.parse_schema(plain)
         self.rows = _row_schema(plain)
         self.name = self.parsed.get("name", "") if isinstance(self.parsed, dict) else ""
@@ -184,11 +189,12 @@ def _path(first: Archived, kind: Kind, digest: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A record read back. `datum` is what its value says, None where that is bytes or nothing."""
+    """A record read back. `datum` is what its value says by the schema `schema`, None where it is bytes or nothing."""
 
     record: Archived
-    datum: Any
-    schema_id: int | None
+    datum: Any = None
+    schema_id: int | None = None
+    schema: str | None = None
 
 
 def rows_of(content: bytes) -> Iterator[Row]:
@@ -197,21 +203,13 @@ def rows_of(content: bytes) -> Iterator[Row]:
         reader = fastavro.reader(io.BytesIO(content))
         topic, partition, schema_id = (str(reader.metadata[name]) for name in _PLACE_KEYS)
         number = int(schema_id) if schema_id else None
-        branches = next(one for one in reader.writer_schema["fields"] if one["name"] == "value")["type"]
-        schema = _Schema(branches[2]) if number is not None else None
+        schema = _Schema(str(reader.metadata[_SCHEMA_KEY])) if number is not None else None
         for row in reader:
             yield _read(row, topic, int(partition), number, schema)
     except Malformed:
         raise
     except Exception as error:  # noqa: BLE001  # fastavro and zstd raise whatever the bytes provoke
         raise Malformed(f"no container of records: {type(error).__name__}: {error}") from None
-
-
-def value_schema(content: bytes) -> str | None:
-    """Return the schema text of a file's values; None where they are bytes."""
-    fields = fastavro.reader(io.BytesIO(content)).writer_schema["fields"]
-    branches = next(one for one in fields if one["name"] == "value")["type"]
-    return json.dumps(branches[2]) if len(branches) > 2 else None  # noqa: PLR2004  # null, bytes, and then
 
 
 def _read(
@@ -231,7 +229,8 @@ def _read(
         value=value,
         headers=tuple((one["name"], one["value"]) for one in row["headers"]),
     )
-    return Row(record=record, datum=datum, schema_id=schema_id)
+    text = None if schema is None else schema.text
+    return Row(record=record, datum=datum, schema_id=schema_id, schema=text)
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -1,10 +1,9 @@
 """What the archive asks of the outside."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.domain.archive import Archived, Place
+from pipeline.domain.archive import Archived, Extent, Place
 
 
 class Storage(Protocol):
@@ -50,14 +49,6 @@ class Verifier(Protocol):
     def verify(self, key: str, data: bytes, signature: str) -> bool:
         """Tell whether the signature is that key's; False also for a key that is not trusted."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extent:
-    """What a partition holds: the first offset that is there, and the end of what is committed."""
-
-    low: int
-    high: int
 
 
 class Source(Protocol):

@@ -9,11 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from pipeline.archive.errors import AlreadyThere
 from pipeline.archive.ports import Signer, Storage
 from pipeline.archive.reading import manifests, pruned_numbers
-from pipeline.domain.archive import Manifest, Pruned, pruned_path
+from pipeline.domain.archive import Manifest, Pruned
+from pipeline.domain.archive_log import pruned_path
 from pipeline.domain.times import format_instant
+from pipeline.errors import AlreadyThere
+from pipeline.topics import STANDING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +27,15 @@ class Goes:
     bytes: int
 
 
-def due(storage: Storage, *, now: datetime, keep_days: int) -> Iterator[Goes]:
-    """Yield what the rule lets go now; nothing is deleted here."""
+def due(
+    storage: Storage, *, now: datetime, keep_days: int, standing: tuple[str, ...] = STANDING
+) -> Iterator[Goes]:
+    """Yield what the rule lets go now; nothing is deleted here. Topics of `standing` data keep everything."""
     oldest_ms = (now - timedelta(days=keep_days)).timestamp() * 1000
     gone = pruned_numbers(storage)
     for manifest in manifests(storage):
-        if manifest.last_ms < oldest_ms and manifest.sequence not in gone:
+        old = manifest.last_ms < oldest_ms and manifest.topic not in standing
+        if old and manifest.sequence not in gone:
             paths = (*(one.path for one in manifest.parts), manifest.leaves.path)
             size = sum(one.bytes for one in manifest.parts) + manifest.leaves.bytes
             yield Goes(manifest=manifest, paths=paths, bytes=size)

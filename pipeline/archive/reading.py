@@ -6,18 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipeline.archive.errors import ObjectMissing
 from pipeline.archive.files import Row, rows_of
 from pipeline.archive.ports import Storage
-from pipeline.domain.archive import (
-    FOLDER_ENTRIES,
-    Malformed,
-    Manifest,
-    Part,
-    log_path,
-    manifest_from,
-    pruned_path,
-)
+from pipeline.domain.archive import Malformed, Manifest, Part, manifest_from
+from pipeline.domain.archive_log import FOLDER_ENTRIES, log_path, pruned_path
+from pipeline.errors import ObjectMissing
 
 
 def log_numbers(storage: Storage, *, since: int = 0) -> Iterator[int]:

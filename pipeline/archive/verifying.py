@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from pipeline.archive.errors import ObjectMissing
 from pipeline.archive.files import Row, rows_of
 from pipeline.archive.ports import Storage, Verifier
 from pipeline.archive.reading import checkpoint_sizes, log_numbers, pruned_numbers
@@ -21,6 +20,11 @@ from pipeline.domain.archive import (
     Part,
     Place,
     Signed,
+    manifest_from,
+    pruned_from,
+    signed_from,
+)
+from pipeline.domain.archive_log import (
     State,
     break_in,
     chained,
@@ -28,13 +32,11 @@ from pipeline.domain.archive import (
     head_after,
     leaves_from,
     log_path,
-    manifest_from,
-    pruned_from,
     pruned_path,
-    signed_from,
     state_at,
 )
 from pipeline.domain.merkle import Frontier, leaf_hash, root_of
+from pipeline.errors import ObjectMissing
 from pipeline.limits import ARCHIVE_KEEP_DAYS_MIN
 
 

@@ -5,7 +5,6 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
 
@@ -19,24 +18,9 @@ from pipeline.domain.dead_letters import Letter, Place, Return, Wanted
 from pipeline.errors import SettingsInvalid
 from pipeline.localstack import Progress
 from pipeline.operate import deadletter_requeue as requeueing
+from pipeline.operate.options import DAY_FORMS, Instant
 from pipeline.operate.stack import located, teller
 from pipeline.settings import Settings
-
-_DAY_FORMS: Final = "2026-01-05 or 2026-01-05T12:30, in UTC unless it ends in +hh:mm"
-
-
-class _Instant(click.ParamType):
-    """A day or a moment."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        try:
-            found = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is no time: write {_DAY_FORMS}", param, ctx)
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
-
 
 _FILTERS: Final = (
     click.option(
@@ -46,8 +30,8 @@ _FILTERS: Final = (
     click.option("--sender", help="Only messages of this DIP ID."),
     click.option("--recipient", help="Only copies for this DIP ID."),
     click.option("--channel", help="Only this channel, as IF-021, or status."),
-    click.option("--since", type=_Instant(), help=f"Only what was given up since: {_DAY_FORMS}."),
-    click.option("--until", type=_Instant(), help="Only what was given up before."),
+    click.option("--since", type=Instant(), help=f"Only what was given up since: {DAY_FORMS}."),
+    click.option("--until", type=Instant(), help="Only what was given up before."),
 )
 
 

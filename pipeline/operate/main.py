@@ -13,6 +13,10 @@ COMMANDS: Final = {
         "pipeline.operate.appointments:appointments",
         "Load who holds which role for an MPAN.",
     ),
+    "archive": (
+        "pipeline.operate.archive:archive",
+        "Archive the topics; verify, restore and prune archives.",
+    ),
     "bench": ("pipeline.operate.bench:bench", "Measure the engine and the whole path beside plain loops."),
     "bridge": ("pipeline.operate.bridge:bridge", "Run the HTTP entrance."),
     "deadletter": (

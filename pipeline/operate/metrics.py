@@ -12,6 +12,7 @@ _TITLES: Final = {
     Shown.BRIDGE: "The bridge",
     Shown.WORKER: "Every worker",
     Shown.DELIVERY: "The delivery worker",
+    Shown.ARCHIVE: "The archive",
 }
 _HEAD: Final = """# Metrics
 

@@ -13,13 +13,12 @@ from pipeline.adapters.archive_keys import FileSigner, KeyRing
 from pipeline.archive.archiver import Archiver
 from pipeline.archive.book import Book
 from pipeline.archive.buffer import Buffer, SealRule
-from pipeline.archive.errors import AlreadyThere, ObjectMissing, StorageUnavailable
 from pipeline.archive.files import Container
 from pipeline.archive.keeping import Keeping
-from pipeline.archive.ports import Extent
 from pipeline.codec import Codec
-from pipeline.domain.archive import Archived, Place
+from pipeline.domain.archive import Archived, Extent, Place
 from pipeline.domain.archive_channels import channel_of
+from pipeline.errors import AlreadyThere, ObjectMissing, StorageUnavailable
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 START_MS = int(START.timestamp() * 1000)

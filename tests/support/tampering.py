@@ -10,14 +10,9 @@ from typing import Any
 import fastavro
 
 from pipeline.archive.files import Container, rows_of
-from pipeline.domain.archive import (
-    Signed,
-    State,
-    manifest_from,
-    sealed,
-    signed_from,
-)
+from pipeline.domain.archive import Signed, manifest_from, signed_from
 from pipeline.domain.archive_channels import channel_of
+from pipeline.domain.archive_log import State, sealed
 from tests.support.archive_fakes import MemoryStorage, Schemas, signer
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.archive.reading import checkpoint_sizes
 from pipeline.archive.verifying import Finding, Verification
-from pipeline.domain.archive import Signed, checkpoint_path, signed_from
+from pipeline.domain.archive import Signed, signed_from
+from pipeline.domain.archive_log import checkpoint_path
 from tests.support.archive_fakes import MemoryStorage, MemoryTopics, Time, archiver, ring
 from tests.support.archive_filling import fill
 from tests.support.tampering import WAYS, Tampering, change_records
