@@ -12,6 +12,7 @@ from pipeline.domain.rejections import TEXTS, Code
 ROOT = Path(__file__).parents[1]
 ROOMS = ("pipeline", "agents", "tables")
 MODULE_LINES_MAX = 360  # 300 is where we start to worry
+TABLE_LINES_MAX = {"pipeline/limits.py": 600}  # every bound is in this one file: it is looked up, not read
 FUNCTION_LINES_MAX = 60  # 50 is where we start to worry
 
 
@@ -80,7 +81,7 @@ def test_modules_and_functions_stay_small_enough_to_read() -> None:
     found = []
     for path, tree in sources(*ROOMS):
         lines = (ROOT / path).read_text(encoding="utf-8").count("\n")
-        if lines > MODULE_LINES_MAX:
+        if lines > TABLE_LINES_MAX.get(str(path), MODULE_LINES_MAX):
             found.append(f"{path}: {lines} lines")
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
