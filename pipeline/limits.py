@@ -149,6 +149,7 @@ RETRY_AFTER_THROTTLED_S_MAX = 36_000.0  # a 429 is a deliberate request
 SLOW_DELAY_S_MIN = 60.0  # a wrong set-up is mended by people, not by seconds
 DUE_S_MAX = RETRY_AFTER_THROTTLED_S_MAX  # no lane waits longer, whatever a row or a clock that jumped says
 ANSWER_TEXT_CHARS_MAX = 500  # of a recipient's words in audit and reports, as long as `help`
+ANSWER_REMARKS_KEPT_MAX = 1_024  # distinct short answers, read once: 1 MB at worst
 ANSWER_BYTES_MAX = 65_536  # a StandardResponse for 100 messages is about 40 kB; beyond it the status decides
 ANSWER_HEADER_BYTES_MAX = 8_190  # one line or field of an answer's head; aiohttp's own default, said aloud
 BATCH_MESSAGES_MAX = 100  # of one POST: at 50 signing is 7 us a message; an answer stays under its cap
@@ -199,7 +200,6 @@ DNS_FAILURE_KEPT_S = 5.0  # a lane that fails waits longer than this anyway
 DNS_NAMES_MAX = 10_000  # five times the market; then everything is looked up anew
 REVOKE_WAIT_S = 1.5  # the engine settles for 2 s after it announced that a partition goes
 STOP_GRACE_S = 2.0  # calls under way at a stop; what does not end is sent again by the next owner
-SIGNING_THREADS = 2  # RSA-2048 takes 371 us; two cores
 assert BATCH_MESSAGES_MAX <= CATCH_UP_COPIES_MAX <= LANE_COPIES_MAX <= WINDOW_COPIES_MAX
 assert BATCH_BYTES_MAX <= LANE_BYTES_MAX <= WINDOW_BYTES_MAX <= LANES_BYTES_MAX
 assert MESSAGE_BYTES_MAX <= BATCH_BYTES_MAX

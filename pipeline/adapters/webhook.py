@@ -9,7 +9,6 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -28,7 +27,6 @@ from pipeline.limits import (
     ANSWER_BYTES_MAX,
     ANSWER_HEADER_BYTES_MAX,
     DELIVERY_IDS_HEADER_CHARS_MAX,
-    SIGNING_THREADS,
     WEBHOOK_CONNECT_S_MAX,
     WEBHOOK_SOCKET_S_MAX,
 )
@@ -85,7 +83,6 @@ class WebhookClient:
             connect=min(timeout_s, WEBHOOK_CONNECT_S_MAX),
             sock_connect=min(timeout_s, WEBHOOK_SOCKET_S_MAX),
         )
-        self._threads = ThreadPoolExecutor(SIGNING_THREADS, thread_name_prefix="signing")
         self._session: aiohttp.ClientSession | None = None
         self._former: set[aiohttp.ClientSession] = set()
         self._closing: set[asyncio.Future[None]] = set()
@@ -96,11 +93,9 @@ class WebhookClient:
         if refused is not None:
             return refused
         body = b"[" + b",".join(post.bodies) + b"]"
-        loop = asyncio.get_running_loop()
-        # Off the loop: a signature takes 0.4 ms, in which others would wait.
-        signature = await loop.run_in_executor(
-            self._threads, self._signer.headers, "POST", post.url, body, self._clock.now()
-        )
+        # Here and not in a thread: OpenSSL's binding keeps the interpreter's lock, so that others wait all the same,
+        # and the way there and back costs as much again (docs/adr/0220).
+        signature = self._signer.headers("POST", post.url, body, self._clock.now())
         began = time.perf_counter()
         try:
             return await self._send(post, body, signature, began)
@@ -173,12 +168,11 @@ class WebhookClient:
             closing.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
-        """Close connections and threads; calls under way fail."""
+        """Close connections; calls under way fail."""
         former, self._former = self._former, set()
         for session in (self._session, *former):
             if session is not None:
                 await session.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
         self._network.close()
 
 

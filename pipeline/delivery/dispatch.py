@@ -235,7 +235,7 @@ class Dispatcher:
     def _returned(self, lane: Lane, batch: tuple[Entry, ...], result: Result) -> None:
         """Judge a POST and book what follows; entries of partitions lost meanwhile are let go."""
         now = self._out.clock.now()
-        judgement = judge(result, [entry.identity for entry in batch], now=now)
+        judgement = judge(result, [entry.copy for entry in batch], now=now)
         self._out.counters.attempted(result, judgement)
         if isinstance(judgement, Settled):
             judgement = lane.believed(judgement, now=now)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pipeline.delivery.ports import Claim, Ticket
-from pipeline.domain.answers import Identity
 from pipeline.domain.envelope import Copy
 from pipeline.domain.parked import LaneKey, Parked, Pointer, parked_key
 
@@ -41,11 +40,6 @@ class Entry:
     def key(self) -> bytes:
         """Return the key of its parked row, whether or not it has one."""
         return parked_key(self.lane, self.pointer)
-
-    @property
-    def identity(self) -> Identity:
-        """Return what the recipient's answer can call it by."""
-        return Identity(transaction_id=self.copy.transaction_id, sender_reference=self.copy.sender_reference)
 
     def row(self, *, now: datetime, due_at: datetime, reason: str) -> Parked:
         """Return the row that keeps this copy while it waits."""

@@ -14,7 +14,7 @@ from typing import Final, assert_never
 
 from pipeline.domain.answers import (
     SIGNATURE_REFUSED,
-    Identity,
+    Named,
     Reading,
     Remark,
     cleaned,
@@ -162,7 +162,7 @@ _PARTLY = 207
 _BAD_REQUEST = 400
 
 
-def judge(result: Result, messages: Sequence[Identity], *, now: datetime) -> Judgement:
+def judge(result: Result, messages: Sequence[Named], *, now: datetime) -> Judgement:
     """Return what a POST of these messages means."""
     match result:
         case Failed():
@@ -193,7 +193,7 @@ def _judge_failure(result: Failed) -> LaneFailure:
             assert_never(result.error)
 
 
-def _judge_answer(result: Answered, messages: Sequence[Identity], now: datetime) -> Judgement:
+def _judge_answer(result: Answered, messages: Sequence[Named], now: datetime) -> Judgement:
     """Sort an answer by its status.
 
     A 4xx that no document names counts as "this message": a dead letter is kept, reported and can be sent
@@ -213,7 +213,7 @@ def _judge_answer(result: Answered, messages: Sequence[Identity], now: datetime)
     return Retry(error=ErrorClass.STATUS, text=text, status=status, after_s=hint)
 
 
-def _judge_success(result: Answered, messages: Sequence[Identity]) -> Settled:
+def _judge_success(result: Answered, messages: Sequence[Named]) -> Settled:
     reading = _read(result, messages)
     if result.status == _PARTLY:
         outcomes = tuple(_partly(one, alone=len(messages) == 1) for one in reading.remarks)
@@ -222,7 +222,7 @@ def _judge_success(result: Answered, messages: Sequence[Identity]) -> Settled:
     return Settled(status=result.status, outcomes=outcomes, error=result.cut, strangers=reading.strangers)
 
 
-def _read(result: Answered, messages: Sequence[Identity]) -> Reading:
+def _read(result: Answered, messages: Sequence[Named]) -> Reading:
     """Read what an answer says; one that was cut says nothing, and its status decides."""
     return Reading(remarks=(None,) * len(messages)) if result.cut else read_answer(result.body, messages)
 
@@ -240,7 +240,7 @@ def _partly(remark: Remark | None, *, alone: bool) -> MessageOutcome:
     return RejectedMessage(status=_PARTLY, text=remark.text, remark=remark)
 
 
-def _judge_refusal(result: Answered, messages: Sequence[Identity]) -> Judgement:
+def _judge_refusal(result: Answered, messages: Sequence[Named]) -> Judgement:
     first = None if result.cut else first_refusal(result.body)
     if first is not None and first.code == SIGNATURE_REFUSED:
         return ParkLane(error=ErrorClass.STATUS, text=first.text, status=result.status)

@@ -26,6 +26,8 @@ from tests.support.webhooks import WebhookServer
 PARTITIONS = 4
 RECIPIENTS = 3
 DIP = Path(sys.executable).with_name("dip")
+TRANSACTION = "T-0000000000"
+SMALL_BODY = b'{"transactionID":"%s","filler":"%s"}' % (TRANSACTION.encode(), b"x" * 400)
 
 
 class Rig:
@@ -69,9 +71,9 @@ class Rig:
         self.flush()
         return made
 
-    def send_soon(self, recipient: str, *, shard: int = 0) -> Copy:
-        """Send one copy without waiting for the broker."""
-        copy = self._copy(self._first + len(self.sent), recipient)
+    def send_soon(self, recipient: str, *, shard: int = 0, body: bytes | None = None) -> Copy:
+        """Send one copy without waiting for the broker; in its body TRANSACTION becomes its own id."""
+        copy = self._copy(self._first + len(self.sent), recipient, body)
         self.sent.append(copy)
         # Several partitions per recipient, as the fan-out keys them.
         self._producer.produce(
@@ -84,7 +86,7 @@ class Rig:
         """Wait until the broker has everything that was sent."""
         assert self._producer.flush(60) == 0
 
-    def _copy(self, number: int, recipient: str) -> Copy:
+    def _copy(self, number: int, recipient: str, body: bytes | None = None) -> Copy:
         now = datetime.now(UTC)
         transaction = TransactionId(f"T-{number:010d}")
         return Copy(
@@ -99,7 +101,7 @@ class Rig:
             mpan=None,
             received_at=now,
             routed_at=now,
-            body=b'{"transactionID":"%s","filler":"%s"}' % (transaction.encode(), b"x" * 400),
+            body=(body or SMALL_BODY).replace(TRANSACTION.encode(), transaction.encode()),
         )
 
     def start(self, kind: str = "delivery", **settings: str) -> subprocess.Popen:
