@@ -33,7 +33,7 @@ def book_settled(
     dead letter carries it there.
     """
     common = _with_strangers(common, settled.strangers)
-    alike: dict[Note, list[Entry]] = {}
+    alike: dict[Delivered, list[Entry]] = {}
     unclear: list[Entry] = []
     for entry, outcome in pairs:
         match outcome:
@@ -41,15 +41,15 @@ def book_settled(
                 account.delivered(entry, common.at)
                 if outcome.remark is not None and not outcome.remark.accepts:
                     account.relay(entry, outcome.remark, common.at)
-                alike.setdefault(_delivered(common, outcome, settled.error), []).append(entry)
+                alike.setdefault(outcome, []).append(entry)
             case RejectedMessage():
                 account.dead_letter(entry, _rejected(common, outcome))
             case Unclear():
                 unclear.append(entry)
             case _:
                 assert_never(outcome)
-    for note, entries in alike.items():
-        account.note(entries, note)
+    for delivered, entries in alike.items():
+        account.note(entries, _delivered(common, delivered, settled.error))
     if unclear:
         account.note(unclear, _with(common, Status.RETRYING, reason="207 without a result; sent again alone"))
     return tuple(unclear)

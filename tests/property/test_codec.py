@@ -1,6 +1,7 @@
 """Whatever travels comes out as it went in, and nothing else passes for it."""
 
 import io
+import json
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import schemas
+from pipeline.avro_reading import reader_of
 from pipeline.avro_writing import writer_of
 from pipeline.codec import FRAME, Codec
 from pipeline.domain.envelope import (
@@ -18,6 +20,7 @@ from pipeline.domain.envelope import (
     AuditCopy,
     AuditRecord,
     Copy,
+    Encoding,
     Holding,
     Kind,
     Message,
@@ -341,6 +344,50 @@ def test_a_cut_record_is_no_record(message: Message, cut: int) -> None:
 def test_a_record_with_a_tail_is_no_record(message: Message, tail: bytes) -> None:
     with pytest.raises(UndecodableRecord):
         codec().decode_message(codec().encode_message(message) + tail)
+
+
+def read_by_fastavro(data: bytes) -> Copy | None:
+    """Read a copy's record as any other reader does; None for what is none."""
+    stream = io.BytesIO(data[FRAME.size :])
+    try:
+        row = fastavro.schemaless_reader(stream, schemas.parsed("envelope/copy"), None)
+        return None if stream.read(1) else Copy(**(row | {"encoding": Encoding(row["encoding"])}))
+    except Exception:  # noqa: BLE001  # fastavro raises whatever the bytes provoke
+        return None
+
+
+def read_by_codec(data: bytes) -> Copy | None:
+    try:
+        return codec().decode_copy(data)
+    except UndecodableRecord:
+        return None
+
+
+@given(COPIES, st.data())
+def test_a_damaged_copy_is_read_as_fastavro_reads_it_or_not_at_all(copy: Copy, data: st.DataObject) -> None:
+    """A record is never taken for another one: what the quick reader makes of any bytes, fastavro makes of them."""
+    record = bytearray(codec().encode_copy(copy))
+    for _ in range(data.draw(st.integers(0, 3))):
+        at = data.draw(st.integers(FRAME.size, len(record) - 1))
+        record[at] = data.draw(st.integers(0, 255))
+    end = data.draw(st.integers(FRAME.size, len(record)))
+    damaged = bytes(record[:end])
+    found = read_by_codec(damaged)
+    assert found is None or found == read_by_fastavro(damaged)
+    assert found is not None or read_by_fastavro(damaged) is None
+
+
+def test_a_schema_that_lacks_a_field_of_its_value_is_found_at_start() -> None:
+    schema = {"type": "record", "name": "Copy", "fields": [{"name": "body", "type": "bytes"}]}
+    with pytest.raises(TypeError, match="the schema has no channel"):
+        reader_of(schema, Copy)
+
+
+def test_a_type_that_the_quick_reader_does_not_know_is_named_at_start() -> None:
+    schema = json.loads(schemas.text("envelope/copy"))
+    schema["fields"][0]["type"] = "float"
+    with pytest.raises(TypeError, match="no reader for the Avro type 'float'"):
+        reader_of(schema, Copy)
 
 
 def test_an_unknown_schema_id_is_asked_for_once() -> None:
