@@ -215,6 +215,7 @@ def _audit_copy(entry: Entry) -> AuditCopy:
         mpan=copy.mpan,
         partition=entry.pointer.partition,
         offset=entry.pointer.offset,
+        received_at=copy.received_at,
     )
 
 

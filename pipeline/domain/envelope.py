@@ -142,7 +142,8 @@ class Status(StrEnum):
 class AuditCopy:
     """One copy inside an audit record that speaks of several (a POST carries a batch).
 
-    `partition` and `offset` say where it is on the record's `topic`.
+    `partition` and `offset` say where it is on the record's `topic`; `received_at` is when its message was accepted,
+    so that reports know how old it was.
     """
 
     delivery_id: DeliveryId
@@ -152,6 +153,7 @@ class AuditCopy:
     mpan: Mpan | None
     partition: int | None = None
     offset: int | None = None
+    received_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
