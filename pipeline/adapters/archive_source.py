@@ -13,8 +13,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from pipeline.domain.archive import Archived, Extent, Place
 from pipeline.errors import BrokerUnavailable, TopicsInvalid
-from pipeline.limits import ADMIN_CALL_S_MAX
-from pipeline.limits_archive import ARCHIVE_BATCH, ARCHIVE_POLL_S
+from pipeline.limits import ADMIN_CALL_S_MAX, ARCHIVE_BATCH, ARCHIVE_POLL_S
 from pipeline.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import AlreadyThere, ObjectMissing, SettingsInvalid, StorageUnavailable
-from pipeline.limits_archive import ARCHIVE_OBJECT_BYTES_MAX
+from pipeline.limits import ARCHIVE_OBJECT_BYTES_MAX
 
 _HIDDEN: Final = "."
 

@@ -15,7 +15,7 @@ from pipeline.archive.keeping import Keeping
 from pipeline.archive.ports import Source
 from pipeline.domain.archive import Manifest, Place
 from pipeline.errors import BrokerUnavailable, RegistryUnavailable, StorageUnavailable
-from pipeline.limits_archive import ARCHIVE_HOUSEKEEPING_S, ARCHIVE_RETRY_S
+from pipeline.limits import ARCHIVE_HOUSEKEEPING_S, ARCHIVE_RETRY_S
 from pipeline.ports import Clock
 
 log = logging.getLogger(__name__)

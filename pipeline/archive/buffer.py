@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pipeline.domain.archive import Archived, Place
-from pipeline.limits_archive import SEGMENT_RECORDS_MAX
+from pipeline.limits import SEGMENT_RECORDS_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,7 @@ from pipeline.domain.archive_log import (
 )
 from pipeline.domain.merkle import Frontier, leaf_hash, root_of
 from pipeline.errors import ObjectMissing
-from pipeline.limits_archive import ARCHIVE_KEEP_DAYS_MIN
+from pipeline.limits import ARCHIVE_KEEP_DAYS_MIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from pipeline import limits_archive
+from pipeline import limits
 from pipeline.adapters.archive_keys import KeyRing, new_key
 from pipeline.adapters.clock import SystemClock
 from pipeline.archive import pruning
@@ -154,7 +154,7 @@ def run_verification(
     )
     count = 0
     for count, finding in enumerate(look.run(), start=1):  # how many, after the loop
-        if count <= limits_archive.FINDINGS_MAX:
+        if count <= limits.FINDINGS_MAX:
             _tell(finding, as_json=as_json)
     figures = {
         "findings": count,
@@ -215,9 +215,9 @@ def prune(keep_days: int | None, *, dry_run: bool, as_json: bool) -> None:
     """
     settings = Settings.load(archive_keep_days=keep_days)
     days = settings.archive_keep_days
-    if days < limits_archive.ARCHIVE_KEEP_DAYS_MIN:
+    if days < limits.ARCHIVE_KEEP_DAYS_MIN:
         raise SettingsInvalid(
-            f"DIP_ARCHIVE_KEEP_DAYS={days}: expected at least {limits_archive.ARCHIVE_KEEP_DAYS_MIN}, two years"
+            f"DIP_ARCHIVE_KEEP_DAYS={days}: expected at least {limits.ARCHIVE_KEEP_DAYS_MIN}, two years"
         )
     storage, now = storage_of(settings), SystemClock().now()
     signer = signer_of(settings)
@@ -230,7 +230,7 @@ def prune(keep_days: int | None, *, dry_run: bool, as_json: bool) -> None:
             click.echo(_line(goes.manifest, pruned=not dry_run))
         if not dry_run:
             pruning.prune(storage, goes, signer=signer, now=now, keep_days=days)
-    yesterday = (now - timedelta(days=limits_archive.LEFTOVERS_DAYS)).date().isoformat()
+    yesterday = (now - timedelta(days=limits.LEFTOVERS_DAYS)).date().isoformat()
     for path in pruning.leftovers(storage, older_than=yesterday):
         figures["leftovers"] += 1
         if not dry_run:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline import limits, limits_archive, topics
+from pipeline import limits, topics
 from pipeline.adapters.archive_keys import FileSigner, KeyRing
 from pipeline.adapters.archive_source import TopicSource
 from pipeline.adapters.clock import SystemClock
@@ -88,9 +88,9 @@ class ArchiveProcess:
             book=Book.open(storage, Container(registry, channel_of), signer),
             buffer=Buffer(
                 rule=SealRule(
-                    segment_bytes=limits_archive.SEGMENT_BYTES,
+                    segment_bytes=limits.SEGMENT_BYTES,
                     age_s=settings.archive_seal_s,
-                    buffer_bytes=limits_archive.ARCHIVE_BUFFER_BYTES,
+                    buffer_bytes=limits.ARCHIVE_BUFFER_BYTES,
                 )
             ),
             keeping=Keeping(
@@ -144,10 +144,10 @@ class ArchiveProcess:
     def health(self) -> dict[str, Any]:
         """Return how the archive stands. Not ready: nothing is archived, or records wait for too long."""
         standing = self._standing
-        late = standing.oldest_s > self._settings.archive_seal_s + limits_archive.ARCHIVE_TRAIL_S
+        late = standing.oldest_s > self._settings.archive_seal_s + limits.ARCHIVE_TRAIL_S
         return {
             "ready": standing.trouble is None and not late and not standing.lost,
-            "alive": time.monotonic() - self._stepped_s < limits_archive.ARCHIVE_STEP_S_MAX,
+            "alive": time.monotonic() - self._stepped_s < limits.ARCHIVE_STEP_S_MAX,
             **asdict(standing),
         }
 
