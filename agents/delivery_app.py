@@ -94,7 +94,7 @@ def _policy(settings: Settings) -> Policy:
         schedule=Schedule(delays_s=settings.retry_delays(), hold_s=settings.hold_s),
         lane_in_flight_max=settings.lane_in_flight_max,
         in_flight_max=settings.delivery_in_flight_max,
-        rules=load_delivery_rules(settings.delivery_order),
+        rules=load_delivery_rules(settings.delivery_order, settings.delivery_gather_s),
         rates=_rates_of(settings),
     )
 

@@ -171,7 +171,9 @@ CATCH_UP_COPIES_MAX = (
 )
 LANE_SLOW_S = 1.0  # ten times a usual answer; a third of what the platform promises for the whole way
 SICK_SHARE = 0.25  # of a worker's calls: probes of 500 dead endpoints at 10 s fit, at one a minute each
-GATHER_S = 0.005  # a recipient of everything fills ten in 5 ms at the national peak
+GATHER_S = 0.02  # a recipient of everything fills ten in 5 ms at the peak; 200/s make four, and 20 ms are nobody's delay
+GATHER_S_MAX = 5.0  # what an operator may set: a copy that waited longer is parked
+GATHER_MEMORY_S = 1.0  # over which arrivals are counted: some rounds of the engine
 LANE_COPIES_MAX = 1_000  # of one lane in memory: ten full arrays, 4.5 MB of consumption
 LANE_BYTES_MAX = 16_000_000  # the same for large messages; also four full arrays in flight
 LANES_BYTES_MAX = 256_000_000  # of all lanes in memory: what a worker of 1 GB can spare
@@ -203,6 +205,7 @@ STOP_GRACE_S = 2.0  # calls under way at a stop; what does not end is sent again
 assert BATCH_MESSAGES_MAX <= CATCH_UP_COPIES_MAX <= LANE_COPIES_MAX <= WINDOW_COPIES_MAX
 assert BATCH_BYTES_MAX <= LANE_BYTES_MAX <= WINDOW_BYTES_MAX <= LANES_BYTES_MAX
 assert MESSAGE_BYTES_MAX <= BATCH_BYTES_MAX
+assert GATHER_S <= GATHER_S_MAX <= LANE_AGE_S_MAX
 
 # --- Verdicts (pipeline/catalogue) ----------------------------------------------------------------------
 VALUE_CHARS_SHOWN_MAX = 40  # of an offending value: enough to find it, and little of somebody's data

@@ -225,6 +225,11 @@ class Settings:
     delivery_order: str = _setting(
         "", "channels whose order differs from the table, as IF-021=mpan; orders: none, mpan, strict"
     )
+    delivery_gather_s: str = _setting(
+        "",
+        "channels whose copies wait longer or shorter than 0.02 s for others of their array, as IF-021=0.1;"
+        " only where copies arrive so fast that others are to be expected",
+    )
     retry_delays_s: str = _setting(
         "0,1,2,4,8,15,60,120,300,600,1200,1800,3600",
         "waits between tries; the last repeats until the hold ends",

@@ -6,6 +6,7 @@ written in `books`; this module says when something happens.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -33,7 +34,6 @@ from pipeline.domain.parked import LaneKey, Parked
 from pipeline.domain.participants import Webhook
 from pipeline.limits import (
     DUE_S_MAX,
-    GATHER_S,
     LANE_SLOW_S,
     LANE_TICK_S,
     REVOKE_WAIT_S,
@@ -120,7 +120,7 @@ class Dispatcher:
     def _accept(self, arrivals: Sequence[Arrival]) -> None:
         now, counters = self._out.clock.now(), self._out.counters
         parked: dict[Lane, list[Entry]] = {}
-        touched: dict[Lane, None] = {}
+        touched: Counter[Lane] = Counter()
         for arrival in arrivals:
             window = self._books.claims.windows.get(arrival.ticket.claim)
             if window is None or not self._books.claims.serves(arrival.ticket.claim):
@@ -134,13 +134,13 @@ class Dispatcher:
                 self._books.pass_over(lane, entry)
             elif lane not in parked and lane.direct(entry.size_bytes):
                 lane.add(entry)
-                touched[lane] = None
+                touched[lane] += 1
             else:
                 parked.setdefault(lane, []).append(entry)
         for lane, entries in parked.items():
             self._books.park(lane, entries, _why_parked(lane))
-        for lane in touched:
-            self._gather(lane)
+        for lane, arrived in touched.items():
+            self._gather(lane, arrived)
         for claim in {arrival.ticket.claim for arrival in arrivals}:
             self._bound(claim)
 
@@ -156,17 +156,20 @@ class Dispatcher:
 
     # --- copies leave ---
 
-    def _gather(self, lane: Lane) -> None:
-        """Wait a moment for more copies of the lane, unless there is a full array already."""
-        hook = self._webhook(lane.key)
-        if hook is None or len(lane.queue) >= BatchLimits.of(hook).messages:
+    def _gather(self, lane: Lane, arrived: int) -> None:
+        """Send what came, or wait a moment for more where more is to be expected and the array is not full."""
+        now, hook = self._out.clock.now(), self._webhook(lane.key)
+        missing = 0 if hook is None else BatchLimits.of(hook).messages - len(lane.queue)
+        wait_s = lane.gathering.wait_s(missing, now, limit_s=lane.rule.gather_s)
+        lane.gathering.arrived(arrived, now)
+        if not wait_s:
             self._pump(lane)
-        elif not lane.gathering:
-            lane.gathering = True
-            asyncio.get_running_loop().call_later(GATHER_S, self._tasks.carefully, self._gathered, lane)
+        elif not lane.gathering.waiting:
+            lane.gathering.waiting = True
+            asyncio.get_running_loop().call_later(wait_s, self._tasks.carefully, self._gathered, lane)
 
     def _gathered(self, lane: Lane) -> None:
-        lane.gathering = False
+        lane.gathering.waiting = False
         self._pump(lane)
 
     def _pump(self, lane: Lane) -> None:

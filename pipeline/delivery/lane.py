@@ -15,6 +15,7 @@ from pipeline.delivery.backlog import Backlog
 from pipeline.delivery.batching import BatchLimits, take
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.fortune import Fortune
+from pipeline.delivery.gathering import Gathering
 from pipeline.delivery.pace import Pace
 from pipeline.delivery.ports import Claim
 from pipeline.domain.delivery_order import ANY_RULE, ChannelRule, Order, order_key
@@ -68,7 +69,7 @@ class Lane(Fortune):
     sweep_at: datetime | None = None
     sweep_rows: int = PROBE_ROWS
     refilling: bool = False
-    gathering: bool = False
+    gathering: Gathering = field(default_factory=Gathering)
 
     def __post_init__(self) -> None:
         self.limit = float(LANE_IN_FLIGHT_START)
@@ -126,7 +127,7 @@ class Lane(Fortune):
     @property
     def idle(self) -> bool:
         """Tell whether it could send and does not."""
-        return self.has_queue and self.posts == 0 and not self.held and not self.gathering
+        return self.has_queue and self.posts == 0 and not self.held and not self.gathering.waiting
 
     @property
     def behind(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Final
 
 from pipeline.domain.envelope import Copy
 from pipeline.domain.identifiers import InterfaceId
+from pipeline.limits import GATHER_S
 
 
 class Order(StrEnum):
@@ -22,10 +23,14 @@ class Order(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelRule:
-    """How a channel is delivered. A lower `priority` goes first where calls are short."""
+    """How a channel is delivered. A lower `priority` goes first where calls are short.
+
+    `gather_s` is how long at most copies wait for others of their array, where others are to be expected.
+    """
 
     order: Order = Order.NONE
     priority: int = 1
+    gather_s: float = GATHER_S
 
 
 ANY_RULE: Final = ChannelRule()

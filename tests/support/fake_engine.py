@@ -485,7 +485,8 @@ class World:
         """Let everything happen that happens without time passing."""
         for _ in range(turns):
             await asyncio.sleep(0)
-        await asyncio.sleep(0.006)  # the gathering wait, in real time
+        while any(lane.gathering.waiting for lane in self.dispatcher._books.lanes):
+            await asyncio.sleep(0.001)  # in real time, a few milliseconds
         for _ in range(turns):
             await asyncio.sleep(0)
 

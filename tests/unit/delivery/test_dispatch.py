@@ -449,8 +449,9 @@ async def test_nothing_is_given_up_while_the_topic_cannot_be_read() -> None:
 async def test_an_array_over_two_partitions_is_settled_in_each() -> None:
     world = World()
     await world.own(0, 1)
-    world.send(make_copy(1), partition=0)
-    world.send(make_copy(2), partition=1)
+    for number in world.claims:
+        world.engine.append(make_copy(number), partition=number)
+    world.dispatcher.accept([one for claim in world.claims.values() for one in world.engine.arrivals(claim)])
     await world.settle_down()
     assert [len(post.bodies) for post in world.webhooks.posts] == [2]
     assert world.engine.committed("dip.outbound", 0) == world.engine.committed("dip.outbound", 1) == 1
