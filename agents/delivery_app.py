@@ -4,6 +4,7 @@ from functools import partial, update_wrapper
 from math import inf
 
 from agents.app import DELIVERY, Outside, add_metrics, create_app
+from agents.crash_points import CrashingWebhooks
 from agents.delivery import Engine, beside_the_rounds, take_in
 from agents.health import add_lane_page
 from pipeline import topics
@@ -49,7 +50,7 @@ def create_delivery(outside: Outside, *, orders: LaneOrderSource, notices: Notic
             engine=Engine(app),
             rows=rows,
             payloads=records,
-            webhooks=webhooks,
+            webhooks=CrashingWebhooks(webhooks, outside.hook) if settings.crash_at else webhooks,
             codec=outside.codec,
             participants=outside.participants,
             orders=orders,

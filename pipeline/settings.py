@@ -69,7 +69,9 @@ class Settings:
     transaction_timeout_s: float = _setting(
         10.0, "Kafka transaction timeout; how long a dead worker can block readers"
     )
-    crash_at: str = _setting("", "fault tests only: kill -9 at a named point of a round, as point:count")
+    crash_at: str = _setting(
+        "", "fault tests only: kill -9 at a named point of a round or a delivery, as point:count"
+    )
     static_membership: bool = _setting(
         False,  # noqa: FBT003  # a default, not a flag of the call
         "group.instance.id from `instance`: rolling restarts without rebalance",
