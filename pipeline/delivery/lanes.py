@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 
 from pipeline.delivery.lane import Lane, Memory
@@ -87,6 +87,16 @@ class Lanes:
     def next_due(self) -> datetime | None:
         """Return when the next timer fires."""
         return min(filter(None, (self.waits.next(), self.paces.next())), default=None)
+
+    def set_back(self, by: timedelta) -> None:
+        """Let nobody wait for longer because the clock was set back."""
+        for lane in self:
+            if lane.due_at is not None:
+                lane.due_at -= by
+                self.waits.set(lane)
+            if lane.pace.until is not None:
+                lane.pace.until -= by
+                self.paces.set(lane)
 
     def drop(self, claim: Claim) -> None:
         """Forget what belongs to a lost claim, and lanes that hold nothing any more."""

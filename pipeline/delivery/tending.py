@@ -39,9 +39,14 @@ class Tending:
         self._rates = rates
         self._people: Participants | None = None
         self._orders: LaneOrders | None = None
+        self._looked_at: datetime | None = None
 
     def tend(self, now: datetime) -> None:
         """Do what is due."""
+        if self._looked_at is not None and now < self._looked_at:
+            log.warning("the clock went back by %s: lanes wait no longer for it", self._looked_at - now)
+            self._books.lanes.set_back(self._looked_at - now)
+        self._looked_at = now
         self._notice_changes(now)
         self.end_waits(now)
         for window in tuple(self._books.claims.windows.values()):
