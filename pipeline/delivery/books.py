@@ -21,10 +21,12 @@ from pipeline.delivery.outside import Outside, Policy
 from pipeline.delivery.ports import Claim, Settling
 from pipeline.delivery.settling import Account, Note
 from pipeline.domain.delivery import (
+    Delivered,
     Divide,
     ErrorClass,
     LaneFailure,
     MessageOutcome,
+    ParkLane,
     RejectedMessage,
     Retry,
     Settled,
@@ -76,12 +78,23 @@ class Books:
     # --- what a POST decided ---
 
     def settled(
-        self, lane: Lane, pairs: Sequence[tuple[Entry, MessageOutcome]], settled: Settled, common: Note
+        self,
+        lane: Lane,
+        pairs: Sequence[tuple[Entry, MessageOutcome]],
+        settled: Settled,
+        common: Note,
+        doubt: ParkLane | None = None,
     ) -> None:
-        """Close the copies a recipient decided on; what it left open goes again, each alone."""
-        if lane.failures:
-            log.info("%s on %s answers again", lane.key.recipient, lane.key.channel)
-        lane.succeeded()
+        """Close the copies a recipient decided on; what it left open goes again, each alone.
+
+        With a `doubt` only what it took is closed: the rest waits with the lane.
+        """
+        kept = [entry for entry, outcome in pairs if doubt and not isinstance(outcome, Delivered)]
+        pairs = [one for one in pairs if not doubt or isinstance(one[1], Delivered)]
+        if doubt is None:
+            if lane.failures:
+                log.info("%s on %s answers again", lane.key.recipient, lane.key.channel)
+            lane.succeeded()
         account = self.account(lane)
         unclear = book_settled(account, pairs, settled, common)
         again = frozenset(unclear)
@@ -89,6 +102,8 @@ class Books:
         self._again(lane, [(entry,) for entry in unclear])
         refused = {entry for entry, outcome in pairs if isinstance(outcome, RejectedMessage)}
         self.commit(lane, account, refused=refused)
+        if doubt is not None:
+            self.failed(lane, doubt, kept, common)
 
     def divided(self, lane: Lane, parts: Sequence[tuple[Entry, ...]], divide: Divide, common: Note) -> None:
         """Send a refused array in parts, before anything else of the lane."""

@@ -240,8 +240,7 @@ class Dispatcher:
         now = self._out.clock.now()
         judgement = judge(result, [entry.copy for entry in batch], now=now)
         self._out.counters.attempted(result, judgement)
-        if isinstance(judgement, Settled):
-            judgement = lane.believed(judgement, now=now)
+        doubt = lane.doubt(judgement, now=now) if isinstance(judgement, Settled) else None
         lane.leave(entry for entry in batch if not self._books.claims.held(entry))
         held = tuple(filter(self._books.claims.held, batch))
         if not held:
@@ -251,7 +250,8 @@ class Dispatcher:
             case Settled():
                 pairs = zip(batch, judgement.outcomes, strict=True)
                 ours = [(entry, outcome) for entry, outcome in pairs if self._books.claims.held(entry)]
-                self._books.settled(lane, ours, judgement, common)
+                self._books.settled(lane, ours, judgement, common, doubt)
+                self._tasks.wake.set()
             case Divide():
                 self._books.divided(lane, halves(held), judgement, common)
             case Retry() | ParkLane():

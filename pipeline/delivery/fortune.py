@@ -34,12 +34,15 @@ class Fortune:
         """Tell whether it may only have its share of the calls that lanes in trouble have together."""
         return self.slow or self.failures > 0 or self.ramp is not None
 
-    def believed(self, settled: Settled, *, now: datetime) -> Settled | ParkLane:
-        """Return what an answer counts as: a lane that refuses everything has a fault of its own, and waits."""
+    def doubt(self, settled: Settled, *, now: datetime) -> ParkLane | None:
+        """Return why the refusals of an answer are not believed: a lane that refuses everything has a fault of its own.
+
+        What it took, it took: that is not doubted.
+        """
         refused = sum(isinstance(one, RejectedMessage) for one in settled.outcomes)
         self.letters.delivered(sum(isinstance(one, Delivered) for one in settled.outcomes))
         if not refused or self.letters.take(refused, now=now):
-            return settled
+            return None
         text = f"HTTP {settled.status}: refuses nearly everything, so its refusals are not believed"
         return ParkLane(error=ErrorClass.STATUS, text=text, status=settled.status)
 

@@ -1,11 +1,14 @@
 """A recipient that refuses everything is at fault itself: its copies wait instead of dying one by one."""
 
+from collections.abc import Container, Sequence
 from datetime import timedelta
 
+import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.domain.delivery import Answered
+from pipeline.domain.envelope import Copy, Status
 from pipeline.domain.letter_tokens import LetterTokens
 from pipeline.limits import LETTER_TOKEN_S, LETTER_TOKENS_MAX
 from tests.support.fake_engine import START, FakeParticipants, World, make_copy, make_participants
@@ -41,6 +44,47 @@ async def test_a_recipient_that_takes_most_of_it_may_refuse_as_much_as_it_likes(
     await world.settle_down(6_000)
     assert len(world.engine.dead()) == 300
     assert not world.engine.parked()
+
+
+async def test_what_was_taken_beside_refusals_that_are_not_believed_does_not_come_again() -> None:
+    """The rest waits, and goes out when the recipient is well: each copy is taken once."""
+    world = World()
+    await world.own()
+    copies = [make_copy(number) for number in range(300)]
+    taken = {one.transaction_id for one in copies[::10]}
+    world.webhooks.then("2300000001", partly(copies, taken))
+    world.send(*copies)
+    await world.settle_down(400)
+    delivered = [
+        one.transaction_id
+        for audit in world.engine.audits()
+        if audit.status is Status.DELIVERED
+        for one in audit.copies
+    ]
+    assert {*delivered} == {one.transaction_id for one in copies if one.transaction_id in taken}
+    assert len(world.engine.dead()) + len(world.engine.parked()) + len(delivered) == 300
+    assert world.engine.parked(), "not all refusals were believed"
+    waiting = set(world.engine.parked())
+    world.webhooks.then("2300000001", Answered(status=201))
+    world.webhooks.posts.clear()
+    for _ in range(40):
+        await world.pass_time(700)
+    assert not world.engine.parked()
+    again = [one for post in world.webhooks.posts for one in post.delivery_ids]
+    assert set(again) == waiting
+    assert len(again) == len(waiting)
+
+
+def partly(copies: Sequence[Copy], taken: Container[str]) -> Answered:
+    """A 207 that takes some and refuses the others."""
+    bodies = [
+        {
+            "transactionID": one.transaction_id,
+            "message": "RCP0000 - Taken" if one.transaction_id in taken else "RCP1061 - MPAN unknown",
+        }
+        for one in copies
+    ]
+    return Answered(status=207, body=orjson.dumps({"messageArray": bodies}))
 
 
 @given(
