@@ -78,7 +78,7 @@ class TopicSource:
         for message in messages:
             place, trouble = (message.topic(), message.partition()), message.error()
             if trouble is None:
-                found.append(_archived(message))
+                found.append(archived(message))
                 self._positions[place] = message.offset() + 1
             elif trouble.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's name
                 self._positions[place] = message.offset()  # beyond the markers of transactions
@@ -119,7 +119,8 @@ def _judge(place: Place, error: KafkaError) -> None:
     log.warning("%s: %s", name, error.str())
 
 
-def _archived(message: Any) -> Archived:
+def archived(message: Any) -> Archived:
+    """Return a record of the client as the archive has it."""
     return Archived(
         topic=message.topic(),
         partition=message.partition(),

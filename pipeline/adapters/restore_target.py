@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from pipeline import limits, schemas
-from pipeline.adapters.archive_source import TopicSource
+from pipeline.adapters.archive_source import TopicSource, archived
 from pipeline.adapters.registry import Registry
 from pipeline.adapters.topic_scan import read_one
 from pipeline.domain.archive import Archived, Place
@@ -53,15 +53,7 @@ class TopicTarget:
         message = read_one(self._settings, topic, number, high - 1)
         if message is None:
             raise TopicsInvalid(f"{topic}[{number}]: its last record cannot be read; empty the topics first")
-        return Archived(
-            topic=topic,
-            partition=number,
-            offset=high - 1,
-            timestamp_ms=message.timestamp()[1],
-            key=message.key(),
-            value=message.value(),
-            headers=tuple((name, value) for name, value in message.headers() or ()),
-        )
+        return archived(message)
 
     def put(self, record: Archived) -> None:
         while True:

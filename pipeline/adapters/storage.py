@@ -8,6 +8,7 @@ conditional write, which S3, GCS and Azure have.
 import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,15 +47,19 @@ class FolderStorage:
         return str(self.root)
 
     def create(self, path: str, data: bytes) -> None:
-        try:
-            self._write(path, data, os.link)
-        except FileExistsError:
-            raise AlreadyThere(str(self.root / path)) from None
+        with self._draft(path, data) as (draft, target):
+            try:
+                os.link(draft, target)
+            except FileExistsError:
+                raise AlreadyThere(str(target)) from None
 
     def put(self, path: str, data: bytes) -> None:
-        self._write(path, data, os.replace)
+        with self._draft(path, data) as (draft, target):
+            draft.replace(target)
 
-    def _write(self, path: str, data: bytes, publish: Any) -> None:
+    @contextlib.contextmanager
+    def _draft(self, path: str, data: bytes) -> Iterator[tuple[Path, Path]]:
+        """Lend a synced file with the data, beside its target; make durable what the caller makes of it."""
         target = self.root / path
         draft = target.with_name(f"{_HIDDEN}{target.name}.{secrets.token_hex(4)}")
         try:
@@ -64,13 +69,11 @@ class FolderStorage:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
-                publish(draft, target)
+                yield draft, target
             finally:
                 with contextlib.suppress(FileNotFoundError):
                     draft.unlink()
             _sync(target.parent)
-        except FileExistsError:
-            raise
         except OSError as error:
             raise StorageUnavailable(f"{target}: {error.strerror or error}") from None
 

@@ -13,11 +13,11 @@ from datetime import datetime
 from pipeline.archive.errors import ArchiveTaken, ArchiveUnfit
 from pipeline.archive.files import Container
 from pipeline.archive.ports import Signer, Storage
-from pipeline.archive.reading import checkpoint_sizes, log_numbers, manifest_at
+from pipeline.archive.reading import state_of
 from pipeline.domain.archive import Archived, Malformed, Manifest, Place, Signed, signed_from
-from pipeline.domain.archive_log import State, checkpoint_path, log_path, sealed, state_at
+from pipeline.domain.archive_log import State, checkpoint_path, log_path, sealed
 from pipeline.domain.times import format_instant
-from pipeline.errors import AlreadyThere, ObjectMissing
+from pipeline.errors import AlreadyThere
 
 
 @dataclass(slots=True)
@@ -36,17 +36,7 @@ class Book:
 
         Raises StorageUnavailable, and ArchiveUnfit where what is there does not hold.
         """
-        state = State()
-        try:
-            if sizes := checkpoint_sizes(storage, last=True):
-                state = state_at(signed_from(storage.read(checkpoint_path(sizes[-1]))))
-            for number in log_numbers(storage, since=state.frontier.size):
-                state = state.plus(manifest_at(storage, number))
-        except (Malformed, ObjectMissing) as error:
-            raise ArchiveUnfit(
-                f"the archive's log does not hold ({error}): run `dip archive verify`"
-            ) from None
-        return cls(storage=storage, container=container, signer=signer, state=state)
+        return cls(storage=storage, container=container, signer=signer, state=state_of(storage))
 
     def positions(self) -> dict[Place, int]:
         """Return the first offset of each partition that the archive does not have."""

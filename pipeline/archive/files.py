@@ -63,6 +63,11 @@ class Container:
             groups.setdefault(kind, []).append((record, value))
         return tuple(self._file(kind, rows) for kind, rows in groups.items())
 
+    def row(self, record: Archived) -> "Row":
+        """Return what a record says, by the registry's schemas. Raises RegistryUnavailable."""
+        schema_id, value = self._value(record.value)
+        return Row(record=record, datum=None if schema_id is None else value, schema_id=schema_id)
+
     def _kind(self, record: Archived) -> tuple[Kind, Any]:
         day = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC).date().isoformat()
         schema_id, value = self._value(record.value)

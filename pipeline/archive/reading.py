@@ -6,10 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from pipeline.archive.errors import ArchiveUnfit
 from pipeline.archive.files import Row, rows_of
 from pipeline.archive.ports import Storage
-from pipeline.domain.archive import Malformed, Manifest, Part, manifest_from
-from pipeline.domain.archive_log import FOLDER_ENTRIES, log_path, pruned_path
+from pipeline.domain.archive import Malformed, Manifest, Part, manifest_from, signed_from
+from pipeline.domain.archive_log import (
+    FOLDER_ENTRIES,
+    State,
+    checkpoint_path,
+    log_path,
+    pruned_path,
+    state_at,
+)
 from pipeline.errors import ObjectMissing
 
 
@@ -64,6 +72,22 @@ def pruned_numbers(storage: Storage) -> set[int]:
         for name in storage.names(f"pruned/{folder}")
     )
     return {one for one in found if one is not None}
+
+
+def state_of(storage: Storage) -> State:
+    """Return where the archive stands: its last checkpoint, and what the log has beyond.
+
+    Raises StorageUnavailable, and ArchiveUnfit where what is there does not hold.
+    """
+    state = State()
+    try:
+        if sizes := checkpoint_sizes(storage, last=True):
+            state = state_at(signed_from(storage.read(checkpoint_path(sizes[-1]))))
+        for number in log_numbers(storage, since=state.frontier.size):
+            state = state.plus(manifest_at(storage, number))
+    except (Malformed, ObjectMissing) as error:
+        raise ArchiveUnfit(f"the archive's log does not hold ({error}): run `dip archive verify`") from None
+    return state
 
 
 def content_of(storage: Storage, part: Part) -> bytes:

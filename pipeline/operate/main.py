@@ -17,6 +17,7 @@ COMMANDS: Final = {
         "pipeline.operate.archive:archive",
         "Archive the topics; verify, restore and prune archives.",
     ),
+    "audit": ("pipeline.operate.audit:audit", "Verify, search and export the record of everything."),
     "bench": ("pipeline.operate.bench:bench", "Measure the engine and the whole path beside plain loops."),
     "bridge": ("pipeline.operate.bridge:bridge", "Run the HTTP entrance."),
     "deadletter": (
@@ -49,6 +50,7 @@ COMMANDS: Final = {
         "Load and show who exists, their keys and webhooks.",
     ),
     "sandbox": ("pipeline.operate.sandbox:sandbox", "Issue and revoke certificates for a sandbox."),
+    "report": ("pipeline.operate.report:report", "Report API activity and service levels."),
     "rules": ("pipeline.operate.rules:rules", "Check, show and compare the routing rules."),
     "settings": ("pipeline.operate.settings:settings", "Show every setting, its value and what it is for."),
     "simulate": ("pipeline.operate.simulate:simulate", "Drive a simulated market against a running router."),
