@@ -11,6 +11,7 @@ from agents.app import Outside, create_router
 from agents.delivery_app import create_delivery
 from agents.shards import Desk
 from pipeline.adapters.clock import SystemClock, SystemDice
+from pipeline.adapters.endpoint_health import EndpointHealthFeed
 from pipeline.adapters.lane_orders import LaneOrderFeed
 from pipeline.adapters.notices import NoticeFeed
 from pipeline.adapters.participants import ParticipantFeed
@@ -46,7 +47,9 @@ def delivery() -> App:
     orders.start()
     notices = NoticeFeed(outside.settings, outside.codec)
     notices.start()
-    return create_delivery(outside, orders=orders, notices=notices, dice=SystemDice())
+    health = EndpointHealthFeed(outside.settings, outside.codec)
+    health.start()
+    return create_delivery(outside, orders=orders, health=health, notices=notices, dice=SystemDice())
 
 
 def _outside() -> Outside:

@@ -21,15 +21,23 @@ from pipeline.delivery.outside import Outside as DeliveryOutside
 from pipeline.delivery.outside import Policy
 from pipeline.delivery.settling import Topics
 from pipeline.domain.delivery import Schedule
+from pipeline.domain.fanout import outbound_partitions
 from pipeline.domain.lane_limits import Rates
 from pipeline.engine import App
 from pipeline.errors import SettingsInvalid
-from pipeline.ports import Dice, LaneOrderSource, NoticeSource
+from pipeline.ports import Dice, EndpointHealthSource, LaneOrderSource, NoticeSource
 from pipeline.settings import Settings
 from tables import parked as parked_table
 
 
-def create_delivery(outside: Outside, *, orders: LaneOrderSource, notices: NoticeSource, dice: Dice) -> App:
+def create_delivery(
+    outside: Outside,
+    *,
+    orders: LaneOrderSource,
+    health: EndpointHealthSource,
+    notices: NoticeSource,
+    dice: Dice,
+) -> App:
     """Make the delivery worker: `dip.outbound` and `dip.status` to webhooks, the table `parked` beside them."""
     settings = outside.settings
     app = create_app(DELIVERY, outside)
@@ -54,12 +62,14 @@ def create_delivery(outside: Outside, *, orders: LaneOrderSource, notices: Notic
             codec=outside.codec,
             participants=outside.participants,
             orders=orders,
+            health=health,
             clock=outside.clock,
             dice=dice,
             topics=Topics(
                 audit=topics.AUDIT,
                 dead_letters=topics.DEAD_LETTER_DELIVERY,
                 status=topics.STATUS if settings.relay_answers else None,
+                health=topics.ENDPOINT_HEALTH,
             ),
         ),
         _policy(settings),
@@ -97,6 +107,8 @@ def _policy(settings: Settings) -> Policy:
         in_flight_max=settings.delivery_in_flight_max,
         rules=load_delivery_rules(settings.delivery_order, settings.delivery_gather_s),
         rates=_rates_of(settings),
+        worker=settings.instance,
+        partitions_of=lambda lane: outbound_partitions(lane.recipient, partitions=settings.topic_partitions),
     )
 
 

@@ -30,6 +30,7 @@ from pipeline.delivery.outside import Arrival, Outside, Policy
 from pipeline.delivery.ports import Post, Settling
 from pipeline.delivery.settling import Topics
 from pipeline.domain.delivery import Answered, Schedule
+from pipeline.domain.endpoint_health import ALL_WELL, EndpointHealth
 from pipeline.domain.envelope import Copy
 from pipeline.domain.parked import LaneKey, Parked, Pointer, Reading, parked_key
 from pipeline.engine.store import Shard
@@ -166,6 +167,14 @@ class Webhooks:
         return Answered(status=201, duration_ms=5)
 
 
+class Silence:
+    """Nobody else tells anything."""
+
+    def current(self) -> EndpointHealth:
+        """Return that all is well."""
+        return ALL_WELL
+
+
 class World:
     """One worker after the other on one store."""
 
@@ -183,6 +192,7 @@ class World:
             codec=Codec(),
             participants=FakeParticipants(make_participants(*names)),
             orders=FakeOrders(),
+            health=Silence(),
             clock=SystemClock(),
             dice=SystemDice(),
             topics=Topics(audit="dip.audit", dead_letters="dip.dead-letter.delivery", status=None),

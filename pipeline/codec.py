@@ -16,6 +16,7 @@ import fastavro
 from pipeline import schemas
 from pipeline.avro_reading import reader_of
 from pipeline.avro_writing import writer_of
+from pipeline.domain.endpoint_health import EndpointFailing
 from pipeline.domain.envelope import (
     Addressee,
     AuditCopy,
@@ -124,6 +125,12 @@ class Codec:
 
     def decode_shard_owner(self, data: bytes) -> Owner:
         return self._build("reference/shard_owner", data, _shard_owner)
+
+    def encode_endpoint_failing(self, failing: EndpointFailing) -> bytes:
+        return self._write("reference/endpoint_failing", _flat(failing))
+
+    def decode_endpoint_failing(self, data: bytes) -> EndpointFailing:
+        return self._build("reference/endpoint_failing", data, _endpoint_failing)
 
     def encode_lane_limits(self, limits: LaneLimits) -> bytes:
         row = _flat(limits)
@@ -243,6 +250,10 @@ def _lane_order(row: dict[str, Any]) -> LaneOrder:
 
 def _shard_owner(row: dict[str, Any]) -> Owner:
     return Owner(**row)
+
+
+def _endpoint_failing(row: dict[str, Any]) -> EndpointFailing:
+    return EndpointFailing(**row)
 
 
 def _lane_limits(row: dict[str, Any]) -> LaneLimits:

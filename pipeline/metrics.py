@@ -155,7 +155,7 @@ METRICS: Final = (
     Metric("dip_copies_unsettled", _G, (), _D, "copies whose offsets wait: neither settled nor parked"),
     Metric("dip_unsettled_oldest_seconds", _G, (), _D, "age of the oldest copy that is neither settled nor parked"),
     Metric("dip_copies_parked", _G, (), _D, "parked rows"),
-    Metric("dip_lanes", _G, ("standing",), _D, "lanes by standing: healthy, slow, recovering, waiting, ordered"),
+    Metric("dip_lanes", _G, ("standing",), _D, "lanes by standing: healthy, slow, recovering, paced, waiting, ordered"),
     Metric(
         "dip_lane_parked",
         _G,

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Protocol
 
+from pipeline.domain.endpoint_health import EndpointHealth
 from pipeline.domain.lane_orders import LaneOrders
 from pipeline.domain.notices import Notices
 from pipeline.domain.participants import Participants
@@ -54,6 +55,14 @@ class NoticeSource(Protocol):
 
     def current(self) -> Notices:
         """Return the latest complete picture; cheap enough for every lane."""
+        ...
+
+
+class EndpointHealthSource(Protocol):
+    """The current picture of `dip.endpoint-health`."""
+
+    def current(self) -> EndpointHealth:
+        """Return the latest complete picture; the same object while nothing changes."""
         ...
 
 

@@ -22,6 +22,7 @@ SUBJECTS: Final = {
     "reference/lane_order": ("dip.lanes-value",),
     "reference/told": ("dip.notices-value",),
     "reference/shard_owner": ("dip.shards-value",),
+    "reference/endpoint_failing": ("dip.endpoint-health-value",),
     "reference/lane_limits": ("dip.lanes-opendip.reference.LaneLimits",),
     "table/appointments": ("dip-router-appointments-changelog-value",),
     "table/quarantine": ("dip-router-quarantine-changelog-value",),

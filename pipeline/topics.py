@@ -16,6 +16,7 @@ AUDIT: Final = "dip.audit"
 PARTICIPANTS: Final = "dip.participants"
 LANES: Final = "dip.lanes"
 NOTICES: Final = "dip.notices"
+ENDPOINT_HEALTH: Final = "dip.endpoint-health"
 SHARDS: Final = "dip.shards"
 DEAD_LETTER_VALIDATION: Final = "dip.dead-letter.validation"
 DEAD_LETTER_ADDRESSING: Final = "dip.dead-letter.addressing"
@@ -143,6 +144,7 @@ _KEYED: Final[tuple[tuple[str, Cleanup, int, str], ...]] = (
 _WHOLE: Final = (
     (PARTICIPANTS, "who exists: roles, keys, certificates, webhooks; the last record of a key counts"),
     (NOTICES, "what was told of failing endpoints and ending certificates, so that nothing is told twice"),
+    (ENDPOINT_HEALTH, "recipients that fail, as one delivery worker tells the others"),
     (LANES, "operators' orders to lanes: paused, disabled; the last record of a key counts"),
     (SHARDS, "which worker answers questions about a partition; the last record of a key counts"),
 )

@@ -12,8 +12,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from pipeline.delivery.claims import Claims
+from pipeline.delivery.claims import Claims, share
 from pipeline.delivery.entry import Entry
+from pipeline.delivery.hearsay import Hearsay
 from pipeline.delivery.lane import Lane
 from pipeline.delivery.lanes import Lanes
 from pipeline.delivery.outcomes import book_divided, book_failed, book_settled
@@ -53,11 +54,14 @@ class Books:
         self._policy = policy
         self._spawn = spawn
         self._pump = pump
+        self.hearsay = Hearsay(outside, worker=policy.worker, settle=self._told)
         self.lanes = Lanes(
             in_flight_max=policy.lane_in_flight_max,
             order_of=lambda key: outside.orders.current().waits(key),
             rates_of=lambda key: outside.orders.current().rates(key).over(policy.rates),
+            share_of=lambda key: share(policy.partitions_of(key), self.claims.partitions()),
             rules=policy.rules,
+            introduce=self.hearsay.introduce,
         )
         self.claims = Claims()
 
@@ -94,7 +98,7 @@ class Books:
         if doubt is None:
             if lane.failures:
                 log.info("%s on %s answers again", lane.key.recipient, lane.key.channel)
-            lane.succeeded()
+            lane.succeeded(self._out.clock.now())
         account = self.account(lane)
         unclear = book_settled(account, pairs, settled, common)
         again = frozenset(unclear)
@@ -104,6 +108,8 @@ class Books:
         self.commit(lane, account, refused=refused)
         if doubt is not None:
             self.failed(lane, doubt, kept, common)
+        else:
+            self.hearsay.recovered(lane)
 
     def divided(self, lane: Lane, parts: Sequence[tuple[Entry, ...]], divide: Divide, common: Note) -> None:
         """Send a refused array in parts, before anything else of the lane."""
@@ -127,7 +133,8 @@ class Books:
         sent: there is no address to send to.
         """
         now = self._out.clock.now()
-        if lane.due_at is None:
+        stepped = lane.due_at is None or lane.heard
+        if stepped:
             self._step(lane, failure, now)
         account = self.account(lane)
         if common is not None:
@@ -139,6 +146,8 @@ class Books:
             self._let_go(lane, tried)
         self._empty(account, lane, failure.text)
         self.commit(lane, account)
+        if stepped:
+            self.hearsay.failed(lane, failure.text, now)
 
     def park_fresh(self, lane: Lane, reason: str) -> None:
         """Make what waits fresh in a lane durable. In order, what was read back from behind it goes with it."""
@@ -171,6 +180,9 @@ class Books:
             *(lane.key.recipient, lane.key.channel, failure.text, failure.error.value),
             *(lane.failures, wait_s),
         )
+
+    def _told(self, settling: Settling) -> None:
+        self._spawn(self._settled_later(settling, self._out.engine.settle(settling)))
 
     # --- copies that wait ---
 

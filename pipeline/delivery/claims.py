@@ -10,6 +10,11 @@ from pipeline.delivery.ports import Claim
 from pipeline.delivery.window import Window
 
 
+def share(lane: frozenset[int], held: frozenset[int]) -> float:
+    """Return which part of a lane's partitions is held; all of it where none of them is known. Pure."""
+    return len(lane & held) / len(lane) if lane & held else 1.0
+
+
 class Claims:
     """Knows for every copy whether it may be sent, and whether what became of it can still be settled."""
 
@@ -39,6 +44,10 @@ class Claims:
     def serves(self, claim: Claim) -> bool:
         """Tell whether copies of the claim may be sent."""
         return claim in self.windows and claim not in self._ending
+
+    def partitions(self) -> frozenset[int]:
+        """Return the partitions whose copies may be sent."""
+        return frozenset(claim.partition for claim in self.windows if claim not in self._ending)
 
     def release(self, entry: Entry) -> None:
         """Take an entry out of its window: its ticket is spent."""

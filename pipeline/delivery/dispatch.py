@@ -54,9 +54,7 @@ class Dispatcher:
         self._books = Books(outside, policy, spawn=self._tasks.spawn, pump=self._pump)
         self._refill = Refill(outside, policy, self._books)
         self._slots = Slots(policy.in_flight_max)
-        self._tending = Tending(
-            outside, self._books, self._refill, tasks=self._tasks, pump=self._pump, rates=policy.rates
-        )
+        self._tending = Tending(outside, self._books, self._refill, tasks=self._tasks, pump=self._pump)
         self._countings: dict[Claim, Counting] = {}
         self._noticing = None
         if telling is not None:

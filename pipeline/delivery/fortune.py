@@ -16,6 +16,7 @@ class Fortune:
     calls it may have under way: it grows up to `in_flight_max` while the recipient keeps up, and is halved by a
     failure. `trouble` is how it failed last, `failing_since` when the first of these failures was, and `answers` that
     it has answered since: nothing of it is known of a lane that was just taken over.
+    `heard`: it waits because another worker failed; `told`: somebody said that the recipient fails.
     """
 
     in_flight_max: int = LANE_IN_FLIGHT_START
@@ -28,6 +29,9 @@ class Fortune:
     failing_since: datetime | None = None
     answers: bool = False
     letters: LetterTokens = field(default_factory=LetterTokens)
+    heard: bool = False
+    told: bool = False
+    succeeded_at: datetime | None = None
 
     @property
     def sick(self) -> bool:
@@ -52,7 +56,7 @@ class Fortune:
         if quickly and crowded and not self.sick:
             self.limit = min(self.limit + 1 / self.limit, float(self.in_flight_max))
 
-    def succeeded(self) -> None:
+    def succeeded(self, now: datetime) -> None:
         """Note that the recipient decided on a POST: the schedule starts anew and the ramp doubles.
 
         A POST that began before the lane failed proves nothing about now, so a waiting lane keeps waiting.
@@ -61,6 +65,7 @@ class Fortune:
             return
         self.failures = 0
         self.trouble, self.failing_since, self.answers = None, None, True
+        self.succeeded_at = now
         if self.ramp is not None:
             self.ramp *= 2
             if self.ramp > BATCH_MESSAGES_MAX:
@@ -71,14 +76,22 @@ class Fortune:
         self.failures += 1
         self.trouble, self.failing_since, self.answers = failure, self.failing_since or now, False
         self.due_at = due_at
+        self.heard = False
         self.limit = max(1.0, self.limit / 2)
 
     def hold(self, due_at: datetime) -> None:
         """Wait without having failed."""
         self.due_at = due_at
 
+    def hear(self, *, failures: int, due_at: datetime) -> None:
+        """Wait because another worker saw the recipient fail."""
+        self.failures = max(self.failures, failures)
+        self.due_at = due_at
+        self.heard = self.told = True
+
     def probe(self) -> None:
         """End the wait: the next message is a probe if the lane failed before."""
         self.due_at = None
+        self.heard = False
         if self.failures:
             self.ramp = 1

@@ -49,7 +49,9 @@ class Lanes:
         in_flight_max: int,
         order_of: Callable[[LaneKey], LaneOrder | None],
         rates_of: Callable[[LaneKey], Rates],
+        share_of: Callable[[LaneKey], float],
         rules: Rules,
+        introduce: "Callable[[Lane, Lanes], None]",
     ) -> None:
         self.memory = Memory()
         self.waits = Timers(lambda lane: lane.due_at)
@@ -57,6 +59,8 @@ class Lanes:
         self._in_flight_max = in_flight_max
         self._order_of = order_of
         self._rates_of = rates_of
+        self._share_of = share_of
+        self._introduce = introduce
         self._rules = rules
         self._lanes: dict[LaneKey, Lane] = {}
 
@@ -70,19 +74,34 @@ class Lanes:
         """Return the lane of a recipient and channel, made on first use."""
         lane = self._lanes.get(key)
         if lane is None:
+            rates, share = self._rates_of(key), self._share_of(key)
             lane = self._lanes[key] = Lane(
                 key=key,
                 memory=self.memory,
-                in_flight_max=self.calls_max(self._rates_of(key)),
+                in_flight_max=self._calls_max(rates, share),
                 order=self._order_of(key),
                 rule=self._rules.get(key.channel, ANY_RULE),
-                pace=Pace.of(self._rates_of(key)),
+                pace=Pace.of(rates, share=share),
             )
+            self._introduce(lane, self)
         return lane
 
-    def calls_max(self, rates: Rates) -> int:
-        """Return how many calls a lane may have under way at most."""
-        return min(self._in_flight_max, rates.calls_max or self._in_flight_max)
+    def get(self, key: LaneKey) -> Lane | None:
+        """Return a lane that is there already."""
+        return self._lanes.get(key)
+
+    def adjust(self, lane: Lane, now: datetime) -> bool:
+        """Give a lane the limits that hold now; tell whether they are others than before."""
+        rates, share = self._rates_of(lane.key), self._share_of(lane.key)
+        if (rates, share) == (lane.pace.rates, lane.pace.share):
+            return False
+        lane.pace.change(rates, now, share=share)
+        lane.allow(self._calls_max(rates, share))
+        return True
+
+    def _calls_max(self, rates: Rates, share: float) -> int:
+        """Return how many calls a lane may have under way at most; one, however small its part is."""
+        return max(1, round(min(self._in_flight_max, rates.calls_max or self._in_flight_max) * share))
 
     def next_due(self) -> datetime | None:
         """Return when the next timer fires."""

@@ -1,5 +1,6 @@
 """What a dispatcher is made with, what it is given, and what it shows."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,8 +12,8 @@ from pipeline.domain.delivery import Schedule
 from pipeline.domain.delivery_order import Rules
 from pipeline.domain.envelope import Copy
 from pipeline.domain.lane_limits import ANY_RATES, Rates
-from pipeline.domain.parked import Pointer
-from pipeline.ports import Clock, Dice, LaneOrderSource, ParticipantSource
+from pipeline.domain.parked import LaneKey, Pointer
+from pipeline.ports import Clock, Dice, EndpointHealthSource, LaneOrderSource, ParticipantSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,7 @@ class Outside:
     codec: Codec
     participants: ParticipantSource
     orders: LaneOrderSource
+    health: EndpointHealthSource
     clock: Clock
     dice: Dice
     topics: Topics
@@ -37,7 +39,8 @@ class Policy:
     """What an operator sets.
 
     `lane_in_flight_max` bounds what a lane may grow to; channels without a rule go as they come. `rates` are those of
-    lanes of which no order says otherwise.
+    lanes of which no order says otherwise. `worker` is the name of this one among delivery workers.
+    `partitions_of` tells in which partitions a lane's copies come: limits are divided by them.
     """
 
     schedule: Schedule
@@ -45,6 +48,8 @@ class Policy:
     in_flight_max: int
     rules: Rules = field(default_factory=dict)
     rates: Rates = ANY_RATES
+    worker: str = "0"
+    partitions_of: Callable[[LaneKey], frozenset[int]] = lambda _: frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

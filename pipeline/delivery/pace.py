@@ -58,18 +58,23 @@ class Bucket:
 
 @dataclass(slots=True)
 class Pace:
-    """The rates of one lane, and until when they hold it back. `declared` is the receiver's own word."""
+    """The rates of one lane, and until when they hold it back.
+
+    `declared` is the receiver's own word. `share` is this worker's part of them, where a recipient's copies come in
+    partitions of several workers.
+    """
 
     rates: Rates = ANY_RATES
+    share: float = 1.0
     declared: float | None = None
     until: datetime | None = None
     _calls: Bucket = field(default_factory=Bucket)
     _rows: Bucket = field(default_factory=Bucket)
 
     @classmethod
-    def of(cls, rates: Rates) -> "Pace":
+    def of(cls, rates: Rates, *, share: float = 1.0) -> "Pace":
         """Return the pace of a lane that has sent nothing yet."""
-        pace = cls(rates=rates)
+        pace = cls(rates=rates, share=share)
         pace._calls.per_s, pace._rows.per_s = pace._per_s()
         return pace
 
@@ -79,9 +84,9 @@ class Pace:
         said = [one for one in (self.rates.calls_per_min, self.declared) if one is not None]
         return min(said, default=None)
 
-    def change(self, rates: Rates, now: datetime) -> None:
-        """Take up an operator's other word; what is held back is looked at anew."""
-        self.rates = rates
+    def change(self, rates: Rates, now: datetime, *, share: float = 1.0) -> None:
+        """Take up an operator's other word, or another part of it; what is held back is looked at anew."""
+        self.rates, self.share = rates, share
         self._changed(now)
 
     def hear(self, declared: float | None, now: datetime) -> None:
@@ -97,7 +102,8 @@ class Pace:
         self.until = None
 
     def _per_s(self) -> tuple[float, float]:
-        return (self.calls_per_min or 0.0) / _MINUTE_S, self.rates.catch_up_per_s or 0.0
+        calls, rows = (self.calls_per_min or 0.0) / _MINUTE_S, self.rates.catch_up_per_s or 0.0
+        return calls * self.share, rows * self.share
 
     def holds(self, now: datetime, *, rows: bool) -> bool:
         """Tell whether the next call has to wait, and note until when. `rows`: it would carry parked copies."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from pipeline.domain.delivery import Result
+from pipeline.domain.endpoint_health import EndpointFailing
 from pipeline.domain.envelope import AuditRecord, Copy, Status
 from pipeline.domain.identifiers import DeliveryId, ParticipantId
 from pipeline.domain.parked import Parked, Pointer, Reading
@@ -36,7 +37,7 @@ class Output:
 
     topic: str
     key: bytes | None
-    value: bytes
+    value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
@@ -139,3 +140,5 @@ class Codec(Protocol):
     def encode_copy(self, copy: Copy) -> bytes: ...
 
     def encode_audit(self, record: AuditRecord) -> bytes: ...
+
+    def encode_endpoint_failing(self, failing: EndpointFailing) -> bytes: ...

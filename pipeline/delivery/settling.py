@@ -22,11 +22,16 @@ from pipeline.domain.reports import correlation_in, relayed, report
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topics:
-    """Where results go. `status` is None where recipients' answers are not passed on to senders."""
+    """Where results go.
+
+    `status` is None where recipients' answers are not passed on to senders, `health` where workers tell each other
+    nothing.
+    """
 
     audit: str
     dead_letters: str
     status: str | None = None
+    health: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,6 @@ from pipeline.delivery.lane import Lane
 from pipeline.delivery.outside import Outside
 from pipeline.delivery.refill import Refill
 from pipeline.delivery.tasks import Tasks
-from pipeline.domain.lane_limits import Rates
 from pipeline.domain.lane_orders import LaneOrders
 from pipeline.domain.participants import Participants
 from pipeline.limits import HOLD_SWEEP_S, LANE_TICK_S, PROBE_ROWS, REFILL_ROWS
@@ -29,14 +28,13 @@ class Tending:
         *,
         tasks: Tasks,
         pump: Callable[[Lane], None],
-        rates: Rates,
     ) -> None:
         self._out = outside
         self._books = books
         self._refill = refill
         self._tasks = tasks
         self._pump = pump
-        self._rates = rates
+        self._held: frozenset[int] = frozenset()
         self._people: Participants | None = None
         self._orders: LaneOrders | None = None
         self._looked_at: datetime | None = None
@@ -76,6 +74,11 @@ class Tending:
         return min(LANE_TICK_S, max(0.0, (next_due - now).total_seconds()))
 
     def _notice_changes(self, now: datetime) -> None:
+        waiting, going = self._books.hearsay.listen(self._books.lanes)
+        for lane in waiting:
+            self._books.set_aside(lane, "another worker found the recipient failing")
+        for lane in going:
+            self._wait_over(lane)
         people, orders = self._out.participants.current(), self._out.orders.current()
         if people is not self._people:
             self._people = people
@@ -83,7 +86,10 @@ class Tending:
         if orders is not self._orders:
             self._orders = orders
             self._notice_orders(orders)
-            self._notice_rates(orders, now)
+            self._notice_limits(now)
+        if (held := self._books.claims.partitions()) != self._held:
+            self._held = held
+            self._notice_limits(now)
 
     def _notice_webhooks(self, people: Participants) -> None:
         """Probe lanes whose address changed: the cause of their failure may have gone with it."""
@@ -108,13 +114,10 @@ class Tending:
                 log.info("%s waits: %s", name, order.text)
                 self._books.set_aside(lane, order.text)
 
-    def _notice_rates(self, orders: LaneOrders, now: datetime) -> None:
-        """Let lanes go as fast as operators have said; what they carry already is not touched."""
+    def _notice_limits(self, now: datetime) -> None:
+        """Let lanes go as fast as operators have said, and as much of that as is ours; calls under way go on."""
         for lane in self._books.lanes:
-            rates = orders.rates(lane.key).over(self._rates)
-            if rates != lane.pace.rates:
-                lane.pace.change(rates, now)
-                lane.allow(self._books.lanes.calls_max(rates))
+            if self._books.lanes.adjust(lane, now):
                 self._pump(lane)
 
     def _wait_over(self, lane: Lane) -> None:

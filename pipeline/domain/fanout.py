@@ -7,7 +7,8 @@ from enum import StrEnum
 from pipeline.domain.addressing import Addressed
 from pipeline.domain.egress import D0, egress
 from pipeline.domain.envelope import Copy, Message
-from pipeline.domain.identifiers import TransactionId, delivery_id
+from pipeline.domain.identifiers import ParticipantId, TransactionId, delivery_id
+from pipeline.domain.shards import partition_of
 from pipeline.limits import OUTBOUND_SHARDS_MAX
 
 
@@ -86,4 +87,15 @@ def outbound_key(copy: Copy) -> bytes:
     The shard follows from the MPAN, so that a recipient's copies of one MPAN stay in order.
     """
     shard = zlib.crc32((copy.mpan or copy.transaction_id).encode()) % OUTBOUND_SHARDS_MAX
-    return f"{copy.recipient}|{shard}".encode()
+    return _shard_key(copy.recipient, shard)
+
+
+def outbound_partitions(
+    recipient: ParticipantId, *, partitions: int, shards: int = OUTBOUND_SHARDS_MAX
+) -> frozenset[int]:
+    """Return the partitions of `dip.outbound` that a recipient's copies come in."""
+    return frozenset(partition_of(_shard_key(recipient, shard), partitions) for shard in range(shards))
+
+
+def _shard_key(recipient: ParticipantId, shard: int) -> bytes:
+    return f"{recipient}|{shard}".encode()

@@ -21,6 +21,7 @@ from pipeline.delivery.settling import Topics
 from pipeline.domain.answers import Identity
 from pipeline.domain.delivery import Answered, Result, Schedule
 from pipeline.domain.delivery_order import Rules
+from pipeline.domain.endpoint_health import ALL_WELL, EndpointFailing, EndpointHealth
 from pipeline.domain.envelope import AuditRecord, Copy
 from pipeline.domain.identifiers import (
     DeliveryId,
@@ -39,7 +40,7 @@ from pipeline.errors import UndecodableRecord
 
 START = datetime(2026, 1, 5, 1, 0, tzinfo=UTC)
 OUTBOUND, STATUS = "dip.outbound", "dip.status"
-AUDIT, DEAD = "dip.audit", "dip.dead-letter.delivery"
+AUDIT, DEAD, HEALTH = "dip.audit", "dip.dead-letter.delivery", "dip.endpoint-health"
 
 
 @dataclass(slots=True)
@@ -99,6 +100,9 @@ class PlainCodec:
     def encode_told(self, told: Told) -> bytes:
         return pickle.dumps(told)
 
+    def encode_endpoint_failing(self, failing: EndpointFailing) -> bytes:
+        return pickle.dumps(failing)
+
 
 @dataclass(slots=True)
 class FakeParticipants:
@@ -118,6 +122,28 @@ class FakeOrders:
 
     def current(self) -> LaneOrders:
         return self.picture
+
+
+class FakeHealth:
+    """What workers have told one another, read from the engine's outputs as the feed reads the topic."""
+
+    def __init__(self, engine: "FakeEngine") -> None:
+        self._engine = engine
+        self._read = 0
+        self._by_key: dict[bytes | None, EndpointFailing] = {}
+        self._picture = ALL_WELL
+        self.deaf = False
+
+    def current(self) -> EndpointHealth:
+        told = [one for one in self._engine.outputs[self._read :] if one.topic == HEALTH]
+        if told and not self.deaf:
+            self._read = len(self._engine.outputs)
+            for one in told:
+                self._by_key.pop(one.key, None)
+                if one.value is not None:
+                    self._by_key[one.key] = pickle.loads(one.value)
+            self._picture = EndpointHealth(self._by_key.values())
+        return self._picture
 
 
 @dataclass(slots=True)
@@ -422,8 +448,11 @@ class World:
     rules: Rules = field(default_factory=dict)
     relay: bool = True
     telling: Telling | None = None
+    worker: str = "0"
+    partitions: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
+        self.health = FakeHealth(self.engine)
         self.dispatcher = self.make()
         self.claims: dict[int, FakeClaim] = {}
         self._since: dict[tuple[str, int], int] = {}
@@ -437,15 +466,20 @@ class World:
             codec=PlainCodec(),
             participants=self.people,
             orders=self.orders,
+            health=self.health,
             clock=self.clock,
             dice=self.dice,
-            topics=Topics(audit=AUDIT, dead_letters=DEAD, status=STATUS if self.relay else None),
+            topics=Topics(
+                audit=AUDIT, dead_letters=DEAD, status=STATUS if self.relay else None, health=HEALTH
+            ),
         )
         policy = Policy(
             schedule=self.schedule,
             lane_in_flight_max=self.lane_in_flight_max,
             in_flight_max=self.in_flight_max,
             rules=self.rules,
+            worker=self.worker,
+            partitions_of=lambda _: self.partitions,
         )
         return Dispatcher(outside, policy, self.telling)
 

@@ -50,12 +50,12 @@ class Rig:
         """Return recipients that no other test has."""
         return tuple(f"23{(self._first + one) % 10**8:08d}" for one in range(count))
 
-    def register(self, *names: str, **limits: object) -> None:
+    def register(self, *names: str, query: str = "", **limits: object) -> None:
         for name in names:
             one = Participant(
                 id=ParticipantId(name),
                 name=name,
-                webhooks=(Webhook(channel=ANY_CHANNEL, url=self.server.url(name), **limits),),
+                webhooks=(Webhook(channel=ANY_CHANNEL, url=self.server.url(name) + query, **limits),),
             )
             self.put(one)
 
@@ -191,6 +191,12 @@ class Rig:
             else:
                 rows[message.key()] = parked.decode(message.value()).delivery_id
         return rows
+
+    def health(self) -> dict[str, int]:
+        """Return how often recipients have failed in a row, as workers tell one another."""
+        last = {message.key(): message.value() for message in self.read(topics.ENDPOINT_HEALTH, 1)}
+        failing = [self.codec.decode_endpoint_failing(value) for value in last.values() if value is not None]
+        return {one.recipient: one.failures for one in failing}
 
     def dead(self) -> Counter[DeliveryId]:
         letters = self.read(topics.DEAD_LETTER_DELIVERY)

@@ -118,6 +118,29 @@ def test_a_worker_killed_at_random_moments_loses_nothing(rig: Rig, server: Webho
     rig.check_ledger(exact=False)
 
 
+def test_what_one_worker_sees_of_a_recipient_the_other_goes_by(rig: Rig, server: WebhookServer) -> None:
+    """The recipient's copies come in all partitions, so both workers have its lane."""
+    (dead,) = rig.names(1)
+    server.behaviour[dead] = status(503, **{"Retry-After": "3600"})
+    rig.register(dead)
+    rig.start(instance="0")
+    rig.start(instance="1", state_dir=str(rig.folder / "state-1"))
+    rig.wait_for(lambda: rig.log().count("recovered") >= 2, "both have partitions")
+    rig.send((dead,), 1)
+    rig.wait_for(lambda: rig.health().get(dead) == 1, "the one that saw it tells the other")
+    time.sleep(1)  # what is on the topic is read within a tenth of a second
+    rig.send((dead,), 40)
+    rig.wait_for(lambda: len(rig.parked()) == 41, "all is parked")
+    assert server.posts[dead] == 1, "the other did not try for itself"
+    assert "HTTP 503, says worker" in rig.log()
+    server.behaviour[dead] = well
+    rig.register(dead, query="?moved")
+    rig.wait_for(lambda: len(server.taken(dead)) == 41, "everything is delivered when it is back")
+    rig.wait_for(lambda: not rig.health().get(dead), "and nobody is told otherwise")
+    rig.wait_for(lambda: not rig.parked(), "no row is left")
+    rig.check_ledger(exact=False)
+
+
 def test_two_workers_share_the_lanes_and_one_leaving_hands_over(rig: Rig, server: WebhookServer) -> None:
     healthy, slow = rig.names(2)
     server.slow_s = 0.2
