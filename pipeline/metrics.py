@@ -49,7 +49,7 @@ _B, _W, _D, _A = Shown.BRIDGE, Shown.WORKER, Shown.DELIVERY, Shown.ALL
 _R = Shown.ARCHIVE
 
 METRICS: Final = (
-    Metric("dip_info", _G, ("version", "process", "instance"), _A, "1; its labels say what runs"),
+    Metric("dip_info", _G, ("version", "process", "name"), _A, "1; its labels say what runs"),
     Metric("dip_ready", _G, (), _A, "1 while the process is ready for work, else 0"),
     Metric(
         "dip_certificate_end_timestamp_seconds",
