@@ -25,7 +25,7 @@ SET_BY_CHART: Final = frozenset({
     "kafka_bootstrap", "schema_registry_url", "state_dir", "cache_dir", "maven_mirror", "stack_rung", "topic_partitions",
     "topic_replication", "topic_min_isr", "instance", "worker_host", "worker_port", "worker_announced", "static_membership",
     "bridge_host", "bridge_port", "bridge_health_port", "tls_certificate", "tls_key", "tls_client_ca", "signing_ca",
-    "signing_certificate", "signing_key", "webhook_ca", "webhook_certificate", "webhook_key", "crash_at",
+    "signing_certificate", "signing_key", "webhook_ca", "webhook_certificate", "webhook_key", "crash_at", "archive_signing_key",
 })  # fmt: skip
 """Settings that have a value of the chart, or none at all in Kubernetes."""
 
@@ -112,6 +112,7 @@ def workers_file() -> str:
             "group": "dip-journal", "topics": [t.AUDIT], "reads": [t.AUDIT, t.INBOUND, t.OUTBOUND, *everybody],
             "writes": [t.STATUS, t.SHARDS],
         },
+        "archive": {"group": "", "topics": [], "reads": list(t.ARCHIVED), "writes": [], "deletes": [t.AUDIT]},
     })  # fmt: skip
 
 

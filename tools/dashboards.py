@@ -117,6 +117,16 @@ _STORES: Final[Sequence[Panel]] = (
         (f"sum(rate(dip_rebalances_total[{_RATE}]))", "rebalances"),
         (f"sum(rate(dip_batches_isolated_total[{_RATE}]))", "batches isolated"),
     )),
+    ("The archive", "none", (
+        (f"rate(dip_archive_records_total[{_RATE}])", "records a second"),
+        (f"rate(dip_archive_segments_total[{_RATE}])", "segments a second"),
+        ("dip_archive_lag_records", "behind"),
+        ("dip_archive_lost_partitions", "partitions with gaps"),
+    )),
+    ("Age of the oldest record not archived; since when it fails", "s", (
+        ("dip_archive_oldest_seconds", "oldest"),
+        ("dip_archive_failing_seconds", "failing"),
+    )),
     ("Alive, and what runs", "none", (
         ("sum(dip_alive)", "workers alive"),
         ("sum by (version, process) (dip_info)", "{{process}} {{version}}"),

@@ -36,6 +36,13 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- $found | toJson }}
 {{- end }}
 
+{{- /* Everything that runs, the bridge first. */ -}}
+{{- define "dip.components" -}}
+{{- $found := list }}
+{{- range list "bridge" "router" "delivery" "journal" "archive" }}{{ if (index $.Values .).enabled }}{{ $found = append $found . }}{{ end }}{{ end }}
+{{- $found | toJson }}
+{{- end }}
+
 {{- /* A setting as it stands in the environment: whole numbers must not become 1e+06. */ -}}
 {{- define "dip.value" -}}
 {{- if kindIs "float64" . }}{{ if eq (floor .) . }}{{ printf "%.0f" . }}{{ else }}{{ . }}{{ end }}{{ else }}{{ . }}{{ end }}
@@ -61,7 +68,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 
 {{- /* Secret files by process: nobody gets a key that it does not use. */ -}}
 {{- define "dip.secretNames" -}}
-{{- $all := dict "bridge" (list "bridgeTls" "clientCa" "signingCa") "delivery" (list "signing" "webhookClient" "webhookCa") }}
+{{- $all := dict "bridge" (list "bridgeTls" "clientCa" "signingCa") "delivery" (list "signing" "webhookClient" "webhookCa") "archive" (list "archive") }}
 {{- prepend (default list (index $all .component)) "config" | toJson }}
 {{- end }}
 
@@ -195,6 +202,8 @@ initContainers: {{- toYaml . | nindent 2 }}
 {{- if $s.webhookCa }}
 - {name: DIP_WEBHOOK_CA, value: /etc/dip/webhook-ca/ca.crt}
 {{- end }}
+{{- else if eq .component "archive" }}
+- {name: DIP_ARCHIVE_SIGNING_KEY, value: /etc/dip/archive/archive.pem}
 {{- end }}
 {{- end }}
 
@@ -231,6 +240,10 @@ livenessProbe:
 {{- else if gt ($worker.replicas | int) $partitions }}{{ fail (printf "%s.replicas is %v, topics.partitions %d: workers beyond the partitions do nothing; lower it" . $worker.replicas $partitions) }}{{ end }}
 {{- end }}
 {{- if and .Values.delivery.enabled (not .Values.secrets.signing) }}{{ fail "secrets.signing is required: delivery signs what it sends; name a secret with tls.crt and tls.key" }}{{ end }}
+{{- if .Values.archive.enabled }}
+{{- if not .Values.secrets.archive }}{{ fail "secrets.archive is required: the archive signs what it seals; name a secret with archive.pem" }}{{ end }}
+{{- if not (or .Values.archive.persistence.enabled .Values.archive.settings.archive_url .Values.settings.archive_url) }}{{ fail "archive.settings.archive_url is required without archive.persistence: an archive that goes with its pod is none" }}{{ end }}
+{{- end }}
 {{- if and .Values.secrets.clientCa (not .Values.secrets.bridgeTls) }}{{ fail "secrets.clientCa needs secrets.bridgeTls: without TLS no client shows a certificate" }}{{ end }}
 {{- if and (eq .Values.topics.createdBy "strimzi") (not .Values.topics.strimzi.cluster) }}{{ fail "topics.strimzi.cluster is required with topics.createdBy=strimzi: the name of the Kafka resource" }}{{ end }}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}{{ fail "httpRoute.parentRefs is required: the gateways that the route belongs to" }}{{ end }}

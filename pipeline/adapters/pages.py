@@ -1,4 +1,7 @@
-"""Health pages of a process that has no web server of its own: `/health/live`, `/health/ready`, `/health`, `/metrics`."""
+"""Health pages of a process that has no web server of its own: `/health/live`, `/health/ready`, `/health`, `/metrics`.
+
+`/healthz` and `/readyz` are live and ready by their names in Kubernetes.
+"""
 
 import json
 import logging
@@ -58,6 +61,8 @@ def _handler(told: Told) -> type[BaseHTTPRequestHandler]:
         "/health": lambda: _health(told, None),
         "/health/ready": lambda: _health(told, "ready"),
         "/health/live": lambda: _health(told, "alive"),
+        "/readyz": lambda: _health(told, "ready"),
+        "/healthz": lambda: _health(told, "alive"),
         "/metrics": lambda: (HTTPStatus.OK, CONTENT_TYPE, told.metrics()),
     }
 

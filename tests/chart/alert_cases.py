@@ -55,6 +55,12 @@ CASES: Final = (
         {'dip_consumer_lag_records{topic="dip.inbound",partition="0"}': "60000x40",
          'dip_consumer_lag_records{topic="dip.audit",partition="0"}': "40000x40"},
     ),
+    Case(
+        "DipArchiveFailing",
+        {"dip_archive_failing_seconds": "0+60x40", "dip_archive_oldest_seconds": "600x40"},
+        {"dip_archive_failing_seconds": "0x40", "dip_archive_oldest_seconds": "3500x40"},
+    ),
+    Case("DipArchiveGap", {"dip_archive_lost_partitions": "0x20 1x20"}, {"dip_archive_lost_partitions": "0x40"}),
     Case("DipDeliverySlow", _ages(2), _ages(0)),
     Case(
         "DipCopyStuck", {'dip_unsettled_oldest_seconds{pod="a"}': "0+60x40"}, {'dip_unsettled_oldest_seconds{pod="a"}': "29x40"}

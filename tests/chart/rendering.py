@@ -72,7 +72,7 @@ def render(values: Values, *, version: str = "4.3.1") -> list[Doc]:
     """Return the objects; helm must take the values."""
     done = template(merged(BASE, values), version=version)
     assert done.returncode == 0, done.stderr
-    return [one for one in yaml.safe_load_all(done.stdout) if one]
+    return [one for one in yaml.load_all(done.stdout, yaml.CSafeLoader) if one]
 
 
 def refusal(values: Values, *, version: str = "4.3.1") -> str:

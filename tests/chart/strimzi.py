@@ -21,7 +21,7 @@ _TOPIC: Final = {
         "topicName": {"type": "string"},
     },
 }
-_OPERATIONS: Final = ["Read", "Write", "Describe", "DescribeConfigs", "IdempotentWrite"]
+_OPERATIONS: Final = ["Read", "Write", "Describe", "DescribeConfigs", "IdempotentWrite", "Delete"]
 _ACL: Final = {
     "type": "object",
     "required": ["resource", "operations"],

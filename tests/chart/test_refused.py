@@ -32,6 +32,8 @@ REFUSED: tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...] = (
     ("topics by nobody known", {"topics": {"createdBy": "kubectl"}}, ("/topics/createdBy", "strimzi")),
     ("Strimzi without a cluster", {"topics": {"createdBy": "strimzi"}}, ("topics.strimzi.cluster is required",)),
     ("certificates without TLS", {"secrets": {"clientCa": "ca"}}, ("secrets.clientCa needs secrets.bridgeTls",)),
+    ("an archive without a key", {"archive": {"enabled": True}}, ("secrets.archive is required",)),
+    ("an archive that is none", {"archive": {"enabled": True, "persistence": {"enabled": False}}, "secrets": {"archive": "a"}}, ("archive_url is required",)),
     ("a route to nowhere", {"httpRoute": {"enabled": True}}, ("httpRoute.parentRefs is required",)),
     ("an ingress without hosts", {"ingress": {"enabled": True}}, ("ingress.hosts is required",)),
     ("a short digest", {"image": {"digest": "sha256:abc"}}, ("/image/digest",)),

@@ -176,7 +176,7 @@ def claims_of(docs: list[Doc], where: str) -> set[str]:
 
 
 def test_the_commands_of_the_chart_are_commands_of_the_product() -> None:
-    for where, pod in pod_specs(rendered("defaults")):
+    for where, pod in pod_specs([*rendered("defaults"), *rendered("archive")]):
         for container in pod["containers"]:
             match container.get("args"):
                 case ["worker", kind]:
