@@ -1,5 +1,6 @@
 """Documents that are made from code, or that name it, say what the code says."""
 
+import sys
 from pathlib import Path
 
 from pipeline.operate import metrics
@@ -17,6 +18,19 @@ def test_the_page_of_settings_is_the_code() -> None:
 def test_the_page_of_metrics_is_the_code() -> None:
     """Alerts and dashboards are written by this page; make it anew with `dip metrics --markdown`."""
     assert (ROOT / "docs" / "METRICS.md").read_text(encoding="utf-8") == metrics.page()
+
+
+def test_what_the_chart_takes_from_the_code_is_the_code() -> None:
+    """Settings, topics and metrics in `helm/`; make them anew with `PYTHONPATH=. python tools/chart.py`."""
+    sys.path.insert(0, str(ROOT / "tools"))
+    import chart
+
+    stale = [
+        str(path.relative_to(ROOT))
+        for path, text in chart.made().items()
+        if path.read_text(encoding="utf-8") != text
+    ]
+    assert not stale
 
 
 def test_every_command_can_be_imported_and_explains_itself() -> None:

@@ -3,8 +3,6 @@
 import sys
 from dataclasses import fields
 
-import pytest
-
 from pipeline.settings import Settings
 from pipeline.topics import topic_specs
 from tests.chart.rendering import HELM, ROOT
@@ -12,12 +10,6 @@ from tests.chart.rendering import HELM, ROOT
 sys.path.insert(0, str(ROOT / "tools"))
 
 import chart  # after the path
-
-
-@pytest.mark.parametrize("path", [one.relative_to(ROOT) for one in chart.made()], ids=str)
-def test_made_files_are_up_to_date(path) -> None:
-    """Make them anew with `python tools/chart.py`."""
-    assert (ROOT / path).read_text(encoding="utf-8") == chart.made()[ROOT / path]
 
 
 def test_every_value_is_commented() -> None:
