@@ -76,6 +76,7 @@ def create_app(name: str, outside: Outside) -> App:
         },
         max_records=settings.round_records_max,
         linger_s=settings.round_linger_s,
+        settle_linger_s=settings.settle_linger_s,
         transaction_timeout_s=settings.transaction_timeout_s,
         start_wait_s=settings.start_wait_s,
         kafka=settings.kafka(),

@@ -66,6 +66,10 @@ class Settings:
     )
     round_records_max: int = _setting(1000, "records of one transaction round")
     round_linger_s: float = _setting(0.02, "how long a round gathers records after its first")
+    settle_linger_s: float = _setting(
+        0.1,
+        "how long results of deliveries wait for more before they are committed; after a crash they are sent again",
+    )
     transaction_timeout_s: float = _setting(
         10.0, "Kafka transaction timeout; how long a dead worker can block readers"
     )

@@ -36,14 +36,18 @@ class Counters:
         """Take a committed round in; return how long its commit took, in seconds."""
         now = time.monotonic()
         self.rounds += 1
-        self.records += work.read.total()
+        self.took_in(work)
         self.last_commit_s = now
         self.commits.note(now - started_s)
-        self.read.update(work.read)
         self.written.update(map(_topic, work.outputs))
         for row in filter(_headers, work.outputs):
             self._letter(row)
         return now - started_s
+
+    def took_in(self, work: RoundWork) -> None:
+        """Take in what a round read; one that only took records into lanes ends with this."""
+        self.records += work.read.total()
+        self.read.update(work.read)
 
     def _letter(self, row: OutputRow) -> None:
         facts = dict(row[4] or ())

@@ -114,13 +114,13 @@ class Session:
         linger_s, oldest = self._settings.linger_s, self._desk.oldest_at_s
         orders = self._membership.take_orders()
         if oldest is not None:
-            wait_s = max(linger_s - (time.monotonic() - oldest), 0.0)
+            wait_s = max(self._settings.settle_linger_s - (time.monotonic() - oldest), 0.0)
         elif self._desk.used or orders.begin or self._membership.assignment.opening:
             wait_s = linger_s  # a settlement or a recovery may end at any time and must not wait for a record
         else:
             wait_s = limits.IDLE_POLL_S
         messages: Sequence[Any] = await self._hand.run(
-            _fetch, self._reader, orders, wait_s, oldest is None, step="fetch",
+            _fetch, self._reader, orders, wait_s, wait_s > 0, step="fetch",
             limit_s=self._settings.call_deadline_s + wait_s,
         )  # fmt: skip
         self._counters.last_fetch_s = time.monotonic()
@@ -169,18 +169,40 @@ class Session:
         for place, records in places.items():
             claim = self._membership.claim_of(place)
             assert claim is not None, "claims change only inside of a fetch"
-            fresh = self._desk.fresh(place, records)
+            fresh, before = self._desk.fresh(place, records), len(work.outputs)
             if fresh:
                 await self._delivery.deliver(*place, fresh, claim, work.outputs)
             self._desk.advance(place, records[-1].offset() + 1)
             self._counters.last_record_s[place] = now
             work.read[place[0]] += len(records)
-            touched.add(claim)
-        touched |= self._collect(work)
+            if len(work.outputs) > before or self._writes(place, records, claim):
+                touched.add(claim)
+        if touched or self._settlements_due():
+            touched |= self._collect(work)
         if touched:
             await self._commit(work, touched)
         else:
+            self._counters.took_in(work)
             self._desk.committed()
+
+    def _writes(self, place: Place, records: Sequence[Any], claim: Claim) -> bool:
+        """Tell whether records leave something to commit. What was only taken into lanes does not: it is held.
+
+        Their settlements will, several at a time: a transaction costs the broker the same for one as for hundreds.
+        """
+        return not self._desk.holds(place, records) or any(shard.round for shard in self._tables.of(claim))
+
+    def _settlements_due(self) -> bool:
+        """Tell whether settlements waited long enough, or are enough for a round."""
+        oldest = self._desk.oldest_at_s
+        if oldest is None:
+            return False
+        waited_s = time.monotonic() - oldest
+        return (
+            self._stop.is_set()
+            or waited_s >= self._settings.settle_linger_s
+            or self._desk.waiting >= limits.SETTLEMENTS_PER_ROUND_MAX
+        )
 
     def _collect(self, work: RoundWork) -> set[Claim]:
         outputs, touched = self._desk.collect(self._tables.of)

@@ -36,7 +36,7 @@ class Desk:
     """
 
     def __init__(self, *, holds: Callable[[Claim], bool]) -> None:
-        self._holds = holds
+        self._held_by_us = holds
         self._waiting: deque[Pending] = deque()
         self._carried: list[Pending] = []
         self._windows: dict[Place, Window] = {}
@@ -83,6 +83,11 @@ class Desk:
             return records
         return [one for one in records if one.offset() >= position and not window.done(one.offset())]
 
+    def holds(self, place: Place, records: Iterable[Any]) -> bool:
+        """Tell whether every one of these records is held unsettled: then there is no offset to commit for them."""
+        window = self._windows[place]
+        return all(window.held(one.offset()) for one in records)
+
     def state(self, partition: int) -> WindowState:
         """Return the unsettled records of a partition number, over its topics."""
         windows = {topic: window for (topic, number), window in self._windows.items() if number == partition}
@@ -101,12 +106,17 @@ class Desk:
         self.used = True
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         done.add_done_callback(_look)  # an answer that nobody reads is no error
-        if not self._holds(settlement.claim):
+        if not self._held_by_us(settlement.claim):
             done.set_exception(Revoked(f"{settlement.claim} is no longer held"))
             return done
         self._waiting.append(Pending(settlement, writes, done, time.monotonic()))
         self.arrived.set()
         return done
+
+    @property
+    def waiting(self) -> int:
+        """Return how many settlements wait for a round."""
+        return len(self._waiting)
 
     @property
     def oldest_at_s(self) -> float | None:
@@ -120,7 +130,7 @@ class Desk:
         while self._waiting and len(self._carried) < limits.SETTLEMENTS_PER_ROUND_MAX:
             pending = self._waiting.popleft()
             one = pending.settlement
-            if not self._holds(one.claim):
+            if not self._held_by_us(one.claim):
                 _answer(pending, Revoked(f"{one.claim} is no longer held"))
                 continue
             self._carried.append(pending)

@@ -146,6 +146,7 @@ class EngineSettings:
     partitions: Mapping[str, int] = field(default_factory=dict)
     max_records: int = 1000
     linger_s: float = 0.02
+    settle_linger_s: float = 0.1
     transaction_timeout_s: float = 10.0
     call_deadline_s: float = 12.0
     recovery_stall_s: float = 30.0

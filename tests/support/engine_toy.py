@@ -179,6 +179,7 @@ def _held(app: App, config: ToyConfig) -> None:
                 task = asyncio.create_task(complete(batch.hold(record), record))
                 running.add(task)
                 task.add_done_callback(running.discard)
+            logging.getLogger("toy").info("holds %d", len(running))
 
     @app.agent(again)
     async def repeat(stream):

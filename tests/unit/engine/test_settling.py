@@ -135,3 +135,20 @@ def test_outputs_that_kafka_would_refuse_are_refused_at_once():
     large = b"x" * (limits.RECORD_BYTES_MAX + 1)
     with pytest.raises(EmitRefused, match="at most"):
         check(Settlement(claim=CLAIM, outputs=(Output(topic="done", value=large),)), {"done"})
+
+
+async def test_a_place_tells_whether_all_of_some_records_are_held(desk):
+    class At:
+        def __init__(self, offset: int) -> None:
+            self._offset = offset
+
+        def offset(self) -> int:
+            return self._offset
+
+    assert desk.holds(PLACE, [At(0), At(1), At(2)])
+    desk.take_in(settlement(1), [])
+    assert desk.waiting == 1
+    desk.collect(lambda _: [])
+    assert desk.waiting == 0
+    assert not desk.holds(PLACE, [At(0), At(1)])
+    assert desk.holds(PLACE, [At(0), At(2)])
