@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-import threading
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,7 +16,8 @@ from pipeline.topics import COMPRESSION
 
 log = logging.getLogger(__name__)
 
-_POLL_S: Final = 0.1
+_IDLE_S: Final = 0.1  # between two looks while nobody waits: errors and log lines of the client
+_FLUSH_S: Final = 0.1
 _REPORT_S_MAX: Final = limits.PUBLISH_S_MAX + limits.PUBLISH_GRACE_S
 
 
@@ -45,10 +46,13 @@ Publication = Published | Unpublished
 
 
 class KafkaPublisher:
-    """An idempotent producer with acks=all, bridged to asyncio.
+    """An idempotent producer with acks=all, on the event loop that publishes.
 
     Retries inside the client neither double nor reorder records. A fatal error of the client makes it useless;
     it is then replaced, and what it still held counts as unpublished.
+
+    Delivery reports are fetched by a timer of the loop. A thread that waits for them would take the interpreter's
+    lock for each report, and wake the loop as often (docs/adr/0201).
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -68,35 +72,50 @@ class KafkaPublisher:
             "logger": log,
             "error_cb": self._on_error,
         }
-        self._reports = _Reports()
-        self._stopping = threading.Event()
-        self._fatal = threading.Event()
         self._producer = Producer(self._options)
-        self._thread = threading.Thread(target=self._poll, name="publisher", daemon=True)
-        self._thread.start()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._look: asyncio.TimerHandle | None = None
+        self._settled: _Settled = deque()
+        self._open = 0
+        self._fatal = False
+        self._closed = False
+
+    def attach(self) -> None:
+        """Look for reports, errors and log lines of the client from now on, on the running loop."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop = loop
+            self._look_in(_IDLE_S)
 
     async def publish(self, records: Sequence[Outgoing]) -> Publication:
         """Hand the records over and wait until all are acknowledged or one has failed."""
-        producer = self._alive()
-        loop = asyncio.get_running_loop()
-        batch = _Batch(len(records), loop, self._reports)
+        self.attach()
+        producer, loop = self._alive(), asyncio.get_running_loop()
+        batch = _Batch(len(records), loop, self._settled)
+        self._open += 1
+        if self._open == 1:
+            self._look_in(limits.PUBLISH_LOOK_S)
+        timer = None
         try:
             for record in records:
                 producer.produce(record.topic, record.value, record.key, on_delivery=batch.delivered)
-        except BufferError:
-            return Unpublished(reason="too many records wait for Kafka already")
-        except KafkaException as error:
-            return Unpublished(reason=str(error))
-        # The client reports every record by itself in its own time; the timer is for the day it does not.
-        timer = loop.call_later(_REPORT_S_MAX, batch.settle, "no delivery report came")
-        try:
+            # The client reports every record by itself in its own time; the timer is for the day it does not.
+            timer = loop.call_later(_REPORT_S_MAX, batch.settle, "no delivery report came")
             reason = await batch.done
+        except BufferError:
+            reason = "too many records wait for Kafka already"
+        except KafkaException as error:
+            reason = str(error)
         finally:
-            timer.cancel()
+            self._open -= 1
+            if timer is not None:
+                timer.cancel()
         return Published() if reason is None else Unpublished(reason=reason)
 
     def answers(self) -> bool:
         """Ask a broker for metadata; blocks for some seconds at most, so call it from a thread."""
+        if self._loop is None:
+            self._producer.poll(0)  # nobody looks yet, and why no broker answers is among the log lines
         try:
             self._producer.list_topics(timeout=limits.BROKER_ASK_S_MAX)
         except KafkaException:
@@ -104,61 +123,59 @@ class KafkaPublisher:
         return True
 
     def close(self) -> None:
-        """Wait for what is on its way, then end the thread; blocks for some seconds at most."""
-        self._stopping.set()
-        self._thread.join()
-        for _ in range(int(limits.PUBLISH_S_MAX / _POLL_S)):
-            left = self._producer.flush(_POLL_S)
-            self._reports.pass_on()
+        """Wait for what is on its way; blocks for some seconds at most. Also from another thread than the loop's."""
+        self._closed = True
+        for _ in range(int(limits.PUBLISH_S_MAX / _FLUSH_S)):
+            left = self._producer.flush(_FLUSH_S)
+            self._settle_elsewhere()
             if not left:
                 break
         else:
             log.warning("%d records were still on their way to Kafka; their senders got no 201", left)
 
-    def _alive(self) -> Producer:
-        if self._fatal.is_set():
-            self._fatal.clear()
-            log.warning("the Kafka producer had a fatal error and is replaced")
-            self._producer = Producer(self._options)
-        return self._producer
+    def _look_in(self, seconds: float) -> None:
+        assert self._loop is not None
+        if self._look is not None:
+            self._look.cancel()
+        self._look = self._loop.call_later(seconds, self._look_now)
 
-    def _poll(self) -> None:
-        """Serve delivery reports; a replaced producer is let go with what it held."""
-        producer = self._producer
-        while not self._stopping.is_set():
-            producer.poll(_POLL_S)
-            if producer is not self._producer:
-                producer.purge()
-                producer.flush(_POLL_S)  # the reports of what was purged
-                producer = self._producer
-            self._reports.pass_on()
+    def _look_now(self) -> None:
+        """Serve what the client has to say, wake who waited for it, and come again."""
+        self._look = None
+        if self._closed:
+            return
+        self._producer.poll(0)
+        self._settle()
+        self._look_in(limits.PUBLISH_LOOK_S if self._open else _IDLE_S)
+
+    def _settle(self) -> None:
+        while self._settled:
+            batch, reason = self._settled.popleft()
+            batch.settle(reason)
+
+    def _settle_elsewhere(self) -> None:
+        """Do the same where this is not the loop's thread, and perhaps there is no loop any more."""
+        if self._loop is not None and self._settled:
+            try:
+                self._loop.call_soon_threadsafe(self._settle)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                log.debug("delivery reports came after the end")
+
+    def _alive(self) -> Producer:
+        """Return the client; one with a fatal error is let go with what it held."""
+        if self._fatal:
+            self._fatal = False
+            log.warning("the Kafka producer had a fatal error and is replaced")
+            former, self._producer = self._producer, Producer(self._options)
+            former.purge()
+            former.flush(_FLUSH_S)  # the reports of what was purged
+            self._settle()
+        return self._producer
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
-            self._fatal.set()
+            self._fatal = True
         log.warning("Kafka: %s", error.str())
-
-
-class _Reports:
-    """Carries what became of batches from the client's thread to the loops that wait: one wake-up for all of a poll."""
-
-    def __init__(self) -> None:
-        self._news: list[tuple[_Batch, str | None]] = []
-
-    def add(self, batch: "_Batch", reason: str | None) -> None:
-        """Note that a batch is settled. Called while the client is polled, so by one thread at a time."""
-        self._news.append((batch, reason))
-
-    def pass_on(self) -> None:
-        """Wake the loops that have news."""
-        if not self._news:
-            return
-        news, self._news = self._news, []
-        for loop in {batch.loop for batch, _ in news}:
-            try:
-                loop.call_soon_threadsafe(_settle, [one for one in news if one[0].loop is loop])
-            except RuntimeError:  # the loop is closed: nobody waits any more
-                log.debug("delivery reports came after the end")
 
 
 def publish_once(settings: Settings, records: Sequence[Outgoing], what: str) -> None:
@@ -179,23 +196,24 @@ def publish_once(settings: Settings, records: Sequence[Outgoing], what: str) -> 
 
 
 class _Batch:
-    """Counts the delivery reports of one batch. They come on the client's thread; the waiter is on the loop."""
+    """Counts the delivery reports of one batch, and notes in `settled` that it is complete or has failed."""
 
-    def __init__(self, records: int, loop: asyncio.AbstractEventLoop, reports: _Reports) -> None:
+    __slots__ = ("_left", "_settled", "done")
+
+    def __init__(self, records: int, loop: asyncio.AbstractEventLoop, settled: "_Settled") -> None:
         self._left = records
-        self._reports = reports
-        self.loop = loop
+        self._settled = settled
         self.done: asyncio.Future[str | None] = loop.create_future()
         if records == 0:
             self.done.set_result(None)
 
     def delivered(self, error: KafkaError | None, _message: Message) -> None:
-        """Note one report; the first failure settles the batch."""
-        self._left -= 1  # one thread polls at a time, so no lock
+        """Note one report; the first failure settles the batch. Called while the client is polled or flushed."""
+        self._left -= 1
         if error is not None:
-            self._reports.add(self, error.str())
+            self._settled.append((self, error.str()))
         elif self._left == 0:
-            self._reports.add(self, None)
+            self._settled.append((self, None))
 
     def settle(self, reason: str | None) -> None:
         """Tell the waiter, once; on the loop."""
@@ -203,6 +221,5 @@ class _Batch:
             self.done.set_result(reason)
 
 
-def _settle(news: Sequence[tuple[_Batch, str | None]]) -> None:
-    for batch, reason in news:
-        batch.settle(reason)
+_Settled = deque[tuple[_Batch, str | None]]
+"""What became of batches, in the order in which it was known; the waiters are told on their loop."""

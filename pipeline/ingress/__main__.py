@@ -159,7 +159,7 @@ def run(settings: Settings, *, make_publisher: Callable[[Settings], KafkaPublish
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 readiness = Readiness(feed, publisher, trust, allowances)
-                runner.run(_serve(outside, readiness, trust, allowances))
+                runner.run(_serve(outside, readiness, trust, allowances, attach=publisher.attach))
         finally:
             feed.stop()
             owners.stop()
@@ -192,8 +192,14 @@ async def follow_limits(allowances: AllowanceFile, every_s: float) -> None:
 
 
 async def _serve(
-    outside: Outside, readiness: Readiness, trust: TrustFiles, allowances: AllowanceFile
+    outside: Outside,
+    readiness: Readiness,
+    trust: TrustFiles,
+    allowances: AllowanceFile,
+    *,
+    attach: Callable[[], None],
 ) -> None:
+    attach()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -55,7 +55,7 @@ async def test_after_a_fatal_error_a_new_producer_takes_over(stack: LocalStack, 
     """The client cannot be used after such an error; the process must not need a restart for it."""
     publisher = KafkaPublisher(Settings(kafka_bootstrap=stack.bootstrap))
     assert await publisher.publish(_records(topic, 1)) == Published()
-    publisher._fatal.set()
+    publisher._fatal = True
     assert await publisher.publish(_records(topic, 10)) == Published()
     assert await asyncio.to_thread(publisher.answers)
     await asyncio.to_thread(publisher.close)
