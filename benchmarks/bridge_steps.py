@@ -159,6 +159,7 @@ def header_of(value: Any) -> Header:
     facts = catalogue()
     return Header(
         common=value["payload"]["CommonBlock"],
+        s1=value["payload"]["CommonBlock"]["S1"],
         interface=IF_021,
         sender_roles=facts.channels[IF_021].sender_roles,
         answers=facts.correlation(IF_021, EVENT) is Correlation.COPY,

@@ -56,13 +56,41 @@ def _primitive(name: str) -> Write:
 
 def _record(columns: list[Mapping[str, Any]]) -> Write:
     names = [column["name"] for column in columns]
-    writers = [writer_of(column["type"]) for column in columns]
     if len(names) == 1:  # attrgetter of one name returns the value, not a tuple
-        only, single = writers[0], attrgetter(names[0])
+        only, single = writer_of(columns[0]["type"]), attrgetter(names[0])
         return lambda value: only(single(value))
-    take = attrgetter(*names)
-    # Both have one place for each column; to check that for every record costs as much as a field.
-    return lambda value: b"".join([write(part) for write, part in zip(writers, take(value), strict=False)])
+    take, plans = attrgetter(*names), [_plan(column["type"]) for column in columns]
+
+    def all_of(value: Any) -> bytes:
+        out: list[bytes] = []
+        # Both have one place for each column; to check that for every record costs as much as a field.
+        for (optional, write), part in zip(plans, take(value), strict=False):
+            if optional:
+                if part is None:
+                    out.append(_NULL)
+                    continue
+                out.append(_SECOND)
+            if (
+                write is _string
+            ):  # as it does, but most fields are texts, and a call costs as much as the rest
+                raw = part.encode()
+                length = len(raw)
+                out.append(_SHORT[length] if length < _SHORT_MAX else _varint(length))
+                out.append(raw)
+            else:
+                out.append(write(part))
+        return b"".join(out)
+
+    return all_of
+
+
+def _plan(schema: Any) -> tuple[bool, Write]:
+    """Return whether a column may be null, and what writes it where it is not."""
+    match schema:
+        case ["null", inner]:
+            return True, writer_of(inner)
+        case _:
+            return False, writer_of(schema)
 
 
 def _optional(write: Write) -> Write:
@@ -103,7 +131,7 @@ def _bytes(value: bytes) -> bytes:
 
 def _string(value: str) -> bytes:
     raw = value.encode()
-    length = len(raw)  # and not _bytes(raw): most fields are texts, and a call costs as much as the rest
+    length = len(raw)
     return (_SHORT[length] if length < _SHORT_MAX else _varint(length)) + raw
 
 

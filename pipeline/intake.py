@@ -86,11 +86,11 @@ class Gate:
     levels: tuple[Level, ...] = (Level.L1,)
 
     checks: frozenset[CheckId] = field(init=False)
-    """The checks that are made here."""
+    """The checks that are made here, those left out that ask nothing by the terms."""
 
     def __post_init__(self) -> None:
         """Gather the checks once, not for every message."""
-        checks = frozenset().union(*map(self.terms.checks.at, self.levels))
+        checks = frozenset().union(*map(self.terms.checks.at, self.levels)) - self.terms.idle
         object.__setattr__(self, "checks", checks)  # the way of a frozen dataclass to a derived field
 
 
@@ -119,7 +119,7 @@ def take(
         return tuple(map(rejection_of, verdict.problems))
     interface, event = verdict.interface, verdict.event
     named: Any = parsed if verdict.rewritten is None else verdict.rewritten
-    checks = gate.checks
+    common, checks = named["payload"]["CommonBlock"], gate.checks
     days = read_days(
         catalogue.date_paths(interface, event, received_at),
         [one.date for one in catalogue.effects(interface, event, received_at) if one.date],
@@ -128,10 +128,12 @@ def take(
     )
     refusals = check_header(
         Header(
-            common=named["payload"]["CommonBlock"],
+            common=common,
+            s1=common["S1"],
             interface=interface,
             sender_roles=catalogue.channels[interface].sender_roles,
-            answers=catalogue.correlation(interface, event, received_at) is Correlation.COPY,
+            answers=CheckId.SENDER_CORRELATION in checks
+            and catalogue.correlation(interface, event, received_at) is Correlation.COPY,
             participants=gate.participants,
             now=received_at,
         ),

@@ -48,9 +48,13 @@ REQUESTS_DRAIN_S_MAX = 20.0  # at shutdown: a request in work waits 4 s twice fo
 BUSY_RETRY_AFTER_S = 1  # a place is free again in milliseconds
 UNAVAILABLE_RETRY_AFTER_S = 5  # a broker change of leader takes some seconds
 assert BODY_BYTES_MAX <= BODIES_OF_ONE_BYTES_MAX < BODIES_BYTES_MAX
+PATHS_REMEMBERED_MAX = 1_024  # paths whose route is known; one has 8 kB at most, and most have 20 bytes
 PUBLISH_S_MAX = 10.0  # a sender that waits longer for its 201 has given up; then 503, and it retries
 PUBLISH_GRACE_S = 5.0  # after which a missing delivery report counts as a failure
 PUBLISH_LINGER_MS = 10  # a produce request costs the broker more than a record: costs.md 5, paced
+PUBLISH_LOOK_S = (
+    0.002  # between two looks for delivery reports; little beside the linger, and a look costs 3 us
+)
 PUBLISH_BATCH_BYTES = 262_144  # bulk figures of costs.md 5
 PUBLISH_QUEUE_BYTES_MAX = 256_000_000  # records handed over and not yet acknowledged; beyond it 503
 BROKER_ASK_S_MAX = 3.0  # metadata comes in milliseconds

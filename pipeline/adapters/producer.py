@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from pipeline import limits
@@ -21,8 +22,7 @@ _FLUSH_S: Final = 0.1
 _REPORT_S_MAX: Final = limits.PUBLISH_S_MAX + limits.PUBLISH_GRACE_S
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     """One record to publish; one without a value takes its key off a compacted topic."""
 
     topic: str

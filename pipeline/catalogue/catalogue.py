@@ -7,6 +7,8 @@ from datetime import datetime
 from pathlib import Path as FilePath
 from typing import Any
 
+import msgspec
+
 from pipeline.catalogue.appointments import DatePath, Effect, load_date_paths, load_effects
 from pipeline.catalogue.casing import Canonical, find_name
 from pipeline.catalogue.channels import Channel, load_channels
@@ -33,8 +35,7 @@ _EXPECTED = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What the facts say of one message.
 
     `interface` and `event` are what S0 names, as far as it names something known. `rewritten` is the message

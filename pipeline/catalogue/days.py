@@ -1,8 +1,9 @@
 """The days that a message is about: read from its body, each date once."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+
+import msgspec
 
 from pipeline import limits
 from pipeline.catalogue.appointments import DatePath
@@ -15,8 +16,7 @@ from pipeline.domain.times import applicable_instant, settlement_day
 _FORM = "2026-01-05 or 2026-01-05T00:00:00+00:00"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Days:
+class Days(msgspec.Struct, frozen=True, kw_only=True):
     """The instants a message is about, sorted and once each, and what is wrong with its dates.
 
     No instants mean the time of receipt; so does a null date, and one that is none.
@@ -34,27 +34,42 @@ def read_days(
     The published schema checks their length only. Routing a message by another date than it names would
     misaddress it, so a date that is none is a problem.
     """
-    deciding = [path for each in dates for path in (each.start, each.end) if path is not None]
-    paths = {
-        path.text: path for path in (*deciding, *effective)
-    }  # a message often decides by one and the same date
-    read = {text: _instants(values(message, path)) for text, path in paths.items()}
+    read = _Read(message)
     applicable: set[datetime] = set()
     for each in dates:
-        starts = [start or received_at for start in read[each.start.text]]
+        starts = [start or received_at for start in read.at(each.start)]
         if each.end is None:
             applicable.update(starts)
             continue
-        for start, end in zip(starts, read[each.end.text], strict=False):
+        for start, end in zip(starts, read.at(each.end), strict=False):
             applicable.update(_from_to(start, end or received_at))
-    doubtful = [path for text, path in paths.items() if None in read[text]]
-    problems = tuple(problem for path in doubtful for problem in _problems(message, path))
+    for path in effective:
+        read.at(path)
+    problems = tuple([problem for path in read.doubtful for problem in _problems(message, path)])
     return Days(applicable=tuple(sorted(applicable)), problems=problems)
 
 
-def _instants(found: list[object]) -> list[datetime | None]:
-    """Read dates; what is null, and what is no date, is None."""
-    return [applicable_instant(one) if isinstance(one, str) else None for one in found]
+class _Read:
+    """The dates of one message, each path read once: a message often decides by one and the same date."""
+
+    __slots__ = ("_by_path", "_message", "doubtful")
+
+    def __init__(self, message: object) -> None:
+        self._message = message
+        self._by_path: dict[str, list[datetime | None]] = {}
+        self.doubtful: list[Path] = []
+
+    def at(self, path: Path) -> list[datetime | None]:
+        """Return the dates at a path; what is null, and what is no date, is None."""
+        found = self._by_path.get(path.text)
+        if found is None:
+            found = self._by_path[path.text] = [
+                applicable_instant(one) if isinstance(one, str) else None
+                for one in values(self._message, path)
+            ]
+            if None in found:
+                self.doubtful.append(path)
+        return found
 
 
 def _problems(message: object, path: Path) -> Iterator[Rejection]:

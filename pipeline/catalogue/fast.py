@@ -7,7 +7,6 @@ not: a property test holds the two together (docs/adr/0160).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -22,15 +21,14 @@ Pair = tuple[InterfaceId, EventCode]
 _EVENT_CODE: Final = b'"eventCode"'
 
 
-@dataclass(frozen=True, slots=True)
-class Plain:
+class Plain(msgspec.Struct, frozen=True):
     """A message that is valid and plainly written: names in the specification's case, none twice, none unknown.
 
     `value` is what `orjson.loads` returns for the same bytes.
     """
 
     pair: Pair
-    value: Any = field(repr=False)
+    value: Any
 
 
 class FastReader:

@@ -5,7 +5,7 @@ the compiled form.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NewType
 
 from pipeline.catalogue.shapes import Listing, Record, Scalar, Shape
@@ -16,10 +16,20 @@ EACH = Step("[]")
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A compiled path. `text` is how the tables write it."""
+    """A compiled path. `text` is how the tables write it; `lead` are the steps down to the first array, `rest` others."""
 
     text: str
     steps: tuple[Step, ...]
+    lead: tuple[Step, ...] = field(init=False, repr=False, compare=False)
+    rest: tuple[Step, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Part the steps once, not for every message."""
+        first = self.steps.index(EACH) if EACH in self.steps else len(self.steps)
+        object.__setattr__(
+            self, "lead", self.steps[:first]
+        )  # the way of a frozen dataclass to a derived field
+        object.__setattr__(self, "rest", self.steps[first:])
 
     def __str__(self) -> str:
         return self.text
@@ -41,9 +51,14 @@ def values(message: object, path: Path) -> list[object]:
 
     Names must have the specification's letter case. What does not have the path's shape holds nothing.
     """
-    # Level by level instead of value by value: it runs for every message, and one level is mostly one value.
-    level: list[Any] = [message]
-    for step in path.steps:
+    # One value down to the first array, then level by level instead of value by value: it runs for every message.
+    value: Any = message
+    for step in path.lead:
+        if not isinstance(value, dict) or step not in value:
+            return []
+        value = value[step]
+    level = [value]
+    for step in path.rest:
         if step is EACH:
             level = [element for value in level if isinstance(value, list) for element in value]
         else:

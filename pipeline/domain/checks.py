@@ -83,6 +83,7 @@ class Terms:
     `environment_tag` is the only tag accepted, empty accepts any. A `timestamp_future` of None asks nothing.
     `reference_pattern` narrows the published form of references. `fingerprint` names the terms: a stage that has
     the same ones need not repeat what the entrance judged; `later` tells whether anything of the header was left.
+    `idle` are the checks that ask nothing by these terms: they need not run, at whatever level.
     """
 
     checks: Checks
@@ -94,6 +95,7 @@ class Terms:
     correlation_required: bool = False
     fingerprint: str = field(init=False)
     later: bool = field(init=False)
+    idle: frozenset[CheckId] = field(init=False)
 
     def __post_init__(self) -> None:
         """Name the terms by their content."""
@@ -102,3 +104,12 @@ class Terms:
         digest = hashlib.sha256(repr((levels, chosen)).encode()).hexdigest()[:16]
         object.__setattr__(self, "fingerprint", digest)  # the way of a frozen dataclass to a derived field
         object.__setattr__(self, "later", not self.checks.at(Level.L2).isdisjoint(OF_THE_MESSAGE))
+        object.__setattr__(self, "idle", frozenset(check for check, asks in self._asked() if not asks))
+
+    def _asked(self) -> Iterator[tuple[CheckId, bool]]:
+        yield CheckId.ENVIRONMENT_TAG, bool(self.environment_tag)
+        yield CheckId.REFERENCE_PATTERN, self.reference_pattern is not None
+        yield CheckId.REFERENCE_PARTS, self.reference_parts
+        yield CheckId.SENDER_TIMESTAMP_FUTURE, self.timestamp_future is not None
+        yield CheckId.SENDER_CORRELATION, self.correlation_required
+        yield CheckId.MPAN_CHECK_DIGIT, self.check_digit is CheckDigit.REJECT

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+import msgspec
+
 from pipeline.domain.identifiers import (
     DeliveryId,
     EventCode,
@@ -25,8 +27,7 @@ class Encoding(StrEnum):
     IDENTITY = "identity"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, kw_only=True):
     """One message between the entrance and its fan-out (topics `dip.inbound` and `dip.validated`).
 
     `body` is the `{"payload": ...}` object exactly as the sender wrote it. `checked_against` names the

@@ -6,10 +6,11 @@ reached it by another way. Payload rules belong to participants: nothing here lo
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
+
+import msgspec
 
 from pipeline.domain.checks import CheckDigit, Terms
 from pipeline.domain.envelope import Message
@@ -27,25 +28,19 @@ _REFERENCE: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
+class Header(msgspec.Struct, frozen=True, kw_only=True):
     """What the rules look at: a schema-valid CommonBlock in the specification's letter case, and who exists.
 
-    `answers` tells whether the channel hands the sender's correlation id back.
+    `s1` is its sender block. `answers` tells whether the channel hands the sender's correlation id back.
     """
 
     common: Mapping[str, Any]
+    s1: Mapping[str, Any]
     interface: InterfaceId
     sender_roles: frozenset[Role]
     answers: bool
     participants: Participants
     now: datetime
-
-    @property
-    def s1(self) -> Mapping[str, Any]:
-        """Return the sender block."""
-        block: Mapping[str, Any] = self.common["S1"]
-        return block
 
 
 Rule = Callable[[Header, Terms], Rejection | None]
@@ -183,9 +178,9 @@ def _sender(header: Header, _terms: Terms) -> Rejection | None:
 
 def _sender_role(header: Header, _terms: Terms) -> Rejection | None:
     sender, role = header.participants.get(header.s1["senderDIPID"]), Role(header.s1["senderRoleID"])
-    held = sender.roles_at(header.now) if sender else frozenset()
-    if sender is None or role in held:  # an unknown sender is another rule's
+    if sender is None or sender.holds(role, header.now):  # an unknown sender is another rule's
         return None
+    held = sender.roles_at(header.now)
     return Rejection(
         check=CheckId.SENDER_ROLE,
         code=Code.SENDER_ROLE,

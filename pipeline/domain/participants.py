@@ -103,6 +103,13 @@ class Participant:
         """Return the roles held at an instant."""
         return frozenset(grant.role for grant in self.roles if grant.covers(instant))
 
+    def holds(self, role: Role, instant: datetime) -> bool:
+        """Tell whether a role is held at an instant."""
+        for grant in self.roles:  # noqa: SIM110  # runs for every message: a generator costs twice the loop
+            if grant.role == role and grant.covers(instant):
+                return True
+        return False
+
     def signing_at(self, instant: datetime) -> frozenset[str]:
         """Return the fingerprints that may sign at an instant."""
         return self._registered(self.certificates, instant)
@@ -112,6 +119,8 @@ class Participant:
         return self._registered(self.tls_certificates, instant)
 
     def _registered(self, fingerprints: frozenset[str], instant: datetime) -> frozenset[str]:
+        if not self.certificate_periods:
+            return fingerprints
         outside = {one.fingerprint for one in self.certificate_periods if not one.covers(instant)}
         return fingerprints - outside if outside else fingerprints
 
@@ -156,9 +165,14 @@ class Participants(Mapping[ParticipantId, Participant]):
     def __len__(self) -> int:
         return len(self._by_id)
 
+    def __contains__(
+        self, participant: object
+    ) -> bool:  # Mapping's own would ask for the row and catch KeyError
+        return participant in self._by_id
+
     def holders(self, role: Role, instant: datetime) -> tuple[Participant, ...]:
         """Return everybody who holds a role at an instant, ordered by DIP ID."""
-        return tuple(one for one in self._by_role.get(role, ()) if role in one.roles_at(instant))
+        return tuple(one for one in self._by_role.get(role, ()) if one.holds(role, instant))
 
     def with_key(self, lookup: str) -> tuple[Participant, ...]:
         """Return the candidates for an API key's lookup digits."""

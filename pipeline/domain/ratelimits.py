@@ -6,8 +6,8 @@ array is cut, and may put a bucket into debt: nothing is refused after work was 
 waits until the debt is paid. So the long-run rate is exact, and an overshoot is one caller's open requests at most.
 """
 
-from dataclasses import dataclass, fields
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +33,8 @@ class Allowance:
     """Requests at a time, from the known caller to the answer; 0: not limited."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Levels:
-    """What is in the three buckets at one moment; negative is debt."""
+class Levels(NamedTuple):
+    """What is in the three buckets at one moment; negative is debt. A tuple: a request makes eight of them."""
 
     requests: float
     messages: float
@@ -45,7 +44,7 @@ class Levels:
 
 Dimension = str
 DIMENSIONS: Final[tuple[Dimension, ...]] = ("requests", "messages", "bytes")
-assert {one.name for one in fields(Levels)} == {*DIMENSIONS, "at_s"}
+assert (*DIMENSIONS, "at_s") == Levels._fields
 
 
 def full(allowance: Allowance, now_s: float) -> Levels:
@@ -64,25 +63,18 @@ def refilled(levels: Levels, allowance: Allowance, now_s: float) -> Levels:
     if passed_s <= 0:
         return levels
 
-    def poured(level: float, rate: Rate) -> float:
-        return min(rate.burst, level + passed_s * rate.per_s)
-
+    requests, messages, bytes_ = allowance.requests, allowance.messages, allowance.bytes
     return Levels(
-        requests=poured(levels.requests, allowance.requests),
-        messages=poured(levels.messages, allowance.messages),
-        bytes=poured(levels.bytes, allowance.bytes),
-        at_s=now_s,
+        min(requests.burst, levels.requests + passed_s * requests.per_s),
+        min(messages.burst, levels.messages + passed_s * messages.per_s),
+        min(bytes_.burst, levels.bytes + passed_s * bytes_.per_s),
+        now_s,
     )
 
 
 def charged(levels: Levels, *, requests: float = 0, messages: float = 0, bytes_: float = 0) -> Levels:
     """Take what was used out of the buckets, even below nothing."""
-    return Levels(
-        requests=levels.requests - requests,
-        messages=levels.messages - messages,
-        bytes=levels.bytes - bytes_,
-        at_s=levels.at_s,
-    )
+    return Levels(levels.requests - requests, levels.messages - messages, levels.bytes - bytes_, levels.at_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +88,8 @@ class Exhausted:
 
 def exhausted(levels: Levels, allowance: Allowance) -> Exhausted | None:
     """Name the bucket that takes longest to hold something again; None: a request may come in."""
+    if levels.requests > 0 and levels.messages > 0 and levels.bytes > 0:
+        return None
     longest: Exhausted | None = None
     for dimension in DIMENSIONS:
         rate: Rate = getattr(allowance, dimension)

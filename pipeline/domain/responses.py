@@ -1,9 +1,10 @@
 """What the router answers: Body with its ten keys, and StandardResponse (protocol.md 5, 6)."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+
+import msgspec
 
 from pipeline.domain.identifiers import DIP, ParticipantId, SenderReference, TransactionId
 from pipeline.domain.rejections import TEXTS, Code, Rejection
@@ -13,8 +14,7 @@ from pipeline.limits import HELP_CHARS_MAX, MESSAGE_TEXT_CHARS_MAX, PROBLEMS_PER
 _ELLIPSIS: Final = "…"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Body:
+class Body(msgspec.Struct, frozen=True, kw_only=True):
     """One result of the response object. On the wire all ten keys are there, null where nothing is known."""
 
     sent_at: datetime

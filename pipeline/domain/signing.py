@@ -43,6 +43,8 @@ HEADERS: Final = (HASH_HEADER, DATE_HEADER, SIGNATURE_HEADER, CERTIFICATE_HEADER
 EMPTY_BODY: Final = b"{}"
 """What is hashed where there is no body, as public client scripts do. A hash of nothing is accepted too."""
 
+_PADDING: Final = PKCS1v15()
+_HASH: Final = hashes.SHA256()
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 
 
@@ -96,7 +98,7 @@ class Signer:
     def headers(self, method: str, url: str, body: bytes, now: datetime) -> dict[str, str]:
         """Return the four signature headers of a request whose body is sent exactly as given."""
         body_hash, date = content_hash(body), signature_date(now)
-        signature = self.key.sign(signing_text(method, url, date, body_hash), PKCS1v15(), hashes.SHA256())
+        signature = self.key.sign(signing_text(method, url, date, body_hash), _PADDING, _HASH)
         return {
             HASH_HEADER: body_hash,
             DATE_HEADER: date,
@@ -134,21 +136,22 @@ def verify(
     one URL it called (with or without a default port). `allowed` are the fingerprints of the certificates
     that may sign for the caller.
     """
-    for name in HEADERS:
-        if not headers.get(name):
-            return Refused(flaw=Flaw.HEADER_MISSING, help=f"The header {name} is missing or empty.")
-    date = headers[DATE_HEADER]
-    flaw = _check_hash(headers[HASH_HEADER], body) or _check_date(date, now, policy.skew_s)
+    given = [headers.get(name) for name in HEADERS]
+    if not all(given):
+        missing = next(name for name, value in zip(HEADERS, given, strict=True) if not value)
+        return Refused(flaw=Flaw.HEADER_MISSING, help=f"The header {missing} is missing or empty.")
+    body_hash, date, signature, certificate = map(str, given)
+    flaw = _check_hash(body_hash, body) or _check_date(date, now, policy.skew_s)
     if flaw is not None:
         return flaw
-    presented = read_certificate(headers[CERTIFICATE_HEADER])
+    presented = read_certificate(certificate)
     if isinstance(presented, Refused):
         return presented
     flaw = check_certificate(presented, allowed, policy.trusted, now, revocations=policy.revocations)
     if flaw is not None:
         return flaw
-    texts = (signing_text(method, url, date, headers[HASH_HEADER]) for url in urls)
-    return _check_signature(headers[SIGNATURE_HEADER], texts, presented, urls)
+    texts = (signing_text(method, url, date, body_hash) for url in urls)
+    return _check_signature(signature, texts, presented, urls)
 
 
 def _check_hash(given: str, body: bytes) -> Refused | None:
@@ -220,7 +223,7 @@ def _check_signature(
         return Refused(flaw=Flaw.SIGNATURE_WRONG, help=f"{SIGNATURE_HEADER} is not base64.")
     for text in texts:
         try:
-            presented.key.verify(signature, text, PKCS1v15(), hashes.SHA256())
+            presented.key.verify(signature, text, _PADDING, _HASH)
         except InvalidSignature:
             continue
         return Verified(fingerprint=presented.fingerprint)

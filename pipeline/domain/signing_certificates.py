@@ -55,6 +55,8 @@ class Presented:
     certificate: x509.Certificate = field(repr=False)
     key: RSAPublicKey = field(repr=False)
     fingerprint: str
+    valid_from: datetime
+    valid_to: datetime
 
 
 @lru_cache(maxsize=CERTIFICATES_CACHED_MAX)
@@ -76,7 +78,13 @@ def read_certificate(header: str) -> Presented | Refused:
             help=f"The signing certificate must hold an RSA key of at least {RSA_BITS_MIN} bits.",
             fingerprint=fingerprint,
         )
-    return Presented(certificate=certificate, key=key, fingerprint=fingerprint)
+    return Presented(
+        certificate=certificate,
+        key=key,
+        fingerprint=fingerprint,
+        valid_from=certificate.not_valid_before_utc,
+        valid_to=certificate.not_valid_after_utc,
+    )
 
 
 def check_certificate(
@@ -98,24 +106,30 @@ def check_certificate(
             " participant of this API key.",
             fingerprint=presented.fingerprint,
         )
-    chain = (presented.certificate, *chain_above(presented.certificate, trusted))
-    for one in chain:
-        start, end = one.not_valid_before_utc, one.not_valid_after_utc
-        if not start <= now <= end:
-            name = one.subject.rfc4514_string()
-            return Refused(
-                flaw=Flaw.CERTIFICATE_EXPIRED,
-                help=f"The certificate {name!r} is valid from {start:%F %T} to {end:%F %T} UTC only.",
-                fingerprint=presented.fingerprint,
-            )
-    if trusted and len(chain) == 1:
+    if not presented.valid_from <= now <= presented.valid_to:
+        return _expired(presented.certificate, presented.fingerprint)
+    above = chain_above(presented.certificate, trusted) if trusted else ()
+    for one in above:
+        if not one.not_valid_before_utc <= now <= one.not_valid_after_utc:
+            return _expired(one, presented.fingerprint)
+    if trusted and not above:
         return Refused(
             flaw=Flaw.CERTIFICATE_UNTRUSTED,
             help="The signing certificate was not issued by an authority that this router trusts.",
             fingerprint=presented.fingerprint,
         )
-    found = revocations.find(chain, now)
+    found = revocations.find((presented.certificate, *above), now)
     return None if found is None else _revoked(found, presented.fingerprint)
+
+
+def _expired(certificate: x509.Certificate, fingerprint: str) -> Refused:
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return Refused(
+        flaw=Flaw.CERTIFICATE_EXPIRED,
+        help=f"The certificate {certificate.subject.rfc4514_string()!r} is valid from {start:%F %T} to {end:%F %T}"
+        " UTC only.",
+        fingerprint=fingerprint,
+    )
 
 
 def _revoked(found: Revoked | Unsure, fingerprint: str) -> Refused:

@@ -33,7 +33,7 @@ def parse_instant(text: str) -> datetime | None:
 @lru_cache(maxsize=4096)  # the answers of an array are of one moment, and messages of few days
 def format_instant(instant: datetime) -> str:
     """Write the 25-character form in UTC; fractions of a second are cut, not rounded."""
-    return instant.astimezone(UTC).replace(microsecond=0).isoformat()
+    return instant.astimezone(UTC).isoformat(timespec="seconds")
 
 
 def parse_date(text: str) -> date | None:

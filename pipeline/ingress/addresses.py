@@ -1,6 +1,7 @@
 """URLs: what a path names, and which full URL the caller may have signed."""
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -79,10 +80,16 @@ def called_urls(request: web.BaseRequest, settings: Settings) -> tuple[str, ...]
 
 def public_urls(settings: Settings) -> tuple[str, ...]:
     """Return the URLs under which clients know the bridge, in lower case and without a last slash."""
-    found = (one.strip().rstrip("/").lower() for one in settings.public_url.split(","))
+    return _origins(settings.public_url)
+
+
+@lru_cache(maxsize=8)  # one setting, asked for with every request
+def _origins(text: str) -> tuple[str, ...]:
+    found = (one.strip().rstrip("/").lower() for one in text.split(","))
     return tuple(one for one in found if one)
 
 
+@lru_cache(maxsize=1024)  # clients know us by few names
 def _forms(origin: str) -> tuple[str, ...]:
     scheme, _, place = origin.partition("://")
     port = f":{_DEFAULT_PORTS.get(scheme, '')}"

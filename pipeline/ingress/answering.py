@@ -1,14 +1,12 @@
 """Writes outcomes as responses: the published bodies for everybody, all problems for clients that take problem+json."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable
 from datetime import datetime
 from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
 
-from pipeline.domain.rejections import Rejection
 from pipeline.domain.responses import Body, standard_response
 from pipeline.ingress.calls import Reply
 from pipeline.ingress.refusals import (
@@ -19,7 +17,7 @@ from pipeline.ingress.refusals import (
     takes_problems,
 )
 from pipeline.ingress.routes import Route
-from pipeline.ingress.submission import Fault, Invalid
+from pipeline.ingress.submission import Invalid, placed
 from pipeline.openapi.operations import Content
 
 _INVALID: Final = "messages-invalid"
@@ -43,8 +41,8 @@ def invalid_response(invalid: Invalid, at: datetime, *, accept: str) -> web.Resp
 
 def reply_response(reply: Reply, *, accept: str) -> web.Response:
     """Write an answer that changed nothing."""
-    if reply.problems and takes_problems(accept):
-        return problem_response(reply.status, _INVALID, str(reply.value), reply.problems)
+    if reply.faults and takes_problems(accept):
+        return problem_response(reply.status, _INVALID, str(reply.value), tuple(placed(reply.faults)))
     response = (
         web.Response(status=reply.status) if reply.value is None else json_response(reply.status, reply.value)
     )
@@ -60,11 +58,3 @@ def refused_response(refusal: Refusal, route: Route | None, *, accept: str, now:
         response.headers.update(refusal_response(refusal, accept="").headers)
         return response
     return refusal_response(refusal, accept=accept, now=now if form is Content.STANDARD_RESPONSE else None)
-
-
-def placed(faults: Iterable[Fault]) -> Iterator[Rejection]:
-    """Yield every rejection with a pointer that begins at the body, not at its message."""
-    for fault in faults:
-        prefix = "" if fault.index is None else f"/{fault.index}"
-        for one in fault.rejections:
-            yield one if fault.index is None else replace(one, pointer=f"{prefix}{one.pointer or ''}")

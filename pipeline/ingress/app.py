@@ -3,24 +3,26 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import lru_cache
 from http import HTTPStatus
-from typing import Final, assert_never
+from types import MappingProxyType
+from typing import Final
 
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from pipeline import limits
-from pipeline.adapters.producer import Outgoing, Published, Unpublished
 from pipeline.domain.participants import Participants
 from pipeline.domain.signing import Refused, verify
 from pipeline.ingress.addresses import called_urls, public_urls, resolved
 from pipeline.ingress.admission import Visit
-from pipeline.ingress.answering import answers_response, invalid_response, refused_response, reply_response
+from pipeline.ingress.answering import refused_response
 from pipeline.ingress.arrival import Arrival
-from pipeline.ingress.calls import Asks, Call, Outcome, Recorded, Reply
+from pipeline.ingress.calls import Call, Outcome
+from pipeline.ingress.concluding import Conclusion
 from pipeline.ingress.documents import Documents
 from pipeline.ingress.encodings import Packing, packing_of, unpack
 from pipeline.ingress.entrance import Entrance, cost_of
@@ -30,15 +32,14 @@ from pipeline.ingress.media import check_media
 from pipeline.ingress.operations import operations
 from pipeline.ingress.outside import Outside
 from pipeline.ingress.reading import Body
-from pipeline.ingress.refusal_audit import RefusalAudit
 from pipeline.ingress.refusals import Refusal, printable
 from pipeline.ingress.route_table import Match, RouteTable
 from pipeline.ingress.routes import Route
-from pipeline.ingress.submission import Acceptable, Invalid
 from pipeline.openapi.operations import Content
 
 log = logging.getLogger(__name__)
 
+_NO_QUERY: Final[Mapping[str, str]] = MappingProxyType({})
 _ARRAYS: Final = frozenset({Content.MESSAGES, Content.STATUSES, Content.PAYLOADS})
 _STOPPING: Final = Refusal(
     status=HTTPStatus.SERVICE_UNAVAILABLE,
@@ -48,12 +49,6 @@ _STOPPING: Final = Refusal(
 )
 _GONE: Final = Refusal(
     status=HTTPStatus.BAD_REQUEST, slug="gone", help="The connection was lost before the body was complete."
-)
-_NOBODY_TO_ASK: Final = Refusal(
-    status=HTTPStatus.NOT_IMPLEMENTED,
-    slug="nobody-to-ask",
-    help="This router is set up without a way to ask its workers (its operator sets DIP_SHARD_SECRET), which this call"
-    " needs.",
 )
 _FAILED: Final = Refusal(
     status=HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -72,12 +67,12 @@ class Bridge:
     def __init__(self, outside: Outside, *, entrance: Entrance | None = None) -> None:
         self._outside = outside
         self._routes = RouteTable()
+        # A few hundred paths are called again and again: to remember what they name beats any search.
+        self._found = lru_cache(maxsize=limits.PATHS_REMEMBERED_MAX)(self._find)
         self._documents = Documents(outside.catalogue, server=next(iter(public_urls(outside.settings)), ""))
         self._operations = operations(outside)
-        self._refused = RefusalAudit(
-            publisher=outside.publisher, encoder=outside.encoder, clock=outside.clock
-        )
         self.entrance = entrance or Entrance(outside.settings)
+        self._conclude = Conclusion(outside, self.entrance)
         # Large bodies are judged beside the loop, so that small ones do not wait behind them.
         self._pool = ThreadPoolExecutor(limits.JUDGING_THREADS, thread_name_prefix="judge")
         self.stopping = False
@@ -85,9 +80,9 @@ class Bridge:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer any request; whatever happens here, the process lives on."""
         began_s = time.perf_counter()
-        match = self._route(request)
+        match = self._found(request.method, request.raw_path.partition("?")[0])
         try:
-            if self._documents.covers(request.raw_path):
+            if match is None:
                 outcome = await self._documents.answer(request, self._pool)
             else:
                 outcome = await self._serve(request, match)
@@ -151,7 +146,6 @@ class Bridge:
                 match=match,
                 caller=caller,
                 participants=participants,
-                urls=called_urls(request, self._outside.settings),
                 packing=packing,
             )
             return await self._admitted(arrival, visit)
@@ -185,8 +179,11 @@ class Bridge:
             request.headers.get(hdrs.CONTENT_ENCODING), allowed=self._outside.settings.compressed_bodies
         )
 
-    def _route(self, request: web.BaseRequest) -> Match | Refusal:
-        match = self._routes.find(request.method, request.raw_path)
+    def _find(self, method: str, path: str) -> Match | Refusal | None:
+        """Return what a method and a path name: a call, a refusal, or None for the documents."""
+        if self._documents.covers(path):
+            return None
+        match = self._routes.find(method, path)
         return match if isinstance(match, Refusal) else resolved(match, self._outside.catalogue)
 
     async def _admitted(self, arrival: Arrival, visit: Visit) -> web.Response | Refusal:
@@ -233,7 +230,7 @@ class Bridge:
         call = Call(
             route=route,
             path=arrival.match.path,
-            query=CIMultiDict(arrival.request.query),
+            query=_query(arrival.request),
             headers=arrival.request.headers,
             caller=arrival.caller,
             identity=identity,
@@ -255,95 +252,21 @@ class Bridge:
 
     def _verified(self, arrival: Arrival, content: bytes, now: datetime) -> Identity | Refusal:
         """Verify the signature over the body as sent."""
+        may_sign = arrival.caller.may_sign(arrival.participants)
         verified = verify(
             arrival.request.method,
-            arrival.urls,
+            called_urls(arrival.request, self._outside.settings),
             arrival.request.headers,
             content,
-            allowed=arrival.caller.may_sign(arrival.participants),
+            allowed=may_sign,
             policy=self._outside.trust.current().signing,
             now=now,
         )
         if isinstance(verified, Refused):
             return signature_refusal(verified, arrival.participants, now=now)
-        return arrival.caller.identity(verified.fingerprint, arrival.participants)
+        return arrival.caller.identity(may_sign[verified.fingerprint])
 
-    async def _conclude(self, arrival: Arrival, outcome: Outcome) -> web.Response | Refusal:
-        """Write the answer; what stores something is stored before."""
-        accept, now = arrival.request.headers.get(hdrs.ACCEPT, ""), self._outside.clock.now()
-        for fault in outcome.faults if isinstance(outcome, Acceptable | Invalid) else ():
-            self.entrance.counters.rejected.add(fault.rejections[0].code.value)
-        match outcome:
-            case Refusal():
-                self._refused.note(arrival.caller.name, arrival.channel, outcome.status)
-                return outcome
-            case Reply():
-                return reply_response(outcome, accept=accept)
-            case Invalid(answers=answers):
-                first = printable(f"{answers[0].message}; {answers[0].help}")
-                log.info("refused with 400, %d messages, first: %s", len(answers), first)
-                self._refused.note(
-                    arrival.caller.name, arrival.channel, HTTPStatus.BAD_REQUEST, outcome.faults
-                )
-                return invalid_response(outcome, now, accept=accept)
-            case Acceptable(records=records, answers=answers):
-                status = HTTPStatus.MULTI_STATUS if outcome.faults else HTTPStatus.CREATED
-                if outcome.faults:
-                    self._refused.note(arrival.caller.name, arrival.channel, status, outcome.faults)
-                refusal = await self._published(arrival, records)
-                if refusal is None:
-                    self.entrance.counters.accepted += len(answers) - len(outcome.faults)
-                return refusal or answers_response(status, answers, self._outside.clock.now())
-            case Asks():
-                return await self._asked(arrival, outcome)
-            case Recorded(records=records, status=status):
-                return await self._published(arrival, records) or web.Response(status=status)
-            case _:
-                assert_never(outcome)
 
-    async def _asked(self, arrival: Arrival, asks: Asks) -> web.Response | Refusal:
-        """Ask the workers when it is the caller's turn, and conclude with what follows."""
-        shards = self._outside.shards
-        if shards is None:
-            return _NOBODY_TO_ASK
-        refusal = await self.entrance.shards.take(arrival.caller.name, 1)
-        if refusal is not None:
-            return refusal
-        try:
-            outcome = await asks.answer(shards)
-        finally:
-            self.entrance.shards.give_back()
-        return await self._conclude(arrival, outcome)
-
-    async def _published(self, arrival: Arrival, records: Sequence[Outgoing]) -> Refusal | None:
-        """Publish when it is the caller's turn, for as many requests at a time as allowed."""
-        if not records:
-            return None  # what was asked for is so already
-        refusal = await self.entrance.kafka.take(arrival.caller.name, 1)
-        if refusal is not None:
-            return refusal
-        try:
-            return await self._publish(records)
-        finally:
-            self.entrance.kafka.give_back()
-
-    async def _publish(self, records: Sequence[Outgoing]) -> Refusal | None:
-        """Return None only when every record is on the in-sync replicas.
-
-        After a 503 some of them may be durable all the same, and count. The caller's retry is harmless: same
-        reference and same body are the same message, with the same transaction id.
-        """
-        outcome = await self._outside.publisher.publish(records)
-        match outcome:
-            case Published():
-                return None
-            case Unpublished(reason=reason):
-                log.warning("not durable, answered 503: %s", reason)
-                return Refusal(
-                    status=HTTPStatus.SERVICE_UNAVAILABLE,
-                    slug="not-durable",
-                    help="What was sent could not be stored safely. Send the same request again.",
-                    retry_after_s=limits.UNAVAILABLE_RETRY_AFTER_S,
-                )
-            case _:
-                assert_never(outcome)
+def _query(request: web.BaseRequest) -> Mapping[str, str]:
+    """Return the parameters of a query, by names in any letter case."""
+    return CIMultiDict(request.query) if "?" in request.raw_path else _NO_QUERY

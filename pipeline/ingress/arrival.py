@@ -14,17 +14,17 @@ from pipeline.ingress.route_table import Match
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """A request that may be worked on: which call it is, by whom, and by which URLs it may have been signed."""
+    """A request that may be worked on: which call it is, and by whom."""
 
     request: web.BaseRequest
     match: Match
     caller: Caller
     participants: Participants
-    urls: tuple[str, ...]
     packing: Packing | None
     tally: Tally = field(default_factory=Tally)
 
     @property
     def channel(self) -> InterfaceId:
         """Return the channel the call is about; all that is about no channel counts as status messages."""
-        return InterfaceId(self.match.path.get("id", STATUS_CHANNEL))
+        path = self.match.path
+        return InterfaceId(path.get("id") or path.get("interface") or STATUS_CHANNEL)

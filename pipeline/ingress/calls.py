@@ -8,12 +8,11 @@ from typing import Any, Protocol
 
 from pipeline.adapters.producer import Outgoing
 from pipeline.domain.participants import Participants
-from pipeline.domain.rejections import Rejection
 from pipeline.ingress.identity import Caller, Identity
 from pipeline.ingress.outside import Shards
 from pipeline.ingress.refusals import Refusal
 from pipeline.ingress.routes import Route
-from pipeline.ingress.submission import Acceptable, Invalid
+from pipeline.ingress.submission import Acceptable, Fault, Invalid
 
 
 @dataclass(slots=True)
@@ -48,12 +47,12 @@ class Call:
 class Reply:
     """An answer that changes nothing. `value` is its JSON, None for no body.
 
-    `problems` are what is wrong, for clients that take problem+json; `headers` are what the call adds.
+    `faults` are what is wrong, for clients that take problem+json and for the audit; `headers` are what the call adds.
     """
 
     status: HTTPStatus
     value: Any = None
-    problems: tuple[Rejection, ...] = ()
+    faults: tuple[Fault, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -33,10 +33,11 @@ class FairQueue(Generic[T]):
         self._quantum = quantum
         self._queues = OrderedDict[str, deque[tuple[int, T]]]()  # in the order of their turns
         self._credit: dict[str, int] = {}
-        self._length = 0
+        self.length = 0
+        """How many wait; an attribute, because every request asks several times."""
 
     def __len__(self) -> int:
-        return self._length
+        return self.length
 
     def put(self, owner: str, cost: int, item: T) -> None:
         """Append to the owner's queue; one that had nothing waiting gets the last turn of this round."""
@@ -44,13 +45,13 @@ class FairQueue(Generic[T]):
             self._queues[owner] = deque()
             self._credit[owner] = 0
         self._queues[owner].append((cost, item))
-        self._length += 1
+        self.length += 1
 
     def drop(self, owner: str, item: T) -> None:
         """Forget an item that waits no longer."""
         queue = self._queues.get(owner, deque())
         kept = deque(one for one in queue if one[1] is not item)
-        self._length -= len(queue) - len(kept)
+        self.length -= len(queue) - len(kept)
         if kept:
             self._queues[owner] = kept
         else:
@@ -88,7 +89,7 @@ class FairQueue(Generic[T]):
                     self._queues.move_to_end(owner)
                     continue
             queue.popleft()
-            self._length -= 1
+            self.length -= 1
             self._credit[owner] -= cost
             if not queue:
                 del self._queues[owner], self._credit[owner]  # an idle owner saves nothing up
@@ -115,18 +116,15 @@ class _Waiting:
         wait_s_max: float,
         returned: Callable[[], None],
     ) -> None:
-        self._queue = FairQueue[Turn](turn_cost)
+        self.queue = FairQueue[Turn](turn_cost)
         self._counters = counters
         self._wait_s_max = wait_s_max
         self._returned = returned
 
-    def __len__(self) -> int:
-        return len(self._queue)
-
     async def wait(self, owner: str, cost: int) -> Refusal | None:
         """Return when it is the caller's turn; a refusal when that takes too long."""
         turn: Turn = asyncio.get_running_loop().create_future()
-        self._queue.put(owner, cost, turn)
+        self.queue.put(owner, cost, turn)
         self._counters.waiting += 1
         try:
             async with asyncio.timeout(self._wait_s_max):
@@ -141,12 +139,12 @@ class _Waiting:
         finally:
             self._counters.waiting -= 1
             if not _was_given(turn):
-                self._queue.drop(owner, turn)
+                self.queue.drop(owner, turn)
         return None
 
     def call(self) -> int:
         """Give the next its turn, and return what it costs: nothing where it has given up in this very moment."""
-        cost, turn = self._queue.take()
+        cost, turn = self.queue.take()
         if turn.done():
             return 0
         turn.set_result(None)
@@ -182,7 +180,7 @@ class LoopTurns:
     async def take(self, owner: str, cost: int) -> Refusal | None:
         """Return when the caller may use the loop for work of this cost, which it does without a pause."""
         self._schedule()
-        if self._waiting or self._begun >= self._round_bytes:
+        if self._waiting.queue.length or self._begun >= self._round_bytes:
             return await self._waiting.wait(owner, cost)
         self._begun += cost
         return None
@@ -196,7 +194,7 @@ class LoopTurns:
         """Give turns; those who get them run before this is called again."""
         self._scheduled = False
         self._begun = 0
-        while self._waiting and self._begun < self._round_bytes:
+        while self._waiting.queue.length and self._begun < self._round_bytes:
             self._begun += self._waiting.call()
         if self._begun:
             self._schedule()
@@ -222,7 +220,7 @@ class Places:
 
     def give_back(self) -> None:
         """Hand the place to the next, or keep it free."""
-        if self._waiting:
+        if self._waiting.queue.length:
             self._waiting.call()
         else:
             self._free += 1

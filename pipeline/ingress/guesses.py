@@ -9,10 +9,9 @@ goes on: one broken client does not lock out its neighbours behind the same gate
 import hashlib
 import ipaddress
 from collections import OrderedDict
-from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from pipeline.domain.ratelimits import Allowance, Levels, Rate, charged, exhausted, full, refilled
 from pipeline.ingress.admission import Seconds, whole_seconds
@@ -26,8 +25,7 @@ _NONE: Final = Rate(per_s=0, burst=0)
 _NETWORK_BITS: Final = 64  # one IPv6 customer has all the addresses of such a network
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """A key, tried from an address; the key itself is not kept."""
 
     address: str

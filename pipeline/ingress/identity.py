@@ -1,5 +1,6 @@
 """Who calls, and for whom it may speak: key, certificates and sender belong together (protocol.md 10, docs/SECURITY.md)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -60,26 +61,21 @@ class Caller:
     def ids(self) -> frozenset[ParticipantId]:
         return frozenset(one.id for one in self.owners)
 
-    def may_sign(self, participants: Participants) -> frozenset[str]:
-        """Return the fingerprints that may sign for this caller: the owners', and their nominated providers'."""
-        return frozenset().union(*(one.signing_at(self.at) for one in self._signers(participants)))
+    def may_sign(self, participants: Participants) -> Mapping[str, frozenset[ParticipantId]]:
+        """Return the certificates that may sign for this caller, by fingerprint, each with whose it is.
 
-    def signed_by(self, fingerprint: str, participants: Participants) -> frozenset[ParticipantId]:
-        """Return whose certificate it was, among those that may sign."""
-        return frozenset(
-            one.id for one in self._signers(participants) if fingerprint in one.signing_at(self.at)
-        )
+        They are the owners', and those of the providers that they have nominated.
+        """
+        found: dict[str, frozenset[ParticipantId]] = {}
+        for one in with_providers(self.owners, participants):
+            mine = frozenset((one.id,))
+            for fingerprint in one.signing_at(self.at):
+                found[fingerprint] = found[fingerprint] | mine if fingerprint in found else mine
+        return found
 
-    def identity(self, fingerprint: str, participants: Participants) -> "Identity":
-        """Return the verified caller of a request that this certificate signed."""
-        return Identity(
-            key_owners=self.ids,
-            signers=self.signed_by(fingerprint, participants),
-            connected=self.connected,
-        )
-
-    def _signers(self, participants: Participants) -> tuple[Participant, ...]:
-        return with_providers(self.owners, participants)
+    def identity(self, signers: frozenset[ParticipantId]) -> "Identity":
+        """Return the verified caller of a request that was signed with a certificate of theirs."""
+        return Identity(key_owners=self.ids, signers=signers, connected=self.connected)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +99,8 @@ class Identity:
 def with_providers(owners: tuple[Participant, ...], participants: Participants) -> tuple[Participant, ...]:
     """Return participants and the connection providers that they have nominated."""
     providers = {name for one in owners for name in one.connection_providers}
+    if not providers:
+        return owners
     return (*owners, *(participants[name] for name in sorted(providers) if name in participants))
 
 

@@ -5,7 +5,7 @@ import threading
 from http import HTTPStatus
 from typing import Final, Self
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from pipeline import limits
@@ -91,10 +91,14 @@ class Body:
         announced = self._request.content_length
         if announced is not None and announced > self._bytes_max:
             return self._too_large(f"{announced} bytes are announced")
-        if "100-continue" in self._request.headers.get("Expect", "").lower():
+        expected = self._request.headers.get(hdrs.EXPECT)
+        if expected is not None and "100-continue" in expected.lower():
             await self._request.writer.write(_CONTINUE)
             self._request.writer.output_size = 0  # what was written is no part of the answer
         try:
+            if self._request.content.is_eof():  # here in full: it has nothing to be late with
+                whole = self._request.content.read_nowait()
+                return self._taken_in(whole) or whole
             async with asyncio.timeout(None) as deadline:
                 return await self._chunks(deadline)
         except TimeoutError:
@@ -126,18 +130,25 @@ class Body:
             chunk = await self._request.content.readany()
             if not chunk:
                 break
-            self.arrived += len(chunk)
-            if self.arrived > self._bytes_max:
-                return self._too_large("more than that arrived")
-            if not self.room(len(chunk)):
-                return Refusal(
-                    status=HTTPStatus.SERVICE_UNAVAILABLE,
-                    slug="too-many-bytes",
-                    help="Too many large bodies are being worked on. Try again, with smaller arrays.",
-                    retry_after_s=limits.BUSY_RETRY_AFTER_S,
-                )
+            refusal = self._taken_in(chunk)
+            if refusal is not None:
+                return refusal
             chunks.append(chunk)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _taken_in(self, chunk: bytes) -> Refusal | None:
+        """Count what arrived, and refuse what is too much."""
+        self.arrived += len(chunk)
+        if self.arrived > self._bytes_max:
+            return self._too_large("more than that arrived")
+        if self.room(len(chunk)):
+            return None
+        return Refusal(
+            status=HTTPStatus.SERVICE_UNAVAILABLE,
+            slug="too-many-bytes",
+            help="Too many large bodies are being worked on. Try again, with smaller arrays.",
+            retry_after_s=limits.BUSY_RETRY_AFTER_S,
+        )
 
     def _too_large(self, what: str) -> Refusal:
         return Refusal(

@@ -18,7 +18,7 @@ from pipeline.domain.envelope import AuditRecord, Stage, Status
 from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId, ParticipantId
 from pipeline.domain.rejections import Code
 from pipeline.ingress.outside import Encoder, Publisher
-from pipeline.ingress.submission import Fault
+from pipeline.ingress.submission import Fault, placed
 from pipeline.limits import (
     HELP_CHARS_MAX,
     REFUSALS_NOTED_AT_ONCE_MAX,
@@ -53,9 +53,15 @@ class RefusalAudit:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def note(
-        self, caller: str, channel: InterfaceId, status: HTTPStatus, faults: tuple[Fault, ...] = ()
+        self,
+        caller: str,
+        channel: InterfaceId,
+        status: HTTPStatus,
+        faults: tuple[Fault, ...] = (),
+        *,
+        dry_run: bool = False,
     ) -> None:
-        """Write what was refused, if there is room for it; returns at once."""
+        """Write what was refused, if there is room for it; returns at once. A dry run is called one."""
         ration = self._ration(caller)
         if ration.tokens < 1 or len(self._tasks) >= REFUSALS_NOTED_AT_ONCE_MAX:
             ration.left_out += 1
@@ -68,7 +74,7 @@ class RefusalAudit:
             status=Status.INBOUND_RULE_FAILURE,
             status_code=int(status),
             code=_code(faults),
-            reason=_reason(faults, left_out),
+            reason=_reason(faults, left_out, dry_run=dry_run),
             sender_id=ParticipantId(caller),
             channel=channel,
         )
@@ -101,14 +107,10 @@ def _code(faults: tuple[Fault, ...]) -> str:
     return faults[0].rejections[0].code.value if faults else Code.NOT_PROCESSED.value
 
 
-def _reason(faults: tuple[Fault, ...], left_out: int) -> str:
+def _reason(faults: tuple[Fault, ...], left_out: int, *, dry_run: bool) -> str:
     """Name the checks and places, never the values: they may be somebody's data."""
-    places = [
-        f"{one.check.value} at /{fault.index}{one.pointer or ''}"
-        for fault in faults
-        for one in fault.rejections
-    ]
+    places = [f"{one.check.value} at {one.pointer or '/'}" for one in placed(faults)]
     more = f"; {left_out} refused calls before it are not recorded" if left_out else ""
-    head = f"{len(faults)} messages refused: " if faults else _NOT_READ
+    head = f"{len(faults)} messages refused{' in a dry run' if dry_run else ''}: " if faults else _NOT_READ
     room = HELP_CHARS_MAX - len(head) - len(more)
     return f"{head}{', '.join(places)[:room]}{more}"

@@ -76,7 +76,7 @@ class Slicer:
                 return NoArray(reason=f"The body is not JSON: {text}.{hint}")
 
     def _raws(self, body: bytes) -> list[msgspec.Raw]:
-        if body.count(b",") <= limits.SLICE_COMMAS_MAX:
+        if len(body) <= limits.SLICE_COMMAS_MAX or body.count(b",") <= limits.SLICE_COMMAS_MAX:
             return self._short.decode(body)
         found: Any = self._bounded.decode(body)
         return [raw for raw in msgspec.structs.astuple(found) if memoryview(raw).nbytes]

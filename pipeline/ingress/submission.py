@@ -1,7 +1,7 @@
 """L1 of an array of messages, all or nothing: bytes in; records to publish and what to answer out."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -59,6 +59,13 @@ class Fault:
     rejections: tuple[Rejection, ...]
 
 
+def placed(faults: Iterable[Fault]) -> Iterator[Rejection]:
+    """Yield every rejection with a pointer that begins at the body, not at its message."""
+    for fault in faults:
+        for one in fault.rejections:
+            yield one if fault.index is None else replace(one, pointer=f"/{fault.index}{one.pointer or ''}")
+
+
 Judgement = Acceptable | Invalid | Refusal
 
 
@@ -100,7 +107,8 @@ def judge(sliced: Sliced, about: Circumstances, *, catalogue: Catalogue, encoder
         if not about.identity.speaks_for(outcome.sender_id, outcome.connection_provider):
             return not_allowed(outcome.sender_id, f"/{index}{S1}/senderDIPID")
         messages[index] = outcome
-    problems.extend(_repeats(messages))
+    if len(messages) > 1:
+        problems.extend(_repeats(messages))
     if problems and not (about.each_alone and len(problems) < len(sliced.messages)):
         return _invalid(problems, about.now)
     return _acceptable(messages, problems, about, catalogue, encoder)
@@ -124,22 +132,24 @@ def _acceptable(
     encoder: Encoder,
 ) -> Acceptable:
     """Encode what is good. There is one answer for each message, in the order of the array."""
-    refused = {one.index: _refused(one, about.now) for one in problems}
-    good = {index: message for index, message in messages.items() if index not in refused}
-    accepted = {index: _accepted(message, about, catalogue) for index, message in good.items()}
-    answers = refused | accepted
-    return Acceptable(
-        records=tuple(
+    refused = {one.index: one for one in problems}
+    records: list[Outgoing] = []
+    answers: list[Body] = []
+    for index in sorted(messages.keys() | refused.keys()):
+        if index in refused:
+            answers.append(_refused(refused[index], about.now))
+            continue
+        message = messages[index]
+        answers.append(_accepted(message, about, catalogue))
+        records.append(
             Outgoing(
                 topic=topics.INBOUND,
                 key=reference_key(message.sender_id, message.sender_reference),
                 value=encoder.encode_message(message),
             )
-            for message in good.values()
-        ),
-        answers=tuple(answers[index] for index in sorted(answers)),
-        faults=_faults(problems),
-    )
+        )
+    faults = _faults(problems) if problems else ()
+    return Acceptable(records=tuple(records), answers=tuple(answers), faults=faults)
 
 
 def refused_whole(text: str, now: datetime) -> Invalid:

@@ -7,6 +7,7 @@ from pipeline.catalogue import Catalogue
 from pipeline.catalogue.channels import Channel
 from pipeline.domain.checks import Terms
 from pipeline.domain.identifiers import InterfaceId
+from pipeline.domain.participants import NOBODY, Participants
 from pipeline.ingress.calls import Call, Outcome
 from pipeline.ingress.outside import Encoder
 from pipeline.ingress.refusals import Refusal
@@ -24,7 +25,7 @@ class SubmitMessages:
         self._slicer = slicer
         self._catalogue = catalogue
         self._encoder = encoder
-        self._terms = terms
+        self._gate = Gate(participants=NOBODY, terms=terms)
 
     def __call__(self, call: Call) -> Outcome:
         """Judge every message of the array."""
@@ -35,11 +36,22 @@ class SubmitMessages:
         about = Circumstances(
             channel=InterfaceId(call.path["id"]),
             identity=call.identity,
-            gate=Gate(participants=call.participants, terms=self._terms),
+            gate=self._gate_of(call.participants),
             now=call.now,
-            each_alone=call.headers.get(PER_MESSAGE_HEADER, "").strip().lower() == "true",
+            each_alone=_asks_each_alone(call.headers.get(PER_MESSAGE_HEADER)),
         )
         return judge(sliced, about, catalogue=self._catalogue, encoder=self._encoder)
+
+    def _gate_of(self, participants: Participants) -> Gate:
+        """Return the gate for a picture of the participants, which holds for many calls."""
+        gate = self._gate
+        if gate.participants is not participants:
+            gate = self._gate = Gate(participants=participants, terms=gate.terms)
+        return gate
+
+
+def _asks_each_alone(header: str | None) -> bool:
+    return header is not None and header.strip().lower() == "true"
 
 
 class SubmitStatusMessages:

@@ -4,8 +4,6 @@ It judges form only, as the published call does: whether the sender may send on 
 registered, and is said when a message is posted (docs/adr/0102).
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
 from http import HTTPStatus
 
 from pipeline.catalogue import Catalogue
@@ -16,7 +14,7 @@ from pipeline.domain.responses import fitted, help_of, text_of
 from pipeline.ingress.calls import Call, Outcome, Reply
 from pipeline.ingress.refusals import Refusal
 from pipeline.ingress.slicing import Slicer, read_message_text
-from pipeline.ingress.submission import Invalid
+from pipeline.ingress.submission import Fault, Invalid, placed
 from pipeline.ingress.submitting import cut
 from pipeline.intake import rejection_of, unreadable
 from pipeline.limits import VALIDATION_PROBLEMS_MAX, VALIDATION_TEXT_CHARS_MAX
@@ -36,15 +34,18 @@ class ValidateMessages:
         if isinstance(sliced, Refusal):
             return sliced
         if isinstance(sliced, Invalid):
-            return _refused([rejection for fault in sliced.faults for rejection in fault.rejections])
-        problems: list[Rejection] = []
+            return _refused(sliced.faults)
+        faults: list[Fault] = []
+        told = 0
         for index, raw in enumerate(sliced.messages):
             found = self._problems(raw, interface, event)
-            problems += [replace(one, pointer=f"/{index}{one.pointer or ''}") for one in found]
-            if len(problems) >= VALIDATION_PROBLEMS_MAX:
+            if found:
+                faults.append(Fault(index=index, rejections=found))
+                told += len(found)
+            if told >= VALIDATION_PROBLEMS_MAX:
                 break
-        if problems:
-            return _refused(problems)
+        if faults:
+            return _refused(tuple(faults))
         count = len(sliced.messages)
         return Reply(
             status=HTTPStatus.CREATED,
@@ -70,10 +71,11 @@ class ValidateMessages:
         return tuple(map(rejection_of, verdict.problems))
 
 
-def _refused(problems: Sequence[Rejection]) -> Reply:
+def _refused(faults: tuple[Fault, ...]) -> Reply:
+    problems = tuple(placed(faults))
     text = f"{problems[0].text}: {help_of(problems)}"
     return Reply(
         status=HTTPStatus.BAD_REQUEST,
         value=fitted(text, VALIDATION_TEXT_CHARS_MAX),
-        problems=tuple(problems),
+        faults=faults,
     )

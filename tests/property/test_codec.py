@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import fastavro
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -272,7 +273,8 @@ def test_what_a_participant_closed_itself_is_not_in_the_operators_record(
 
 def by_fastavro(name: str, value: Message | Copy | AuditRecord) -> bytes:
     out = io.BytesIO()
-    fastavro.schemaless_writer(out, schemas.parsed(name), asdict(value))
+    row = msgspec.structs.asdict(value) if isinstance(value, Message) else asdict(value)
+    fastavro.schemaless_writer(out, schemas.parsed(name), row)
     return out.getvalue()
 
 

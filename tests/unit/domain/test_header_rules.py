@@ -30,6 +30,7 @@ def problems(
     body = message_object(mpan=mpan, m_block=m_block, **s1)
     header = Header(
         common=body["payload"]["CommonBlock"],
+        s1=body["payload"]["CommonBlock"]["S1"],
         interface=InterfaceId("IF-021"),
         sender_roles=MAY_SEND,
         answers=answers,
@@ -187,3 +188,25 @@ def test_published_numbers_with_the_right_digit_have_no_remark(mpan: str) -> Non
 @pytest.mark.parametrize("mpan", ["1200000000000", "1315001165123", "1234567890123"])
 def test_published_samples_with_a_wrong_digit_have_one(mpan: str) -> None:
     assert mpan in (check_digit_remark(Mpan(mpan)) or "")
+
+
+def test_a_check_that_is_idle_by_the_terms_could_refuse_nothing() -> None:
+    """What is idle is not run, so the two must say the same."""
+    asking: dict[str, Any] = {
+        "environment_tag": "PROD",
+        "timestamp_future": timedelta(0),
+        "check_digit": CheckDigit.REJECT,
+        "reference_pattern": re.compile("[a-z]"),
+        "reference_parts": True,
+        "correlation_required": True,
+    }
+    wrong: dict[str, Any] = {
+        "mpan": "1" * 13,
+        "answers": True,
+        "senderTimestamp": "2100-01-01T00:00:00+00:00",
+        "senderUniqueReference": "S-IF-001-1400000001-SDS-20260105-1",
+    }
+    idle = Terms(checks=load_checks()).idle
+    assert {one.check for one in problems(terms=asking, **wrong)} == idle
+    assert Terms(checks=load_checks(), **asking).idle == frozenset()
+    assert problems(terms={"environment_tag": ""}, **wrong) == ()

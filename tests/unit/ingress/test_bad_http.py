@@ -6,6 +6,7 @@ No stack trace in the log either: whoever sends garbage must not be able to writ
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 import pytest_asyncio
@@ -386,7 +387,11 @@ async def test_a_head_that_drips_byte_by_byte_wins_no_time() -> None:
             break
         await wire.send(bytes([byte]))
     assert answer.done()
-    assert (await answer)[0] == 408
+    assert world.bridge.entrance.counters.broken["head-too-slow"] == 1
+    with suppress(
+        ConnectionResetError
+    ):  # a byte that meets the closed socket may cost us what was sent before
+        assert (await answer)[0] == 408
     await world.close()
 
 

@@ -241,7 +241,7 @@ def test_a_signing_certificate_opens_no_connection_and_a_tls_one_signs_nothing()
     assert _refused(outcome) == UNKNOWN_CERTIFICATE
     caller = _identify(key_of(SUPPLIER), by=IdentifiedBy.KEY, everybody=everybody)
     assert isinstance(caller, Caller)
-    assert caller.may_sign(everybody) == {signing.fingerprint}
+    assert caller.may_sign(everybody).keys() == {signing.fingerprint}
     foreign = Refused(flaw=Flaw.CERTIFICATE_FOREIGN, help="x", fingerprint=issued(SUPPLIER).fingerprint)
     refusal = signature_refusal(foreign, everybody, now=NOW)
     assert refusal.status == 403

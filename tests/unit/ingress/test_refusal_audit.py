@@ -70,6 +70,28 @@ async def test_a_sender_that_is_not_the_callers_is_in_the_audit(world: World) ->
     assert (record.status_code, record.sender_id, record.code) == (403, SENDER.id, "MSG1000")
 
 
+async def test_a_dry_run_that_finds_something_is_in_the_audit_as_one(world: World) -> None:
+    bad = reading(1)
+    bad["payload"]["CommonBlock"]["S1"]["senderRoleID"] = "SUPPLIER"
+    path = "/validate/if-021/activepower"
+    assert (await world.post(array(reading(2), bad), path=path)).status == 400
+    assert (await world.post(b"{}", path=path)).status == 400
+    assert (await world.post(array(reading(2)), path=path)).status == 201
+    first, second = await written(world.publisher)
+    assert (first.stage, first.status_code, first.sender_id, first.channel, first.code) == (
+        Stage.INBOUND,
+        400,
+        SENDER.id,
+        "IF-021",
+        "MSG1001",
+    )
+    assert first.reason == (
+        "1 messages refused in a dry run: schema at /1/payload/CommonBlock/S1/senderRoleID"
+    )
+    assert second.reason == "1 messages refused in a dry run: json at /"
+    assert world.publisher.records == []
+
+
 async def test_what_is_accepted_is_not_noted_here(world: World) -> None:
     assert (await world.post(array(reading(1)))).status == 201
     assert await written(world.publisher) == []
