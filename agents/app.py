@@ -64,13 +64,13 @@ class Outside:
     """Where bridges ask this worker; None: they cannot."""
 
 
-def create_app(name: str, outside: Outside) -> App:
+def create_app(name: str, outside: Outside, *, dead_letters: Mapping[str, str] = DEAD_LETTERS) -> App:
     """Make an app on the engine: without agents, tables or pages yet."""
     settings = outside.settings
     engine = EngineSettings(
         bootstrap=settings.kafka_bootstrap,
         instance=settings.instance,
-        dead_letters=DEAD_LETTERS,
+        dead_letters=dead_letters,
         partitions={
             one.name: one.partitions for one in topics.topic_specs(partitions=settings.topic_partitions)
         },

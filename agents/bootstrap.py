@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from agents.app import Outside, create_router
 from agents.delivery_app import create_delivery
+from agents.journal_app import create_journal
 from agents.shards import Desk
 from pipeline.adapters.clock import SystemClock, SystemDice
 from pipeline.adapters.endpoint_health import EndpointHealthFeed
@@ -18,6 +19,7 @@ from pipeline.adapters.participants import ParticipantFeed
 from pipeline.adapters.registry import connect
 from pipeline.adapters.rules_notice import announce
 from pipeline.catalogue import load_catalogue
+from pipeline.domain.requeue import RequeueId
 from pipeline.engine import App
 from pipeline.errors import SettingsInvalid
 from pipeline.settings import Settings
@@ -50,6 +52,11 @@ def delivery() -> App:
     health = EndpointHealthFeed(outside.settings, outside.codec)
     health.start()
     return create_delivery(outside, orders=orders, health=health, notices=notices, dice=SystemDice())
+
+
+def journal() -> App:
+    """Make the journal worker. Raises RouterError where the outside is not as it must be."""
+    return create_journal(_outside(), new_id=lambda: RequeueId(f"RQ-{secrets.token_hex(10)}"))
 
 
 def _outside() -> Outside:

@@ -33,8 +33,15 @@ class Busy:
     """An answer that has to wait: too many such questions are being worked on."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """No answer now, for a reason that passes: asking again is right."""
+
+    text: str
+
+
 Reply = Callable[[int, Mapping[str, Any]], Awaitable[Any]]
-"""Answers a question about a partition with JSON values, or Busy. KeyError, TypeError and ValueError mean that the
+"""Answers a question about a partition with JSON values, Busy or Later. KeyError, TypeError and ValueError mean that the
 question is none."""
 
 
@@ -102,11 +109,7 @@ class Answering:
         except (KeyError, TypeError, ValueError) as error:
             log.warning("a question that makes no sense here: %r", error)
             return HTTPStatus.BAD_REQUEST, b"not a question of this version"
-        if claim not in self._app.claims():  # it went while the answer was looked up
-            return HTTPStatus.MISDIRECTED_REQUEST, b""
-        if isinstance(value, Busy):
-            return HTTPStatus.TOO_MANY_REQUESTS, b""
-        return HTTPStatus.OK, orjson.dumps(value)
+        return _written(value, held=claim in self._app.claims())
 
     def _claim(self, book: OpenBook, asked: Mapping[str, Any]) -> Claim | None:
         """Return the claim that a question is about, if it is held: then its tables are restored."""
@@ -118,6 +121,16 @@ class Answering:
             ):
                 return claim
         return None
+
+
+def _written(value: Any, *, held: bool) -> tuple[int, bytes]:
+    if not held:  # it went while the answer was looked up
+        return HTTPStatus.MISDIRECTED_REQUEST, b""
+    if isinstance(value, Busy):
+        return HTTPStatus.TOO_MANY_REQUESTS, b""
+    if isinstance(value, Later):
+        return HTTPStatus.SERVICE_UNAVAILABLE, value.text.encode()
+    return HTTPStatus.OK, orjson.dumps(value)
 
 
 def _covers(claim: Claim, book: OpenBook) -> bool:

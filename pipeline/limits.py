@@ -128,6 +128,21 @@ SHARD_QUESTION_AGE_S_MAX = 60.0  # clocks of one installation are nearer; a ques
 SHARD_SECRET_CHARS_MIN = 16  # of random text: too many to guess
 SHARD_QUESTIONS_AT_ONCE_MAX = 64  # of a bridge: more would wait at the workers
 
+# --- Journal, replay and requeue (docs/adr/0251-0254) ---------------------------------------------------
+JOURNAL_RECORDS_MAX = 2_000  # of one message: 45 recipients tried 13 times, and as much again
+JOURNAL_READS_AT_ONCE_MAX = 4  # of a worker, waiting for its one reader; more are told to come back
+REPLAY_PAGE_MESSAGES = 100  # as the largest array that is delivered
+REPLAY_PAGE_BYTES = 4_000_000  # likewise; a larger message makes a page of its own
+REPLAY_ROWS_LOOKED_MAX = 20_000  # of the index for one page, 50 ms; a page may then hold less than it could
+CONTINUATION_S_MAX = 86_400.0  # a day to fetch what was asked for; the snapshot does not grow old forever
+CONTINUATION_TOKEN_CHARS_MAX = 1_000  # one of ours has some 350
+REQUEUE_PAGE_MESSAGES = 50  # in one transaction ...
+REQUEUE_EVERY_S = 0.25  # ... so often: 200/s of a worker, a tenth of what it delivers
+REQUEUE_RETRY_AFTER_S = 30  # a requeue of a day takes minutes
+REQUEUES_KEPT_OF_ONE_MAX = 100  # of a recipient; the oldest ended ones are forgotten
+REQUEUE_COUNT_ROWS = 5_000  # counted between two breaths of the event loop: 10 ms
+assert REPLAY_PAGE_BYTES < SHARD_ANSWER_BYTES_MAX
+
 # --- The local stack (operations.md 4, 5) ---------------------------------------------------------------
 FETCH_THREADS = 16  # 91 small jars: the wait is round trips, not bytes; 13 s against 27 s with 8
 FETCH_TIMEOUT_S_MAX = 30  # one silent connection; a whole download may take longer

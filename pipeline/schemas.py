@@ -28,6 +28,9 @@ SUBJECTS: Final = {
     "table/quarantine": ("dip-router-quarantine-changelog-value",),
     "table/seen": ("dip-router-seen-changelog-value",),
     "table/parked": ("dip-delivery-parked-changelog-value",),
+    "table/entry": ("dip-journal-entries-changelog-value",),
+    "table/place": ("dip-journal-copies-changelog-value",),
+    "table/requeue": ("dip-journal-requeues-changelog-value",),
 }
 """Schema name -> subjects it is registered under (topic name strategy; for further kinds of records on a topic, topic
 and record name: docs/adr/0100)."""

@@ -22,16 +22,21 @@ DEAD_LETTER_VALIDATION: Final = "dip.dead-letter.validation"
 DEAD_LETTER_ADDRESSING: Final = "dip.dead-letter.addressing"
 DEAD_LETTER_DELIVERY: Final = "dip.dead-letter.delivery"
 DEAD_LETTER_REPORTING: Final = "dip.dead-letter.reporting"
+DEAD_LETTER_JOURNAL: Final = "dip.dead-letter.journal"
 SEEN_CHANGELOG: Final = "dip-router-seen-changelog"
 APPOINTMENTS_CHANGELOG: Final = "dip-router-appointments-changelog"
 QUARANTINE_CHANGELOG: Final = "dip-router-quarantine-changelog"
 PARKED_CHANGELOG: Final = "dip-delivery-parked-changelog"
+ENTRIES_CHANGELOG: Final = "dip-journal-entries-changelog"
+COPIES_CHANGELOG: Final = "dip-journal-copies-changelog"
+REQUEUES_CHANGELOG: Final = "dip-journal-requeues-changelog"
 
 # One worker reads them together and keeps one table beside them: partition p of each must hold the same keys.
 COPARTITIONED: Final = (
     (INBOUND, SEEN_CHANGELOG),
     (VALIDATED, REGISTRATION, APPOINTMENTS_CHANGELOG, QUARANTINE_CHANGELOG),
-    (OUTBOUND, STATUS, PARKED_CHANGELOG),
+    (OUTBOUND, STATUS, PARKED_CHANGELOG, COPIES_CHANGELOG, REQUEUES_CHANGELOG),
+    (AUDIT, ENTRIES_CHANGELOG),
 )
 
 ARCHIVED: Final = (
@@ -136,10 +141,24 @@ _KEYED: Final[tuple[tuple[str, Cleanup, int, str], ...]] = (
     (DEAD_LETTER_ADDRESSING, *_ONLINE, "what could not be addressed, with bytes and reason"),
     (DEAD_LETTER_DELIVERY, *_ONLINE, "copies that can never be delivered, with bytes and reason"),
     (DEAD_LETTER_REPORTING, *_ONLINE, "what could not be reported to its sender, with bytes and reason"),
+    (DEAD_LETTER_JOURNAL, *_ONLINE, "what the journal could not read, with bytes and reason"),
     (SEEN_CHANGELOG, Cleanup.COMPACT_DELETE, ONLINE_MS, "table `seen`; an entry means something for 14 days"),
     (APPOINTMENTS_CHANGELOG, *_TABLE, "table `appointments`"),
     (QUARANTINE_CHANGELOG, *_TABLE, "table `quarantine`: messages that wait for their MPAN to be repaired"),
     (PARKED_CHANGELOG, *_TABLE, "table `parked`"),
+    (
+        ENTRIES_CHANGELOG,
+        Cleanup.COMPACT_DELETE,
+        ONLINE_MS,
+        "table `entries`: the journal answers for 14 days",
+    ),
+    (
+        COPIES_CHANGELOG,
+        Cleanup.COMPACT_DELETE,
+        ONLINE_MS,
+        "table `copies`: what can be replayed is 14 days old",
+    ),
+    (REQUEUES_CHANGELOG, Cleanup.COMPACT_DELETE, ONLINE_MS, "table `requeues`"),
 )
 _WHOLE: Final = (
     (PARTICIPANTS, "who exists: roles, keys, certificates, webhooks; the last record of a key counts"),

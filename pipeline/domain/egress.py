@@ -55,6 +55,7 @@ class _Envelope(msgspec.Struct):
 _DECODER: Final = msgspec.json.Decoder(_Envelope)
 _BLOCK: Final = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _RAWS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_D0: Final = msgspec.json.Decoder(dict[str, object])
 _ANY: Final = msgspec.json.Decoder()
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -78,6 +79,14 @@ def egress(body: bytes, *, d0: D0, a0: A0, canonical: object = None) -> bytes:
     )
     ordered = {name: sent.pop(name) for name in _ORDER if name in sent}
     envelope.payload.CommonBlock = ordered | sent
+    return _ENCODER.encode(envelope)
+
+
+def replayed(body: bytes) -> bytes:
+    """Return an egress body with D0.replayIndicator set; everything else stays byte for byte as it was written."""
+    envelope = _DECODER.decode(body)
+    common = envelope.payload.CommonBlock
+    common["D0"] = _raw({**_D0.decode(common["D0"]), "replayIndicator": True})
     return _ENCODER.encode(envelope)
 
 

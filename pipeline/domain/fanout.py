@@ -90,6 +90,12 @@ def outbound_key(copy: Copy) -> bytes:
     return _shard_key(copy.recipient, shard)
 
 
+def recipient_key(recipient: ParticipantId) -> bytes:
+    """Return the one key of all copies of a recipient: where questions about what it was sent are answered."""
+    assert OUTBOUND_SHARDS_MAX == 1, "with more shards, each has to be asked"
+    return _shard_key(recipient, 0)
+
+
 def outbound_partitions(
     recipient: ParticipantId, *, partitions: int, shards: int = OUTBOUND_SHARDS_MAX
 ) -> frozenset[int]:

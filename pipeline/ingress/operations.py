@@ -4,12 +4,13 @@ from pipeline.adapters.callable_network import policy_of
 from pipeline.domain.identifiers import Role
 from pipeline.ingress.calls import Handler
 from pipeline.ingress.companies import AddCompany, ReadCompanies
+from pipeline.ingress.delivery_status import DeliveryStatus
 from pipeline.ingress.explaining import ExplainRouting
 from pipeline.ingress.outside import Outside
+from pipeline.ingress.replaying import Replay, requeue, requeue_status
 from pipeline.ingress.routes import Operation
 from pipeline.ingress.slicing import Slicer
 from pipeline.ingress.submitting import SubmitMessages, SubmitStatusMessages
-from pipeline.ingress.unbuilt import not_built
 from pipeline.ingress.validating import ValidateMessages
 from pipeline.ingress.webhooks import ConfigureWebhook, DeleteWebhook
 from pipeline.intake import terms_of
@@ -24,6 +25,7 @@ def operations(outside: Outside) -> dict[Operation, Handler]:
     )
     configure = ConfigureWebhook(encoder=encoder, policy=policy_of(settings))
     delete = DeleteWebhook(encoder=encoder)
+    replay = Replay(settings.shared_secret())
     return {
         Operation.SUBMIT: SubmitMessages(
             slicer=slicer, catalogue=catalogue, encoder=encoder, terms=terms_of(settings)
@@ -43,13 +45,13 @@ def operations(outside: Outside) -> dict[Operation, Handler]:
             writers=_roles(settings.company_writers), roles=known_roles, encoder=encoder
         ),
         Operation.EXPLAIN: ExplainRouting(catalogue),
-        Operation.REPLAY: not_built,
-        Operation.REQUEUE: not_built,
-        Operation.REQUEUE_STATUS: not_built,
-        Operation.DELIVERY_STATUS: not_built,
-        Operation.REPLAY_STATUS: not_built,
-        Operation.REQUEUE_STATUS_MESSAGES: not_built,
-        Operation.STATUS_REQUEUE_STATUS: not_built,
+        Operation.REPLAY: replay,
+        Operation.REQUEUE: requeue,
+        Operation.REQUEUE_STATUS: requeue_status,
+        Operation.DELIVERY_STATUS: DeliveryStatus(encoder),
+        Operation.REPLAY_STATUS: replay,
+        Operation.REQUEUE_STATUS_MESSAGES: requeue,
+        Operation.STATUS_REQUEUE_STATUS: requeue_status,
     }
 
 

@@ -31,13 +31,15 @@ class Publisher(Protocol):
 
 
 class Encoder(Protocol):
-    """Writes what the bridge publishes (implemented by `pipeline.codec.Codec`)."""
+    """Writes what the bridge publishes, and reads what the journal finds (implemented by `pipeline.codec.Codec`)."""
 
     def encode_message(self, message: Message) -> bytes: ...
 
     def encode_copy(self, copy: Copy) -> bytes: ...
 
     def encode_audit(self, record: AuditRecord) -> bytes: ...
+
+    def decode_audit(self, data: bytes) -> AuditRecord: ...
 
     def encode_webhook_choice(self, choice: WebhookChoice) -> bytes: ...
 

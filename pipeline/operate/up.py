@@ -32,11 +32,12 @@ _POLL_S: Final = 0.3
 
 def processes(settings: Settings) -> list[ProcessSpec]:
     """Return the product's processes, in the order in which they start; the bridge last: then all can be worked on."""
-    router, delivery = free_ports(2)
+    router, delivery, journal = free_ports(3)
     health = settings.bridge_health_port
     return [
         _dip(settings, "router", "worker", "router", "--port", str(router), ready=_healthy(router)),
         _dip(settings, "delivery", "worker", "delivery", "--port", str(delivery), ready=_healthy(delivery)),
+        _dip(settings, "journal", "worker", "journal", "--port", str(journal), ready=_healthy(journal)),
         _dip(settings, "bridge", "bridge", ready=_healthy(health)),
     ]
 

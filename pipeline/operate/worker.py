@@ -1,4 +1,4 @@
-"""`dip worker router|delivery`: one Faust worker in this process."""
+"""`dip worker router|delivery|journal`: one Faust worker in this process."""
 
 import asyncio
 import importlib
@@ -10,7 +10,11 @@ import uvloop
 
 from pipeline.settings import Settings, put
 
-MODULES: Final = {"router": "agents.worker_router", "delivery": "agents.worker_delivery"}
+MODULES: Final = {
+    "router": "agents.worker_router",
+    "delivery": "agents.worker_delivery",
+    "journal": "agents.worker_journal",
+}
 
 
 @click.command()

@@ -1,0 +1,97 @@
+"""Composition of the journal worker: indexes over the audit and over all copies, answers from both, and requeues."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from agents.app import Outside, add_metrics, bind, create_app
+from agents.journal import CopyIndex, EntryIndex
+from agents.journal_answers import CopyReader, EntryAnswers, Indexed, Pages, Turns
+from agents.requeueing import Requeueing
+from agents.shards import answer_questions
+from agents.sweep import Sweep
+from pipeline import topics
+from pipeline.adapters.records import RecordReader
+from pipeline.domain.requeue import RequeueId
+from pipeline.engine import App, NotSettled, Settlement, WorkerStopped
+from tables import copies as copies_table
+from tables import entries as entries_table
+from tables import requeues as requeues_table
+
+log = logging.getLogger(__name__)
+
+JOURNAL: Final = "dip-journal"
+DEAD_LETTERS: Final[Mapping[str, str]] = dict.fromkeys(
+    (topics.AUDIT, topics.OUTBOUND, topics.STATUS), topics.DEAD_LETTER_JOURNAL
+)
+
+
+def create_journal(outside: Outside, *, new_id: Callable[[], RequeueId]) -> App:
+    """Make the journal worker. It writes nothing that others wait for: without it messages flow as ever."""
+    app = create_app(JOURNAL, outside, dead_letters=DEAD_LETTERS)
+    codec, clock = outside.codec, outside.clock
+    audit = app.topic(topics.AUDIT)
+    sources = tuple(app.topic(name) for name in (topics.OUTBOUND, topics.STATUS))
+    entries = entries_table.declare(app, audit)
+    copies = copies_table.declare(app, *sources)
+    rows = requeues_table.declare(app, *sources)
+    bind(app, audit, "entries", EntryIndex(codec=codec, clock=clock, entries=entries, sweep=Sweep(entries)))
+    for topic in sources:
+        name = f"copies-{topic.get_topic_name().rsplit('.', 1)[-1]}"
+        bind(app, topic, name, CopyIndex(codec=codec, clock=clock, copies=copies, sweep=Sweep(copies)))
+
+    records, turns = RecordReader(outside.settings), Turns()
+    reader = CopyReader(codec=codec, copies=copies, payloads=records)
+    requeueing = Requeueing(
+        engine=app,
+        topic=topics.OUTBOUND,
+        reader=reader,
+        copies=copies,
+        rows=rows,
+        codec=codec,
+        indexed=_indexed(app),
+        clock=clock,
+        new_id=new_id,
+    )
+    pages = Pages(reader=reader, indexed=_indexed(app), clock=clock, requeues=requeueing.answer, turns=turns)
+    answers = EntryAnswers(entries=entries, payloads=records, turns=turns)
+    answer_questions(app, outside.desk, codec=codec, clock=clock, books=(answers.book(), pages.book()))
+    app.task(_beside_the_rounds(app, requeueing, records))
+    add_metrics(app, outside.settings)
+    return app
+
+
+def _indexed(app: App) -> Indexed:
+    """Return how to know what is in the index for good."""
+
+    async def indexed(partition: int, topic: str) -> int | None:
+        """Take what was handed to the agents, and wait for a round: then it is committed."""
+        for claim in app.claims():
+            if claim.partition == partition and topic in claim.group.split("+"):
+                position = app.position(claim, topic)
+                try:
+                    await app.settle(Settlement(claim=claim))
+                except NotSettled:
+                    return None
+                return position
+        return None
+
+    return indexed
+
+
+def _beside_the_rounds(app: App, requeueing: Requeueing, records: RecordReader) -> Callable[[], object]:
+    """Return the app's task: run requeues; whatever breaks in it stops the worker."""
+
+    async def requeues() -> None:
+        try:
+            await requeueing.run()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.exception("requeues broke; they go on after a restart")
+            await app.rounds.refuse(WorkerStopped(f"requeues broke: {error!r}"))
+        finally:
+            await records.close()
+
+    return requeues

@@ -1,0 +1,5 @@
+"""The journal's worker module, found by `faust -A agents.worker_journal worker` (or `dip worker journal`)."""
+
+from agents.bootstrap import journal
+
+app = journal()
