@@ -159,6 +159,7 @@ class Pages:
     clock: Clock
     requeues: Callable[[int, Mapping[str, Any]], Awaitable[Any]]
     turns: Turns = field(default_factory=Turns)
+    messages_max: int = limits.REPLAY_PAGE_MESSAGES
 
     def book(self) -> OpenBook:
         """Return what to announce."""
@@ -183,7 +184,7 @@ class Pages:
                 oldest=oldest(self.clock.now()),
                 after=_position(question["after"]),
             )
-            page = await self.reader.page(partition, stretch, messages_max=limits.REPLAY_PAGE_MESSAGES)
+            page = await self.reader.page(partition, stretch, messages_max=self.messages_max)
         if isinstance(page, Unreadable):
             return Later(text=page.text)
         return {

@@ -57,7 +57,8 @@ class Position:
     @classmethod
     def of_key(cls, key: bytes) -> Self:
         """Return the position that a row's key ends with."""
-        micros, offset = (int.from_bytes(key[at : at + 8], "big") for at in (-_TAIL_BYTES, -_TAIL_BYTES + 8))
+        tail = key[-_TAIL_BYTES:]
+        micros, offset = int.from_bytes(tail[:8], "big"), int.from_bytes(tail[8:], "big")
         return cls(at=_EPOCH + micros * _MICROSECOND, offset=offset)
 
 

@@ -32,7 +32,7 @@ from tests.support.message_defects import defects, places
 
 CASES_AT_A_TIME = 8
 ANSWER_S_MAX = 60
-BY_DESIGN = {501, 503}  # calls that are not built yet; a moment that is too busy
+BY_DESIGN = {501, 503}  # calls that ask workers, where none can be asked; a moment that is too busy
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE", "PROPFIND")
 OF_THE_HEAD = [checks.status_code_conformance, checks.response_headers_conformance]
 CHECKS = [*OF_THE_HEAD, checks.response_schema_conformance, checks.content_type_conformance]

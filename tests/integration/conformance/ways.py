@@ -14,7 +14,7 @@ SUBMIT = f"POST {CHANNEL}"
 JOURNAL = frozenset(
     name for name in EXAMPLES if any(word in name for word in ("replay", "requeue", "deliveryStatus"))
 )
-"""Calls that are answered 501 until there is a journal."""
+"""Calls that are answered 501 by a bridge that may not ask workers."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def reason_against(name: str, status: int) -> str | None:
     if status in {502, 504}:
         return "said by a gateway in front of the router, which has no upstream of its own"
     if name in JOURNAL and status in {200, 202, 204, 206}:
-        return "needs the journal; until then 501, which has a test of its own"
+        return "needs workers to ask; without them 501, which has a test of its own"
     if status == 500 and name in {*JOURNAL, "POST /validate/{interface}/{event}"}:
         return "the call does nothing that could be made to fail from outside"
     return None

@@ -1,4 +1,4 @@
-"""Calls that need the journal: 501, and before it every other status as it will be."""
+"""Calls to the journal: callers and requests are judged before anybody is asked, also where nobody can be (501)."""
 
 from typing import Any
 
@@ -26,12 +26,12 @@ def _body(value: dict[str, Any] | None) -> bytes:
 
 
 @pytest.mark.parametrize("name", CALLS)
-async def test_a_right_call_is_501_and_says_when(name: str, world: World) -> None:
+async def test_a_right_call_is_501_where_workers_cannot_be_asked(name: str, world: World) -> None:
     method, path, body = CALLS[name]
     answer = await world.call(method, path, _body(body), headers={"Accept": "application/problem+json, */*"})
     assert answer.status == 501
-    assert answer.value["type"] == "urn:open-dip:problem:not-built"
-    assert "journal" in answer.value["detail"]
+    assert answer.value["type"] == "urn:open-dip:problem:nobody-to-ask"
+    assert "DIP_SHARD_SECRET" in answer.value["detail"]
     assert (await world.call(method, path, _body(body))).body == b""
     assert world.publisher.records == []
 
