@@ -13,8 +13,13 @@ from pipeline.errors import UndecodableRecord
 
 NAME: Final = "parked"
 
-_FORM: Final = b"\x01"
+_FORM: Final = b"\x02"
 _SCHEMA: Final = schemas.parsed("table/parked")
+_FIRST_FORM: Final = b"\x01"
+_FIRST_SCHEMA: Final = fastavro.parse_schema(
+    {**_SCHEMA, "fields": [one for one in _SCHEMA["fields"] if one["name"] != "previous"]}
+)
+_SCHEMAS: Final = {_FORM: _SCHEMA, _FIRST_FORM: _FIRST_SCHEMA}
 
 
 class ParkedTable(Protocol):
@@ -52,6 +57,7 @@ def encode(row: Parked) -> bytes:
             "parked_at": row.parked_at,
             "next_due_at": row.next_due_at,
             "reason": row.reason,
+            "previous": row.previous,
         },
     )
     return out.getvalue()
@@ -59,10 +65,11 @@ def encode(row: Parked) -> bytes:
 
 def decode(data: bytes) -> Parked:
     """Read the stored form; UndecodableRecord for anything else."""
-    if data[:1] != _FORM:
+    schema = _SCHEMAS.get(data[:1])
+    if schema is None:
         raise UndecodableRecord(f"parked: form {data[:1]!r} is not known to this version")
     try:
-        row: Any = fastavro.schemaless_reader(io.BytesIO(data[1:]), _SCHEMA, None)
+        row: Any = fastavro.schemaless_reader(io.BytesIO(data[1:]), schema, None)
         return Parked(
             pointer=Pointer(
                 topic=row["topic"],
@@ -75,6 +82,7 @@ def decode(data: bytes) -> Parked:
             parked_at=row["parked_at"],
             next_due_at=row["next_due_at"],
             reason=row["reason"],
+            previous=row.get("previous"),
         )
     except (EOFError, ValueError, OverflowError, TypeError) as error:
         raise UndecodableRecord(f"parked: {error}") from error

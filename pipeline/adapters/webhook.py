@@ -20,7 +20,9 @@ from pipeline.adapters.webhook_connections import OneAnswerConnector
 from pipeline.adapters.webhook_revocation import require_unrevoked
 from pipeline.domain.answers import cleaned
 from pipeline.domain.delivery import Answered, ErrorClass, Failed, Result
+from pipeline.domain.extension_signing import ATTEMPT_HEADER, DELIVERY_HEADER, SEQUENCE_HEADER
 from pipeline.domain.identifiers import DeliveryId, ParticipantId
+from pipeline.domain.sequences import Place, sequences_text
 from pipeline.domain.signing import Signer
 from pipeline.errors import SettingsInvalid
 from pipeline.limits import (
@@ -34,8 +36,6 @@ from pipeline.ports import Clock
 from pipeline.settings import Settings
 
 PARTICIPANT_HEADER: Final = "X-DIP-MPO"
-DELIVERY_HEADER: Final = "X-Open-DIP-Delivery"
-ATTEMPT_HEADER: Final = "X-Open-DIP-Attempt"
 
 _OUR_ERRNO: Final = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.ENETUNREACH}
@@ -57,6 +57,8 @@ class Call(Protocol):
     def delivery_ids(self) -> tuple[DeliveryId, ...]: ...
     @property
     def attempt(self) -> int: ...
+    @property
+    def places(self) -> tuple[Place, ...]: ...
 
 
 class WebhookClient:
@@ -96,25 +98,21 @@ class WebhookClient:
         # Here and not in a thread: OpenSSL's binding keeps the interpreter's lock, so that others wait all the same,
         # and the way there and back costs as much again (docs/adr/0220).
         signature = self._signer.headers("POST", post.url, body, self._clock.now())
+        headers = self._signer.extended("POST", post.url, signature, extension_headers(post))
         began = time.perf_counter()
         try:
-            return await self._send(post, body, signature, began)
+            return await self._send(post, body, headers, began)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return failure(error, duration_ms=_since_ms(began))
 
-    async def _send(self, post: Call, body: bytes, signature: dict[str, str], began: float) -> Result:
+    async def _send(self, post: Call, body: bytes, signed: dict[str, str], began: float) -> Result:
         headers = {
-            **signature,
+            **signed,
             "Content-Type": "application/json",
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             PARTICIPANT_HEADER: post.recipient,
-            ATTEMPT_HEADER: str(post.attempt),
         }
-        ids = ",".join(post.delivery_ids)
-        if len(ids) <= DELIVERY_IDS_HEADER_CHARS_MAX:
-            # An id is made of transaction and recipient: where the list is too long the bodies still tell it.
-            headers[DELIVERY_HEADER] = ids
         # encoded=True: the address goes out as it was registered and signed, not as a library would spell it.
         url = URL(post.url, encoded=True)
         async with self._opened().post(url, data=body, headers=headers, allow_redirects=False) as response:
@@ -174,6 +172,19 @@ class WebhookClient:
             if session is not None:
                 await session.close()
         self._network.close()
+
+
+def extension_headers(post: Call) -> dict[str, str]:
+    """Return what we say of a call beyond the DIP's protocol; a list that is too long for a header is left out."""
+    found = {ATTEMPT_HEADER: str(post.attempt)}
+    ids = ",".join(post.delivery_ids)
+    if len(ids) <= DELIVERY_IDS_HEADER_CHARS_MAX:
+        # An id is made of transaction and recipient: where the list is too long the bodies still tell it.
+        found[DELIVERY_HEADER] = ids
+    sequences = sequences_text(post.places)
+    if sequences is not None:
+        found[SEQUENCE_HEADER] = sequences
+    return found
 
 
 async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, ErrorClass | None]:

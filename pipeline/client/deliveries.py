@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from pipeline.client.extensions import Place
 from pipeline.client.identity import wire_instant
 from pipeline.client.responses import Body, StandardResponse
 from pipeline.client.verdicts import Verdict
@@ -21,13 +22,15 @@ class Delivered:
     """One message, or one status message, of a delivery.
 
     `delivery_id` is the same whenever this copy comes again: what was taken under it is answered, not taken
-    twice. `content` is the whole object as received: `{"payload": ...}`, or a Body.
+    twice. `content` is the whole object as received: `{"payload": ...}`, or a Body. `place` is where it stands among
+    the recipient's copies, where the DIP says so and has signed it.
     """
 
     delivery_id: str
     transaction_id: str | None
     sender_reference: str | None
     content: Mapping[str, Any] = field(repr=False)
+    place: Place | None = None
 
     @property
     def common(self) -> Mapping[str, Any]:

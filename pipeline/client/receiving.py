@@ -2,20 +2,19 @@
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from http import HTTPStatus
 from typing import Final, Protocol
 
 from pipeline import limits
 from pipeline.client.deliveries import Delivered, Delivery, Reply, body_of, read_messages, read_statuses
+from pipeline.client.extensions import ATTEMPT_HEADER, DELIVERY_HEADER, places_in
 from pipeline.client.identity import wire_instant
 from pipeline.client.responses import StandardResponse
 from pipeline.client.verdicts import TAKEN, Rcp, Verdict
 from pipeline.client.verification import SignerTrust, complaint
 
-DELIVERY_HEADER: Final = "X-Open-DIP-Delivery"
-ATTEMPT_HEADER: Final = "X-Open-DIP-Attempt"
 PARTICIPANT_HEADER: Final = "X-DIP-MPO"
 
 Take = Callable[[Delivered], Awaitable[Verdict]]
@@ -70,9 +69,10 @@ class Webhook:
         if items is None or (ids and len(ids) != len(items)):
             return self._unreadable(now)
         attempt = headers.get(ATTEMPT_HEADER, "")
+        places = places_in(headers, len(items))
         return Delivery(
             recipient=self.recipient,
-            items=items,
+            items=tuple(replace(one, place=place) for one, place in zip(items, places, strict=True)),
             participant=headers.get(PARTICIPANT_HEADER),
             attempt=int(attempt) if attempt.isascii() and attempt.isdigit() else None,
         )

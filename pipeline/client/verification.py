@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from pipeline import limits
 from pipeline.client.errors import SetupWrong
+from pipeline.client.extensions import extension_complaint
 from pipeline.client.signing import (
     CERTIFICATE_HEADER,
     DATE_HEADER,
@@ -116,7 +117,7 @@ def _signature_complaint(
         key.verify(_base64(headers[SIGNATURE_HEADER]), text, PKCS1v15(), SHA256())
     except InvalidSignature:
         return f"{SIGNATURE_HEADER} does not fit; it was checked for {method} {url}"
-    return None
+    return extension_complaint(headers, text, key)
 
 
 def _trust_complaint(certificate: x509.Certificate, trust: SignerTrust, now: datetime) -> str | None:

@@ -32,6 +32,7 @@ from pipeline.domain.delivery import Answered, Divide, ErrorClass, ParkLane, Res
 from pipeline.domain.lane_limits import declared_per_min
 from pipeline.domain.parked import LaneKey, Parked
 from pipeline.domain.participants import Webhook
+from pipeline.domain.sequences import Predecessors
 from pipeline.limits import (
     DUE_S_MAX,
     LANE_SLOW_S,
@@ -61,6 +62,7 @@ class Dispatcher:
             self._noticing = Noticing(
                 telling, engine=outside.engine, participants=outside.participants, spawn=self._tasks.spawn
             )
+        self._predecessors = Predecessors()
         self._stopping = False
 
     # --- partitions come and go ---
@@ -125,6 +127,9 @@ class Dispatcher:
                 log.warning("records of a partition that was given up are left to its next owner")
                 continue
             entry = fresh(arrival, now)
+            entry.previous = self._predecessors.follow(
+                entry.lane, entry.copy.mpan, entry.claim, entry.pointer.offset
+            )
             window.add(entry)
             counters.routed.note((entry.copy.routed_at - entry.copy.received_at).total_seconds())
             lane = self._books.lanes[entry.lane]
@@ -216,6 +221,7 @@ class Dispatcher:
             bodies=tuple(entry.copy.body for entry in batch),
             delivery_ids=tuple(entry.copy.delivery_id for entry in batch),
             attempt=max(entry.attempts for entry in batch) + 1,
+            places=tuple(entry.place for entry in batch),
         )
         with self._books.claims.sending(batch):
             result = await self._out.webhooks.post(post)

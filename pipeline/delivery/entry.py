@@ -6,6 +6,7 @@ from datetime import datetime
 from pipeline.delivery.ports import Claim, Ticket
 from pipeline.domain.envelope import Copy
 from pipeline.domain.parked import LaneKey, Parked, Pointer, parked_key
+from pipeline.domain.sequences import Place
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -14,7 +15,8 @@ class Entry:
 
     A fresh entry has a ticket: its offset waits for it. `parked` is the row as it was last written; an entry
     may lose its ticket to a row while its POST is under way, and never gets it back. Entries are compared by
-    identity: two loads of one row are two entries. `order_key` is what it must not share with another call.
+    identity: two loads of one row are two entries. `order_key` is what it must not share with another call,
+    `previous` the offset of its MPAN's copy before it, where that is known.
     """
 
     copy: Copy
@@ -25,11 +27,17 @@ class Entry:
     parked: Parked | None = None
     attempts: int = 0
     order_key: str | None = None
+    previous: int | None = None
 
     @property
     def size_bytes(self) -> int:
         """Return what the copy adds to an array."""
         return len(self.copy.body)
+
+    @property
+    def place(self) -> Place:
+        """Return where it stands, as its recipient is told."""
+        return Place(partition=self.pointer.partition, offset=self.pointer.offset, previous=self.previous)
 
     @property
     def lane(self) -> LaneKey:
@@ -50,4 +58,5 @@ class Entry:
             parked_at=self.parked.parked_at if self.parked else now,
             next_due_at=due_at,
             reason=reason,
+            previous=self.previous,
         )

@@ -9,6 +9,7 @@ from pipeline.domain.endpoint_health import EndpointFailing
 from pipeline.domain.envelope import AuditRecord, Copy, Status
 from pipeline.domain.identifiers import DeliveryId, ParticipantId
 from pipeline.domain.parked import Parked, Pointer, Reading
+from pipeline.domain.sequences import Place
 
 
 class Claim(Protocol):
@@ -115,13 +116,14 @@ class Payloads(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
-    """One webhook call: the finished bodies of an array and the ids of its copies."""
+    """One webhook call: the finished bodies of an array, the ids of its copies and their places."""
 
     url: str
     recipient: ParticipantId
     bodies: tuple[bytes, ...]
     delivery_ids: tuple[DeliveryId, ...]
     attempt: int
+    places: tuple[Place, ...] = ()
 
 
 class Webhooks(Protocol):

@@ -126,6 +126,7 @@ class Refill:
             arrived_at=now,
             parked=one.row,
             attempts=one.row.attempts,
+            previous=one.row.previous,
         )
         if self._policy.schedule.exhausted(copy, now=now):
             self._books.give_up(account, entry, one.row.reason)

@@ -38,7 +38,10 @@ Reading = Mapping[Pointer, bytes | Missing] | Unreadable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parked:
-    """A copy that waits for its recipient (table `parked`). `attempts` are its own POSTs that count."""
+    """A copy that waits for its recipient (table `parked`). `attempts` are its own POSTs that count.
+
+    `previous` is the offset of its MPAN's copy before it, where that is known.
+    """
 
     pointer: Pointer
     delivery_id: DeliveryId
@@ -46,6 +49,7 @@ class Parked:
     parked_at: datetime
     next_due_at: datetime
     reason: str
+    previous: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from pipeline.domain.extension_signing import EXTENSION_SIGNATURE_HEADER, ExtensionKey
 from pipeline.domain.revocation import NO_REVOCATIONS, Revocations
 from pipeline.domain.signing_certificates import (
     CERTIFICATE_HEADER,
@@ -83,6 +84,7 @@ class Signer:
 
     key: RSAPrivateKey = field(repr=False)
     certificate_header: str = field(repr=False)
+    extensions: ExtensionKey = field(repr=False)
 
     @classmethod
     def from_pem(cls, *, key_pem: bytes, certificate_pem: bytes) -> Self:
@@ -93,7 +95,8 @@ class Signer:
             raise ValueError(f"the certificate cannot be used: {presented.help}")  # noqa: TRY004  # a value's content is wrong, not its type
         if presented.key.public_numbers() != key.public_key().public_numbers():
             raise ValueError("the signing key does not belong to the signing certificate")
-        return cls(key=key, certificate_header=base64.b64encode(_unix(certificate_pem)).decode())
+        header = base64.b64encode(_unix(certificate_pem)).decode()
+        return cls(key=key, certificate_header=header, extensions=ExtensionKey.of(key))
 
     def headers(self, method: str, url: str, body: bytes, now: datetime) -> dict[str, str]:
         """Return the four signature headers of a request whose body is sent exactly as given."""
@@ -105,6 +108,13 @@ class Signer:
             SIGNATURE_HEADER: base64.b64encode(signature).decode(),
             CERTIFICATE_HEADER: self.certificate_header,
         }
+
+    def extended(
+        self, method: str, url: str, signature: Mapping[str, str], extra: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Return signature headers with extension headers beside them, and the signature that covers those."""
+        text = signing_text(method, url, signature[DATE_HEADER], signature[HASH_HEADER])
+        return {**signature, **extra, EXTENSION_SIGNATURE_HEADER: self.extensions.header(text, extra)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ from pipeline.domain.delivery import (
 )
 from pipeline.domain.delivery_order import ChannelRule, Order
 from pipeline.domain.envelope import Copy
-from pipeline.domain.identifiers import InterfaceId, ParticipantId
+from pipeline.domain.identifiers import DeliveryId, InterfaceId, ParticipantId
 from pipeline.domain.lane_limits import LaneLimits, Rates
 from pipeline.domain.lane_orders import LaneOrder, LaneOrders, LaneState
 from pipeline.domain.parked import Parked, Pointer
@@ -36,6 +36,7 @@ from pipeline.domain.participants import ANY_CHANNEL, Webhook
 from pipeline.limits import BATCH_BYTES_MAX, BATCH_MESSAGES_MAX
 from tables import parked
 from tests.support.fake_engine import (
+    OUTBOUND,
     DicedWebhooks,
     FakeClaim,
     FakeParticipants,
@@ -206,10 +207,21 @@ def entry(number: int, size: int) -> Entry:
         parked_at=instants,
         next_due_at=instants,
         reason=st.text(max_size=200),
+        previous=st.none() | st.integers(0, 2**63 - 1),
     )
 )
 def test_a_parked_row_comes_back_as_it_was(row: Parked) -> None:
     assert parked.decode(parked.encode(row)) == row
+
+
+def test_a_row_of_the_first_form_is_still_read() -> None:
+    """Its copy goes out without the place of the copy before it."""
+    first = bytes.fromhex(
+        "01186469702e6f7574626f756e6406e0c508f2c0011c542d313e32333030303030303031048080eed797e6a3068080a9b59beba3060278"
+    )
+    row = parked.decode(first)
+    assert (row.pointer.partition, row.pointer.offset, row.delivery_id) == (3, 70_000, "T-1>2300000001")
+    assert (row.attempts, row.reason, row.previous) == (2, "x", None)
 
 
 ANSWERS = (
@@ -279,6 +291,7 @@ async def storm(seed: int) -> None:
         if not world.engine.parked() and not any(world.engine.unsettled.values()):
             break
     ledger(world, sent, exact=not disturbed)
+    sequences(world, sent)
     if order is not Order.NONE:
         in_order(world, sent)
 
@@ -332,6 +345,25 @@ def in_order(world: World, sent: list) -> None:
             assert at > before, f"{delivery_id} was overtaken by {before}"
             newest[recipient, mpan] = at
         arrived.add(delivery_id)
+
+
+def sequences(world: World, sent: list[Copy]) -> None:
+    """A sequence means one copy for ever, and what it names as its predecessor is an earlier one of its MPAN."""
+    copies = {copy.delivery_id: copy for copy in sent}
+    meant: dict[tuple[int, int], DeliveryId] = {}
+    claimed = []
+    for post in world.webhooks.posts:
+        assert len(post.places) == len(post.delivery_ids)
+        for place, one, body in zip(post.places, post.delivery_ids, post.bodies, strict=True):
+            assert meant.setdefault((place.partition, place.offset), one) == one
+            assert body == copies[one].body
+            claimed.append((place, copies[one]))
+    for place, copy in claimed:
+        if place.previous is not None:
+            log = world.engine.log[OUTBOUND, place.partition]
+            before = PlainCodec().decode_copy(log[place.previous])
+            assert (before.recipient, before.mpan) == (copy.recipient, copy.mpan)
+            assert place.previous < place.offset
 
 
 def no_double_settlement(world: World) -> None:
