@@ -7,6 +7,8 @@ from agents.app import DELIVERY, Outside, add_metrics, create_app
 from agents.crash_points import CrashingWebhooks
 from agents.delivery import Engine, beside_the_rounds, take_in
 from agents.health import add_lane_page
+from agents.mailroom import Mailroom
+from agents.shards import answer_questions
 from pipeline import topics
 from pipeline.adapters.callable_network import CallableNetwork, policy_of
 from pipeline.adapters.records import RecordReader
@@ -81,11 +83,14 @@ def create_delivery(
             update_wrapper(agent, take_in)
         )
     add_lane_page(app, dispatcher)
+    collected = RecordReader(settings)
+    mailroom = Mailroom(mailbox=dispatcher.mailbox(collected), lane=dispatcher.own_lane)
+    answer_questions(app, outside.desk, codec=outside.codec, clock=outside.clock, books=(mailroom.book(),))
     add_metrics(app, settings, dispatcher.samples)
     app.on_claimed(dispatcher.claimed)
     app.on_revoked(dispatcher.revoked)
     app.task(partial(follow, WebhookFiles(settings), webhooks, settings.certificates_poll_s))
-    app.task(beside_the_rounds(app, dispatcher, closing=(webhooks.close, records.close)))
+    app.task(beside_the_rounds(app, dispatcher, closing=(webhooks.close, records.close, collected.close)))
     return app
 
 

@@ -301,6 +301,23 @@ SWEEP_EVERY_RECORDS = 50  # ... so often: as many as can be added, so no row gro
 OUTBOUND_SHARDS_MAX = 1  # partitions one recipient's copies spread over by MPAN; one lane lives in one place
 STATUS_SOURCE_CHARS_MAX = 80  # of a report's origin inside its delivery id
 
+# --- The mailbox (domain/mailbox.py) ----------------------------------------------------------------------
+MAILBOX_MESSAGES_MAX = (
+    200  # of a bundle: its receipt is 1 kB, and 1 MB of the usual copies is read back for it
+)
+MAILBOX_MESSAGES = 50  # of a bundle, unless the call says otherwise
+MAILBOX_BYTES_MAX = 4_000_000  # of a bundle; one copy may be as large, and goes alone
+MAILBOX_WAIT_S_MAX = 20.0  # of a call that waits for copies: shorter than proxies wait for an answer
+MAILBOX_LOOK_S = 1.0  # between two looks of a call that waits
+MAILBOX_AGE_S_MAX = 3_600.0  # that a recipient may let copies gather: longer is a job for its own timer
+MAILBOX_READS_MAX = 4  # of a worker at a time; they share one reader, and the next asks again
+MAILBOX_RECEIPTS_MAX = 100  # in one acknowledgement
+assert MAILBOX_MESSAGES <= MAILBOX_MESSAGES_MAX
+assert MAILBOX_BYTES_MAX >= RECORD_BYTES_MAX
+assert (
+    2 * (MAILBOX_BYTES_MAX + RECORD_BYTES_MAX) < SHARD_ANSWER_BYTES_MAX
+)  # quoted as text on their way to the bridge
+
 # --- Notices (domain/notices.py) ----------------------------------------------------------------------------
 NOTICE_LOOK_S = 2.0  # between two looks at the lanes: "at once" for people, nothing for the worker
 NOTICE_FEED_S_MAX = 60.0  # until what a worker wrote comes back to it; longer, and somebody wrote after it

@@ -3,7 +3,7 @@
 from pipeline.adapters.compacted import CompactedFeed
 from pipeline.codec import Codec
 from pipeline.domain.lane_limits import KIND, LaneLimits
-from pipeline.domain.lane_orders import NO_ORDERS, LaneOrder, LaneOrders
+from pipeline.domain.lane_orders import CHOICE, NO_ORDERS, LaneOrder, LaneOrders
 from pipeline.settings import Settings
 from pipeline.topics import LANES
 
@@ -15,18 +15,20 @@ class LaneOrderFeed(CompactedFeed[LaneOrders]):
         super().__init__(settings, topic=LANES, empty=NO_ORDERS)
         self._codec = codec
         self._by_key: dict[str, LaneOrder] = {}
+        self._choices: dict[str, LaneOrder] = {}
         self._limits: dict[str, LaneLimits] = {}
 
     def _apply(self, key: str, value: bytes | None) -> bool:
         if key.startswith(f"{KIND}|"):
             return self._limit(key, value)
+        kept = self._choices if key.startswith(f"{CHOICE}|") else self._by_key
         if value is None:
-            return self._by_key.pop(key, None) is not None
-        self._by_key[key] = self._codec.decode_lane_order(value)
+            return kept.pop(key, None) is not None
+        kept[key] = self._codec.decode_lane_order(value)
         return True
 
     def _build(self) -> LaneOrders:
-        return LaneOrders(self._by_key.values(), self._limits.values())
+        return LaneOrders(self._by_key.values(), self._limits.values(), self._choices.values())
 
     def _limit(self, key: str, value: bytes | None) -> bool:
         if value is None:

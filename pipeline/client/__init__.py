@@ -6,6 +6,7 @@ It is written from the wire protocol and shares nothing with the router but `pip
 from pipeline.client.deliveries import Delivered, Delivery, Reply
 from pipeline.client.errors import SetupWrong
 from pipeline.client.identity import Identity, client_tls, server_tls, wire_instant
+from pipeline.client.mailbox import Acknowledged, Bundle, Mailbox
 from pipeline.client.outcomes import Accepted, Done, PartlyAccepted, Refused, Submission, Unsettled
 from pipeline.client.participant import Outcome, Participant
 from pipeline.client.receiving import Memory, RecentIds, Take, Webhook, receive
@@ -22,8 +23,10 @@ from pipeline.client.verification import SignerTrust, complaint
 __all__ = [
     "TAKEN",
     "Accepted",
+    "Acknowledged",
     "Author",
     "Body",
+    "Bundle",
     "Call",
     "Company",
     "CompanyRole",
@@ -33,6 +36,7 @@ __all__ = [
     "Done",
     "Identity",
     "JournalRecord",
+    "Mailbox",
     "Memory",
     "MessageRequest",
     "Outcome",

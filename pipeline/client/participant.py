@@ -84,7 +84,7 @@ class Participant:
     async def validate(self, interface: str, event: str, body: bytes) -> Outcome[str]:
         """Have an array judged without sending it. `event` has no brackets; only the API key is shown."""
         call = Call(method="POST", path=_path("validate", interface, event), body=body)
-        return await self._ask(call, read_text, author=replace(self.identity.credentials, signing=None))
+        return await self.ask(call, read_text, author=replace(self.identity.credentials, signing=None))
 
     # --- Webhooks -----------------------------------------------------------------------------------------
 
@@ -92,25 +92,25 @@ class Participant:
         self, channel: str, config: WebhookConfig, *, recipient: str | None = None
     ) -> Outcome[None]:
         """Say where a channel's messages are delivered from now on."""
-        path = self._path("dip-channel", channel, "pubconfig", recipient)
-        return await self._ask(Call(method="POST", path=path, body=config.wire()), read_nothing)
+        path = self.path("dip-channel", channel, "pubconfig", recipient)
+        return await self.ask(Call(method="POST", path=path, body=config.wire()), read_nothing)
 
     async def delete_webhook(self, channel: str, *, recipient: str | None = None) -> Outcome[None]:
         """Have no more of a channel delivered."""
-        path = self._path("dip-channel", channel, "pubconfig", recipient)
-        return await self._ask(Call(method="DELETE", path=path), read_nothing)
+        path = self.path("dip-channel", channel, "pubconfig", recipient)
+        return await self.ask(Call(method="DELETE", path=path), read_nothing)
 
     async def configure_status_webhook(
         self, config: WebhookConfig, *, recipient: str | None = None
     ) -> Outcome[None]:
         """Say where status messages are delivered from now on."""
-        path = self._path("statusmessage", "config", recipient)
-        return await self._ask(Call(method="POST", path=path, body=config.wire()), read_nothing)
+        path = self.path("statusmessage", "config", recipient)
+        return await self.ask(Call(method="POST", path=path, body=config.wire()), read_nothing)
 
     async def delete_status_webhook(self, *, recipient: str | None = None) -> Outcome[None]:
         """Have no more status messages delivered."""
-        return await self._ask(
-            Call(method="DELETE", path=self._path("statusmessage", "config", recipient)), read_nothing
+        return await self.ask(
+            Call(method="DELETE", path=self.path("statusmessage", "config", recipient)), read_nothing
         )
 
     # --- What was delivered before ------------------------------------------------------------------------
@@ -124,14 +124,14 @@ class Participant:
         recipient: str | None = None,
     ) -> Outcome[Page]:
         """Pull a page of what was delivered on a channel; the messages carry replayIndicator true."""
-        path = self._path("dip-channel", channel, "replay", recipient)
+        path = self.path("dip-channel", channel, "replay", recipient)
         return await self._page(path, request.wire(), continuation)
 
     async def replay_statuses(
         self, request: StatusMessageRequest, *, continuation: str | None = None, recipient: str | None = None
     ) -> Outcome[Page]:
         """Pull a page of delivered status messages."""
-        path = self._path("statusmessage", "replay", recipient)
+        path = self.path("statusmessage", "replay", recipient)
         return await self._page(path, request.wire(), continuation)
 
     async def requeue(
@@ -141,8 +141,8 @@ class Participant:
 
         Not repeated by itself after a lost answer: look at `requeue_status` first.
         """
-        path = self._path("dip-channel", channel, "requeue", recipient)
-        return await self._ask(
+        path = self.path("dip-channel", channel, "requeue", recipient)
+        return await self.ask(
             Call(method="POST", path=path, body=request.wire(), repeatable=False), read_optional_text
         )
 
@@ -150,8 +150,8 @@ class Participant:
         self, request: StatusMessageRequest, *, recipient: str | None = None
     ) -> Outcome[str | None]:
         """Have status messages delivered again, as `requeue` does."""
-        path = self._path("statusmessage", "requeue", recipient)
-        return await self._ask(
+        path = self.path("statusmessage", "requeue", recipient)
+        return await self.ask(
             Call(method="POST", path=path, body=request.wire(), repeatable=False), read_optional_text
         )
 
@@ -159,33 +159,33 @@ class Participant:
         self, channel: str, *, requeue_id: str | None = None, recipient: str | None = None
     ) -> Outcome[tuple[Requeue, ...]]:
         """Ask how far requeues of a channel are."""
-        path = self._path("dip-channel", channel, "requeueStatus", recipient)
-        return await self._ask(
-            Call(method="GET", path=path + _query({"requeue-id": requeue_id})), read_requeues
+        path = self.path("dip-channel", channel, "requeueStatus", recipient)
+        return await self.ask(
+            Call(method="GET", path=path + query_of({"requeue-id": requeue_id})), read_requeues
         )
 
     async def status_requeue_status(
         self, *, requeue_id: str | None = None, recipient: str | None = None
     ) -> Outcome[tuple[Requeue, ...]]:
         """Ask how far requeues of status messages are."""
-        path = self._path("statusmessage", "requeueStatus", recipient)
-        return await self._ask(
-            Call(method="GET", path=path + _query({"requeue-id": requeue_id})), read_requeues
+        path = self.path("statusmessage", "requeueStatus", recipient)
+        return await self.ask(
+            Call(method="GET", path=path + query_of({"requeue-id": requeue_id})), read_requeues
         )
 
     async def delivery_status(
         self, channel: str, reference: str, *, recipient: str | None = None
     ) -> Outcome[JournalRecord | None]:
         """Ask what became of a message, by its sender unique reference; None where nothing is known of it."""
-        path = f"{self._path('dip-channel', channel, 'deliveryStatus', recipient)}{_path(reference)}"
-        return await self._ask(Call(method="GET", path=path), read_journal)
+        path = f"{self.path('dip-channel', channel, 'deliveryStatus', recipient)}{_path(reference)}"
+        return await self.ask(Call(method="GET", path=path), read_journal)
 
     # --- Standing data ------------------------------------------------------------------------------------
 
     async def companies(self, number: str | None = None) -> Outcome[tuple[Company, ...]]:
         """Read the standing data of one company, or of all."""
-        path = "/companyDetails" + _query({"X-company-number": number})
-        return await self._ask(Call(method="GET", path=path), read_companies)
+        path = "/companyDetails" + query_of({"X-company-number": number})
+        return await self.ask(Call(method="GET", path=path), read_companies)
 
     async def declare_company(
         self, *, number: str, mpid: str, market_role: str, dip_role: str
@@ -197,12 +197,12 @@ class Participant:
             "X-market-role": market_role,
             "X-DIP-role": dip_role,
         }
-        return await self._ask(Call(method="POST", path="/companyDetails" + _query(query)), read_nothing)
+        return await self.ask(Call(method="POST", path="/companyDetails" + query_of(query)), read_nothing)
 
     # --- How it is done -----------------------------------------------------------------------------------
 
-    def _path(self, *parts: str | None) -> str:
-        """Join a path; None stands for the participant itself."""
+    def path(self, *parts: str | None) -> str:
+        """Join a path of a call; None stands for the participant itself."""
         return _path(*(self.identity.dip_id if part is None else part for part in parts))
 
     async def _submit(self, call: Call) -> Submission:
@@ -220,9 +220,10 @@ class Participant:
             case _:
                 return self._unsuccessful(received)
 
-    async def _ask(
+    async def ask(
         self, call: Call, read: Callable[[bytes], T | Unreadable], *, author: Credentials | None = None
     ) -> Outcome[T]:
+        """Make any call, an extension's for one; `read` says what its answer holds."""
         received = await self._transport.send(call, author or self.identity.credentials)
         return received if isinstance(received, Unsettled) else self._done(received, read(received.content))
 
@@ -287,6 +288,7 @@ def _path(*parts: str) -> str:
     return "".join(f"/{quote(part, safe='')}" for part in parts)
 
 
-def _query(names: Mapping[str, str | None]) -> str:
+def query_of(names: Mapping[str, str | None]) -> str:
+    """Return a query with its question mark; what is None is left out, and nothing at all where all is."""
     given = {name: value for name, value in names.items() if value is not None}
     return f"?{urlencode(given)}" if given else ""

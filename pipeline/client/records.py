@@ -73,6 +73,12 @@ def read_array(content: bytes) -> tuple[Mapping[str, Any], ...] | Unreadable:
     return tuple(value)
 
 
+def read_object(content: bytes) -> Mapping[str, Any] | Unreadable:
+    """Read a JSON object."""
+    value = _json(content)
+    return value if isinstance(value, dict) else UNREADABLE
+
+
 def read_nothing(_: bytes) -> None:
     """Take note of a status alone; whatever came with it is not looked at."""
 

@@ -63,6 +63,11 @@ class Backlog:
                 self.waiting += 1
                 self._there(key)
 
+    def reserve(self, key: bytes) -> None:
+        """Take a row into other hands, wherever it stands; it ends by `written` or `unload`."""
+        self.loaded.add(key)
+        self.waiting -= 1
+
     def unload(self, key: bytes) -> None:
         """Let a row go out of memory; it stays as it is in the table."""
         self.loaded.discard(key)

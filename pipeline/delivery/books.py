@@ -273,6 +273,18 @@ class Books:
         The next of a refused copy's MPAN waits for it: until then a crash would bring the refused one back, after
         the next.
         """
+        for work in self._begun(lane, account, refused):
+            self._spawn(_alone(work))
+
+    async def commit_now(self, lane: Lane, account: Account) -> bool:
+        """Hand an account to the engine and wait; tell whether everything of it is durable."""
+        return all([await work for work in self._begun(lane, account)])
+
+    def _begun(
+        self, lane: Lane, account: Account, refused: Collection[Entry] = ()
+    ) -> list[Coroutine[Any, Any, bool]]:
+        """Queue the settlements of an account here and now; return what ends them."""
+        begun = []
         for settling in account.close():
             kept = lane.keys_after(entry for entry in refused if entry.claim == settling.claim)
             lane.busy |= kept
@@ -281,11 +293,12 @@ class Books:
                 backlog.loaded.add(write.key)
                 if write.row is not None:
                     backlog.parking.add(write.key)
-            self._spawn(self._committed(lane, settling, self._out.engine.settle(settling), kept))
+            begun.append(self._committed(lane, settling, self._out.engine.settle(settling), kept))
+        return begun
 
     async def _committed(
         self, lane: Lane, settling: Settling, durable: Awaitable[bool], kept: AbstractSet[str]
-    ) -> None:
+    ) -> bool:
         held = await self._counted(settling, durable)
         lane.busy -= kept
         backlog = lane.backlogs.get(settling.claim)
@@ -294,6 +307,7 @@ class Books:
         ):  # else the partition has a new owner, who reads the truth from the topics
             backlog.written((write.key, write.row is not None) for write in settling.rows)
         self._pump(lane)
+        return held
 
     async def _settled_later(self, settling: Settling, durable: Awaitable[bool]) -> None:
         await self._counted(settling, durable)
@@ -304,3 +318,7 @@ class Books:
         if held:
             self._out.counters.settled(settling.ended, settling.parked)
         return held
+
+
+async def _alone(work: Coroutine[Any, Any, bool]) -> None:
+    await work

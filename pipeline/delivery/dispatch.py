@@ -18,14 +18,15 @@ from pipeline.delivery.books import Books
 from pipeline.delivery.census import Counting, in_breaths, lanes_of
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.lane import Lane
+from pipeline.delivery.mailbox import Mailbox
 from pipeline.delivery.noticing import Noticing, Telling
 from pipeline.delivery.outcomes import common_note
 from pipeline.delivery.outside import Arrival, Figures, Outside, Policy, fresh
-from pipeline.delivery.ports import Claim, Post
+from pipeline.delivery.ports import Claim, Payloads, Post
 from pipeline.delivery.refill import Refill
 from pipeline.delivery.samples import counted, held, lanes_now
 from pipeline.delivery.slots import Slot, Slots
-from pipeline.delivery.standing import LaneStanding, oldest_of, standing_of
+from pipeline.delivery.standing import LaneStanding, OwnLane, oldest_of, own_lane_of, standing_of
 from pipeline.delivery.tasks import Tasks
 from pipeline.delivery.tending import Tending
 from pipeline.domain.delivery import Answered, Divide, ErrorClass, ParkLane, Result, Retry, Settled, judge
@@ -296,6 +297,15 @@ class Dispatcher:
         self._stopping = True
         self._tasks.wake.set()
         await self._tasks.end(STOP_GRACE_S)
+
+    def mailbox(self, payloads: Payloads) -> Mailbox:
+        """Return the same lanes from the side of recipients who collect; `payloads` is a reader of its own."""
+        return Mailbox(self._out, self._books, payloads)
+
+    def own_lane(self, key: LaneKey) -> OwnLane:
+        """Return one lane as its recipient may see it."""
+        lane = self._books.lanes.get(key) or self._books.lanes.idle(key)
+        return own_lane_of(lane, oldest_at=oldest_of(lane, self._out.rows))
 
     def standings(self) -> list[LaneStanding]:
         """Return how every lane stands that holds something or has been used, the largest backlog first."""

@@ -74,17 +74,21 @@ class Lanes:
         """Return the lane of a recipient and channel, made on first use."""
         lane = self._lanes.get(key)
         if lane is None:
-            rates, share = self._rates_of(key), self._share_of(key)
-            lane = self._lanes[key] = Lane(
-                key=key,
-                memory=self.memory,
-                in_flight_max=self._calls_max(rates, share),
-                order=self._order_of(key),
-                rule=self._rules.get(key.channel, ANY_RULE),
-                pace=Pace.of(rates, share=share),
-            )
+            lane = self._lanes[key] = self.idle(key)
             self._introduce(lane, self)
         return lane
+
+    def idle(self, key: LaneKey) -> Lane:
+        """Return how a lane would begin; it is not one of these yet."""
+        rates, share = self._rates_of(key), self._share_of(key)
+        return Lane(
+            key=key,
+            memory=self.memory,
+            in_flight_max=self._calls_max(rates, share),
+            order=self._order_of(key),
+            rule=self._rules.get(key.channel, ANY_RULE),
+            pace=Pace.of(rates, share=share),
+        )
 
     def get(self, key: LaneKey) -> Lane | None:
         """Return a lane that is there already."""

@@ -104,8 +104,8 @@ class Noticing:
                     self._tell(claim, news, now)
 
     def _of_endpoint(self, lane: Lane, now: datetime) -> News | None:
-        if lane.trouble is None and not lane.answers:
-            return None
+        if lane.order is not None or (lane.trouble is None and not lane.answers):
+            return None  # it waits because somebody wants it to, or nothing is known of it yet
         known = self._known(told_key(lane.key.recipient, lane.key.channel, ENDPOINT))
         if lane.trouble is None or lane.failing_since is None:
             return recovery_news(known)

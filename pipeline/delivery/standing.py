@@ -7,6 +7,7 @@ from enum import StrEnum
 from pipeline.delivery.lane import Lane
 from pipeline.delivery.ports import ParkedRows
 from pipeline.domain.identifiers import InterfaceId, ParticipantId
+from pipeline.domain.lane_orders import LaneState
 
 
 class Standing(StrEnum):
@@ -14,6 +15,8 @@ class Standing(StrEnum):
 
     ORDERED = "ordered"
     """It waits because an operator said so."""
+    PULLED = "pulled"
+    """Its recipient collects, and wants nothing pushed."""
     WAITING = "waiting"
     """It failed, and waits for its next try."""
     PACED = "paced"
@@ -68,6 +71,51 @@ def standing_of(lane: Lane, *, oldest_at: datetime | None = None) -> LaneStandin
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnLane:
+    """One lane as its recipient may see it: no other's, and nothing of how the worker shares its calls.
+
+    `pulled` says that nothing is pushed, by the recipient's own choice; `order` is then None, like without an order.
+    """
+
+    channel: InterfaceId
+    standing: Standing
+    pulled: bool
+    order: str | None
+    failures: int
+    failing_since: datetime | None
+    last_error: str | None
+    next_try_at: datetime | None
+    parked: int
+    in_memory: int
+    oldest_at: datetime | None
+    calls_max: int
+    calls_per_min: float | None
+    catch_up_per_s: float | None
+
+
+def own_lane_of(lane: Lane, *, oldest_at: datetime | None) -> OwnLane:
+    """Return a lane as its recipient may see it. Pure."""
+    seen = standing_of(lane, oldest_at=oldest_at)
+    pulled = lane.order is not None and lane.order.state is LaneState.PULLED
+    return OwnLane(
+        channel=seen.channel,
+        standing=seen.standing,
+        pulled=pulled,
+        order=None if pulled or lane.order is None else lane.order.state.value,
+        failures=seen.failures,
+        failing_since=lane.failing_since,
+        last_error=None if lane.trouble is None else lane.trouble.text,
+        next_try_at=seen.next_try_at,
+        parked=seen.parked,
+        in_memory=seen.in_memory,
+        oldest_at=oldest_at,
+        calls_max=lane.in_flight_max,
+        calls_per_min=seen.calls_per_min,
+        catch_up_per_s=seen.catch_up_per_s,
+    )
+
+
 def oldest_of(lane: Lane, rows: ParkedRows) -> datetime | None:
     """Return since when a lane's oldest copy waits; one row of each partition is looked at, what is under way is not."""
     heads = (
@@ -83,6 +131,7 @@ def oldest_of(lane: Lane, rows: ParkedRows) -> datetime | None:
 
 def _word(lane: Lane) -> Standing:
     words = {
+        Standing.PULLED: lane.order is not None and lane.order.state is LaneState.PULLED,
         Standing.ORDERED: lane.order is not None,
         Standing.WAITING: lane.due_at is not None,
         Standing.PACED: lane.pace.until is not None,

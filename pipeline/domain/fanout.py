@@ -81,6 +81,12 @@ def fan_out(
     )
 
 
+def lane_key(recipient: ParticipantId) -> bytes:
+    """Return the key under which all copies of a recipient are: who asks for its lanes asks one partition."""
+    assert OUTBOUND_SHARDS_MAX == 1, "a lane lives in one place; else its questions have to go to every shard"
+    return _shard_key(recipient, 0)
+
+
 def outbound_key(copy: Copy) -> bytes:
     """Return the key of `dip.outbound` and `dip.status`: recipient and shard, so that a lane lives in one place.
 

@@ -11,6 +11,8 @@ from pipeline.domain.lane_limits import ANY_RATES, LaneLimits, Rates
 from pipeline.domain.parked import LaneKey
 from pipeline.domain.participants import ANY_CHANNEL
 
+CHOICE: Final = "choice"
+
 
 class LaneState(StrEnum):
     """What a lane may do. Whatever it is, copies are kept: nothing is dropped while a lane waits."""
@@ -21,6 +23,8 @@ class LaneState(StrEnum):
     """It waits for a moment: work on the endpoint, a drain in order."""
     DISABLED = "disabled"
     """It waits until somebody has mended the endpoint and enables it."""
+    PULLED = "pulled"
+    """Its recipient collects its copies from the mailbox, and wants none pushed: its own choice, no operator's order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +54,22 @@ def order_key(recipient: ParticipantId, channel: InterfaceId) -> bytes:
     return f"{recipient}|{channel}".encode()
 
 
+def choice_key(recipient: ParticipantId, channel: InterfaceId) -> bytes:
+    """Return the key of a recipient's own choice, which no operator's order replaces."""
+    return f"{CHOICE}|{recipient}|{channel}".encode()
+
+
 class LaneOrders:
     """All orders in force. Immutable; a change is a new picture."""
 
-    def __init__(self, orders: Iterable[LaneOrder] = (), limits: Iterable[LaneLimits] = ()) -> None:
+    def __init__(
+        self,
+        orders: Iterable[LaneOrder] = (),
+        limits: Iterable[LaneLimits] = (),
+        choices: Iterable[LaneOrder] = (),
+    ) -> None:
         self._by_key = {(one.recipient, one.channel): one for one in orders}
+        self._choices = {(one.recipient, one.channel): one for one in choices}
         self._limits = {(one.recipient, one.channel): one for one in limits}
 
     def __iter__(self) -> Iterator[LaneOrder]:
@@ -78,7 +93,13 @@ class LaneOrders:
     def waits(self, lane: LaneKey) -> LaneOrder | None:
         """Return the order by which a lane waits; None if it may deliver. An order to the channel outweighs."""
         order = self.get(lane.recipient, lane.channel) or self.get(lane.recipient, ANY_CHANNEL)
-        return None if order is None or order.state is LaneState.ACTIVE else order
+        if order is None or order.state is LaneState.ACTIVE:
+            return self.choice(lane)
+        return order
+
+    def choice(self, lane: LaneKey) -> LaneOrder | None:
+        """Return the recipient's own word that nothing of a channel is to be pushed."""
+        return self._choices.get((lane.recipient, lane.channel))
 
 
 NO_ORDERS: Final = LaneOrders()

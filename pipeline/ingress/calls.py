@@ -68,7 +68,15 @@ class Recorded:
 class Asks:
     """Workers have to be asked. `answer` asks them, beside nothing else, and returns what follows."""
 
-    answer: Callable[[Shards], Awaitable["Outcome"]]
+    answer: Callable[[Shards], Awaitable["Outcome | Later"]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """There is nothing to say yet: ask again after a while, in which nothing is held but the connection."""
+
+    after_s: float
+    then: Asks
 
 
 Outcome = Acceptable | Asks | Invalid | Recorded | Refusal | Reply

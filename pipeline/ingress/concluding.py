@@ -1,5 +1,6 @@
 """The end of a call: what stores something is stored first, what was refused is noted, and then it is answered."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -11,7 +12,7 @@ from pipeline import limits
 from pipeline.adapters.producer import Outgoing, Published, Unpublished
 from pipeline.ingress.answering import answers_response, invalid_response, reply_response
 from pipeline.ingress.arrival import Arrival
-from pipeline.ingress.calls import Asks, Outcome, Recorded, Reply
+from pipeline.ingress.calls import Asks, Later, Outcome, Recorded, Reply
 from pipeline.ingress.entrance import Entrance
 from pipeline.ingress.outside import Outside
 from pipeline.ingress.refusal_audit import RefusalAudit
@@ -80,14 +81,18 @@ class Conclusion:
         shards = self._outside.shards
         if shards is None:
             return _NOBODY_TO_ASK
-        refusal = await self._entrance.shards.take(arrival.caller.name, 1)
-        if refusal is not None:
-            return refusal
-        try:
-            outcome = await asks.answer(shards)
-        finally:
-            self._entrance.shards.give_back()
-        return await self(arrival, outcome)
+        while True:
+            refusal = await self._entrance.shards.take(arrival.caller.name, 1)
+            if refusal is not None:
+                return refusal
+            try:
+                outcome = await asks.answer(shards)
+            finally:
+                self._entrance.shards.give_back()
+            if not isinstance(outcome, Later):
+                return await self(arrival, outcome)
+            await asyncio.sleep(outcome.after_s)
+            asks = outcome.then
 
     def _note(self, arrival: Arrival, status: HTTPStatus, faults: tuple[Fault, ...]) -> None:
         """Count what L1 refused by its codes, and note it for the audit."""

@@ -5,6 +5,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from pipeline.catalogue import Catalogue
+from pipeline.ingress.mailbox_routes import MAILBOX_ROUTES
 from pipeline.ingress.routes import ROUTES, SIGNATURE, Operation, Place, Route
 from pipeline.ingress.routes import Parameter as RouteParameter
 from pipeline.openapi.document import build_document
@@ -28,6 +29,7 @@ _TAGS: Final[Mapping[Operation, str]] = {
     Operation.DELIVERY_STATUS: "Journal",
     Operation.VALIDATE: "Validation",
     Operation.EXPLAIN: "Journal",
+    **dict.fromkeys((one.operation for one in MAILBOX_ROUTES), "Mailbox"),
     Operation.READ_COMPANIES: "Companies",
     Operation.ADD_COMPANY: "Companies",
 }

@@ -6,6 +6,7 @@ from pipeline.ingress.calls import Handler
 from pipeline.ingress.companies import AddCompany, ReadCompanies
 from pipeline.ingress.delivery_status import DeliveryStatus
 from pipeline.ingress.explaining import ExplainRouting
+from pipeline.ingress.mailbox import ChooseDelivery, acknowledge, peek, read_lane
 from pipeline.ingress.outside import Outside
 from pipeline.ingress.replaying import Replay, requeue, requeue_status
 from pipeline.ingress.routes import Operation
@@ -26,6 +27,7 @@ def operations(outside: Outside) -> dict[Operation, Handler]:
     configure = ConfigureWebhook(encoder=encoder, policy=policy_of(settings))
     delete = DeleteWebhook(encoder=encoder)
     replay = Replay(settings.shared_secret())
+    choose = ChooseDelivery(encoder=encoder)
     return {
         Operation.SUBMIT: SubmitMessages(
             slicer=slicer, catalogue=catalogue, encoder=encoder, terms=terms_of(settings)
@@ -52,6 +54,14 @@ def operations(outside: Outside) -> dict[Operation, Handler]:
         Operation.REPLAY_STATUS: replay,
         Operation.REQUEUE_STATUS_MESSAGES: requeue,
         Operation.STATUS_REQUEUE_STATUS: requeue_status,
+        Operation.LANE: read_lane,
+        Operation.STATUS_LANE: read_lane,
+        Operation.PEEK: peek,
+        Operation.PEEK_STATUS: peek,
+        Operation.ACKNOWLEDGE: acknowledge,
+        Operation.ACKNOWLEDGE_STATUS: acknowledge,
+        Operation.CHOOSE_DELIVERY: choose,
+        Operation.CHOOSE_STATUS_DELIVERY: choose,
     }
 
 

@@ -8,6 +8,7 @@ from pipeline.adapters.producer import Outgoing, Publication
 from pipeline.adapters.shard_client import Answer, TooBusy, Unanswered
 from pipeline.catalogue import Catalogue
 from pipeline.domain.envelope import AuditRecord, Copy, Message
+from pipeline.domain.lane_orders import LaneOrder
 from pipeline.domain.market import WebhookChoice
 from pipeline.domain.shards import Book
 from pipeline.domain.standing_data import CompanyRow
@@ -42,6 +43,8 @@ class Encoder(Protocol):
     def decode_audit(self, data: bytes) -> AuditRecord: ...
 
     def encode_webhook_choice(self, choice: WebhookChoice) -> bytes: ...
+
+    def encode_lane_order(self, order: LaneOrder) -> bytes: ...
 
     def encode_company_row(self, row: CompanyRow) -> bytes: ...
 

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from pipeline.catalogue.facts import load_items
 from pipeline.catalogue.shapes import load_blocks
-from pipeline.limits import VALIDATION_TEXT_CHARS_MAX
+from pipeline.limits import MAILBOX_RECEIPTS_MAX, VALIDATION_TEXT_CHARS_MAX
 from pipeline.openapi.schemas import Components, Schema, item_schema, reference
 
 _FROM_TABLES: Final = (
@@ -14,6 +14,8 @@ _FROM_TABLES: Final = (
     "api:StatusMessageRequest",
     "api:marketParticipantDetail",
 )
+LANE_STATES: Final = ("pulled", "ordered", "waiting", "paced", "recovering", "slow", "healthy")
+"""The words of `pipeline.delivery.standing.Standing`."""
 _TEXT: Final[Schema] = {"type": "string"}
 _COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
 _TEXT_OR_NULL: Final[Schema] = {"type": ["string", "null"]}
@@ -63,6 +65,7 @@ def _later_schemas() -> dict[str, Schema]:
         ),
         "JournalEntry": _journal_entry(),
         "Explanation": _explanation(),
+        **_mailbox_schemas(),
     }
 
 
@@ -126,6 +129,38 @@ def _explanation() -> Schema:
         recipients={"type": "array", "items": recipient},
         refusals={"type": "array"},
     )
+
+
+def _mailbox_schemas() -> dict[str, Schema]:
+    """Return the bodies of recipients' calls about their own lanes (docs/MAILBOX.md)."""
+    receipts = {"type": "array", "minItems": 1, "maxItems": MAILBOX_RECEIPTS_MAX, "items": _TEXT}
+    number = {"type": ["number", "null"]}
+    return {
+        "LaneStanding": _record(
+            channel=_TEXT,
+            state={"type": "string", "enum": list(LANE_STATES)},
+            delivery={"type": "string", "enum": ["both", "pull"]},
+            waitsBy=_TEXT_OR_NULL,
+            waiting=_COUNT,
+            oldestAt=_TEXT_OR_NULL,
+            failures=_COUNT,
+            failingSince=_TEXT_OR_NULL,
+            lastError=_TEXT_OR_NULL,
+            nextTryAt=_TEXT_OR_NULL,
+            callsAtATimeMax=_COUNT,
+            callsPerMinute=number,
+            catchUpPerSecond=number,
+        ),
+        "Bundle": _record(
+            receipt=_TEXT_OR_NULL,
+            deliveryIDs={"type": "array", "items": _TEXT},
+            messages={"type": "array", "items": {"type": "object"}},
+            more={"type": "boolean"},
+        ),
+        "Acknowledgement": _record(receipts=receipts),
+        "Acknowledged": _record(settled=_COUNT, before=_COUNT, underWay=_COUNT),
+        "DeliveryChoice": _record(delivery={"type": "string", "enum": ["both", "pull"]}),
+    }
 
 
 def _record(*, optional: dict[str, Schema] | None = None, **required: Schema) -> Schema:

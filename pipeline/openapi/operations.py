@@ -21,6 +21,11 @@ class Content(StrEnum):
     JOURNAL = "DIPJournalRecord"
     COMPANIES = "companies"
     EXPLANATION = "Explanation"
+    LANE = "LaneStanding"
+    BUNDLE = "Bundle"
+    ACKNOWLEDGEMENT = "Acknowledgement"
+    ACKNOWLEDGED = "Acknowledged"
+    DELIVERY_CHOICE = "DeliveryChoice"
     TEXT = "text"
     NOTHING = "nothing"
     PROBLEM = "problem"  # no body; one by RFC 9457 for clients that ask for it
