@@ -61,8 +61,8 @@ class Registry:
             if error.http_status_code == _INCOMPATIBLE:
                 raise SettingsInvalid(
                     f"schema registry {self.url}: subject {subject} holds a version that"
-                    f" {json.loads(text).get('name')} is not compatible with ({error.error_message}); upgrade in the"
-                    " order docs/RUNBOOK.md gives"
+                    f" {json.loads(text).get('name')} is not compatible with ({error.error_message}); see"
+                    " docs/SCHEMAS.md"
                 ) from None
             raise
 
