@@ -15,7 +15,9 @@ import yaml
 from dashboards import dashboards
 
 from agents.app import DELIVERY, ROUTER
+from agents.journal_app import JOURNAL
 from pipeline import topics
+from pipeline.openapi.topic_users import USERS
 from pipeline.settings import Settings
 
 ROOT: Final = Path(__file__).parents[1]
@@ -86,33 +88,16 @@ def topics_file() -> str:
 
 def workers_file() -> str:
     """Return groups, input topics and rights of each kind of process."""
-    t = topics
-    letters = [t.DEAD_LETTER_VALIDATION, t.DEAD_LETTER_ADDRESSING, t.DEAD_LETTER_DELIVERY]
-    router_tables = [t.SEEN_CHANGELOG, t.APPOINTMENTS_CHANGELOG, t.QUARANTINE_CHANGELOG]
-    router_inputs = [t.INBOUND, t.VALIDATED, t.REGISTRATION]
-    everybody = [t.PARTICIPANTS, t.SHARDS]
-    delivery_inputs = [t.OUTBOUND, t.STATUS]
+    groups = {"router": ROUTER, "delivery": DELIVERY, "journal": JOURNAL}
     return _json({
-        "bridge": {
-            "group": "", "topics": [], "reads": everybody, "writes": [t.INBOUND, t.STATUS, t.AUDIT, t.PARTICIPANTS],
-        },
-        "router": {
-            "group": ROUTER,
-            "topics": router_inputs,
-            "reads": [*router_inputs, *letters, *router_tables, *everybody],
-            "writes": [t.VALIDATED, t.OUTBOUND, t.STATUS, t.AUDIT, *letters[:2], t.DEAD_LETTER_REPORTING, t.SHARDS, *router_tables],
-        },
-        "delivery": {
-            "group": DELIVERY,
-            "topics": delivery_inputs,
-            "reads": [*delivery_inputs, t.PARKED_CHANGELOG, t.LANES, *everybody],
-            "writes": [t.AUDIT, t.STATUS, t.DEAD_LETTER_DELIVERY, t.SHARDS, t.PARKED_CHANGELOG],
-        },
-        "journal": {
-            "group": "dip-journal", "topics": [t.AUDIT], "reads": [t.AUDIT, t.INBOUND, t.OUTBOUND, *everybody],
-            "writes": [t.STATUS, t.SHARDS],
-        },
-        "archive": {"group": "", "topics": [], "reads": list(t.ARCHIVED), "writes": [], "deletes": [t.AUDIT]},
+        name: {
+            "group": groups.get(name, ""),
+            "topics": list(users.inputs),
+            "reads": list(users.reads),
+            "writes": list(users.writes),
+            "deletes": list(users.deletes),
+        }
+        for name, users in USERS.items()
     })  # fmt: skip
 
 

@@ -14,12 +14,13 @@ CERTIFICATES: Final = ("tls_certificate", "signing_certificate", "webhook_certif
 
 def identity(process: str, settings: Settings) -> Iterator[Sample]:
     """Yield `dip_info` and the ends of the certificates that the settings name."""
-    yield Sample("dip_info", 1, (_version(), process, settings.instance))
+    yield Sample("dip_info", 1, (version_of_product(), process, settings.instance))
     for name in CERTIFICATES:
         yield from _end(settings, name)
 
 
-def _version() -> str:
+def version_of_product() -> str:
+    """Return the version of the installed package."""
     try:
         return version("open-dip")
     except PackageNotFoundError:  # sources that were never installed

@@ -18,6 +18,10 @@ COMMANDS: Final = {
         "Archive the topics; verify, restore and prune archives.",
     ),
     "audit": ("pipeline.operate.audit:audit", "Verify, search and export the record of everything."),
+    "asyncapi": (
+        "pipeline.operate.asyncapi:asyncapi",
+        "Write the AsyncAPI 3 document of the topics.",
+    ),
     "bench": ("pipeline.operate.bench:bench", "Measure the engine and the whole path beside plain loops."),
     "bridge": ("pipeline.operate.bridge:bridge", "Run the HTTP entrance."),
     "deadletter": (

@@ -1,6 +1,8 @@
 """`dip openapi`: writes the OpenAPI 3.1 document of the bridge; needs no broker."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import orjson
@@ -26,6 +28,11 @@ def openapi(*, as_json: bool, out: Path | None) -> None:
     versions = tuple(one.strip() for one in settings.schema_versions.split(",") if one.strip())
     catalogue = load_catalogue(versions_accepted=versions, rules=settings.rules_dir)
     document = openapi_document(catalogue, server=next(iter(public_urls(settings)), ""))
+    write_document(document, as_json=as_json, out=out)
+
+
+def write_document(document: Mapping[str, Any], *, as_json: bool, out: Path | None) -> None:
+    """Write a document to a file, or to standard output."""
     indented = orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n"
     text = indented if as_json else yaml_text(document)
     if out is None:

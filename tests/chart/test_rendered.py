@@ -240,7 +240,8 @@ def test_autoscaling_leaves_the_number_to_who_scales() -> None:
 def test_strimzi_topics_are_the_topics_of_the_code(partitions: int) -> None:
     shape = {"partitions": partitions, "replication": 3, "minIsr": 2}
     values = merged(
-        COMBINATIONS["strimzi"], {"topics": shape, "router": {"replicas": 1}, "delivery": {"replicas": 1}}
+        COMBINATIONS["strimzi"],
+        {"topics": shape, "router": {"replicas": 1}, "delivery": {"replicas": 1}, "journal": {"replicas": 1}},
     )
     found = {doc["metadata"]["name"]: doc["spec"] for doc in of_kind(render(values), "KafkaTopic")}
     specs = topic_specs(partitions=partitions, replication=3, min_isr=2)
@@ -281,8 +282,10 @@ def test_probes_never_ask_for_lag_and_start_up_has_time_to_restore() -> None:
 
 
 def test_every_component_has_a_helm_test() -> None:
-    pods = {doc["metadata"]["name"] for doc in of_kind(rendered("journal"), "Pod")}
-    assert pods == {f"dip-open-dip-{one}-test" for one in ("bridge", "router", "delivery", "journal")}
+    pods = {doc["metadata"]["name"] for doc in of_kind(rendered("archive"), "Pod")}
+    assert pods == {
+        f"dip-open-dip-{one}-test" for one in ("bridge", "router", "delivery", "journal", "archive")
+    }
 
 
 @pytest.mark.parametrize("example", ["production", "laptop"])

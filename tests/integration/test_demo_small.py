@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.localstack.waiting import wait_until
+from pipeline.openapi.topic_users import USERS
 from tests.support.metrics_page import figures
 
 pytestmark = pytest.mark.kafka
@@ -69,6 +70,9 @@ def metrics_equal(report: dict, folder: Path) -> None:
     assert delivery["dip_copies_total", "RejectedByRecipient"] == report["dead_lettered"]
     ages = sum(value for name, value in delivery.items() if name[0] == "dip_delivery_age_seconds_count")
     assert ages == delivery["dip_copies_total", "Delivered"]
+    for kind, page in (("router", router), ("delivery", delivery)):
+        written = {name[1] for name in page if name[0] == "dip_records_written_total"}
+        assert written <= set(USERS[kind].writes), "the document and the chart's rights leave a topic out"
     lags = [value for name, value in (router | delivery).items() if name[0] == "dip_consumer_lag_records"]
     assert lags
     assert all(page["dip_ready",] == 1 for page in (bridge, router, delivery))
