@@ -185,6 +185,10 @@ LETTER_TOKEN_S = 300.0  # one more is believed every five minutes, as others do 
 LANE_IN_FLIGHT_START = 4  # calls of a lane at a time until it has shown that it can take more
 HEARSAY_WAIT_S_MIN = 4.0  # a wait worth telling other workers of; shorter ones are over when they hear of it
 HEARSAY_LAG_S = 15.0  # others wait so much longer than the one that tries: a call of 10 s, a commit, a read
+ADDRESS_TRY_S = 10.0  # between two tries of a failing lane only because its address is another one
+TIMERS_TIDY_MIN = (
+    1_000  # timers of lanes before void ones are thrown away; fewer are not worth looking through
+)
 PACE_BURST_S = 0.25  # of a lane's rate at once: 0.4 % of a minute, and timers that are late lose nothing
 CALLS_PER_MIN_MAX = 1_000_000  # a rate above it is none; nothing here makes 16,000 calls a second
 CATCH_UP_PER_S_MAX = 100_000.0  # the same for parked copies

@@ -184,6 +184,8 @@ class Dispatcher:
                 lane.url = None
                 self._books.failed(lane, self._unreachable(lane.key))
                 self._tasks.wake.set()
+            elif lane.rows_next and self._books.lanes.outranked(lane):
+                break  # the next tick looks again
             elif lane.pace.holds(self._out.clock.now(), rows=lane.rows_next):
                 self._books.lanes.paces.set(lane)
                 self._tasks.wake.set()

@@ -48,7 +48,8 @@ class Lane(Fortune):
     """One lane: its fortune so far, and what it holds.
 
     `url` is the address last used, None where there was none; empty while nothing is known of it. `order` is
-    what makes it wait by an operator's will, `busy` are the order keys of what is under way. At `sweep_at` a
+    what makes it wait by an operator's will, `busy` are the order keys of what is under way, `moved_at` is when it was
+    last tried because its address was a new one. At `sweep_at` a
     waiting lane is searched for copies whose hold has ended: a few first, many once all of those had ended.
     """
 
@@ -66,6 +67,7 @@ class Lane(Fortune):
     rule: ChannelRule = ANY_RULE
     busy: set[str] = field(default_factory=set)
     pace: Pace = field(default_factory=Pace)
+    moved_at: datetime | None = None
     sweep_at: datetime | None = None
     sweep_rows: int = PROBE_ROWS
     refilling: bool = False
@@ -138,6 +140,11 @@ class Lane(Fortune):
     def more_rows(self) -> bool:
         """Tell whether there are committed rows out of memory."""
         return any(one.more for one in self.backlogs.values())
+
+    @property
+    def catching_up(self) -> bool:
+        """Tell whether it is working through a backlog: rows go out, and there are more."""
+        return not self.held and (self.behind or self.rows_next)
 
     @property
     def rows(self) -> int:

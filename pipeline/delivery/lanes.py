@@ -12,6 +12,7 @@ from pipeline.domain.delivery_order import ANY_RULE, Rules
 from pipeline.domain.lane_limits import Rates
 from pipeline.domain.lane_orders import LaneOrder
 from pipeline.domain.parked import LaneKey
+from pipeline.limits import TIMERS_TIDY_MIN
 
 
 class Timers:
@@ -20,6 +21,7 @@ class Timers:
     def __init__(self, of: Callable[[Lane], datetime | None]) -> None:
         self._of = of
         self._set: list[tuple[datetime, int, Lane]] = []
+        self._tidy_at = TIMERS_TIDY_MIN
         self._order = count()
 
     def set(self, lane: Lane) -> None:
@@ -27,6 +29,8 @@ class Timers:
         at = self._of(lane)
         if at is not None:
             heapq.heappush(self._set, (at, next(self._order), lane))
+        if len(self._set) > self._tidy_at:
+            self._tidy()
 
     def due(self, now: datetime) -> Iterator[Lane]:
         """Take out the lanes whose time has come."""
@@ -34,6 +38,12 @@ class Timers:
             at, _, lane = heapq.heappop(self._set)
             if self._of(lane) == at:
                 yield lane
+
+    def _tidy(self) -> None:
+        """Throw away what is void: a recipient that changes its address all the time sets one timer after the other."""
+        self._set = list({id(one[2]): one for one in self._set if self._of(one[2]) == one[0]}.values())
+        heapq.heapify(self._set)
+        self._tidy_at = 2 * len(self._set) + TIMERS_TIDY_MIN
 
     def next(self) -> datetime | None:
         """Return when the next one fires."""
@@ -63,6 +73,7 @@ class Lanes:
         self._introduce = introduce
         self._rules = rules
         self._lanes: dict[LaneKey, Lane] = {}
+        self._of_recipient: dict[str, list[Lane]] = {}
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(tuple(self._lanes.values()))
@@ -75,6 +86,7 @@ class Lanes:
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = self.idle(key)
+            self._of_recipient.setdefault(key.recipient, []).append(lane)
             self._introduce(lane, self)
         return lane
 
@@ -89,6 +101,11 @@ class Lanes:
             rule=self._rules.get(key.channel, ANY_RULE),
             pace=Pace.of(rates, share=share),
         )
+
+    def outranked(self, lane: Lane) -> bool:
+        """Tell whether a lane of the same recipient goes first with its backlog: appointments before consumption."""
+        others = self._of_recipient[lane.key.recipient]
+        return any(one.rule.priority < lane.rule.priority and one.catching_up for one in others)
 
     def get(self, key: LaneKey) -> Lane | None:
         """Return a lane that is there already."""
@@ -130,3 +147,10 @@ class Lanes:
                 # What it learnt goes too: its new owner reads it from the rows.
                 lane.due_at = None
                 del self._lanes[lane.key]
+                self._forget(lane)
+
+    def _forget(self, lane: Lane) -> None:
+        others = self._of_recipient[lane.key.recipient]
+        others.remove(lane)
+        if not others:
+            del self._of_recipient[lane.key.recipient]

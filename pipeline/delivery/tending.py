@@ -12,7 +12,7 @@ from pipeline.delivery.refill import Refill
 from pipeline.delivery.tasks import Tasks
 from pipeline.domain.lane_orders import LaneOrders
 from pipeline.domain.participants import Participants
-from pipeline.limits import HOLD_SWEEP_S, LANE_TICK_S, PROBE_ROWS, REFILL_ROWS
+from pipeline.limits import ADDRESS_TRY_S, HOLD_SWEEP_S, LANE_TICK_S, PROBE_ROWS, REFILL_ROWS
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Tending:
         people, orders = self._out.participants.current(), self._out.orders.current()
         if people is not self._people:
             self._people = people
-            self._notice_webhooks(people)
+            self._notice_webhooks(people, now)
         if orders is not self._orders:
             self._orders = orders
             self._notice_orders(orders)
@@ -91,14 +91,27 @@ class Tending:
             self._held = held
             self._notice_limits(now)
 
-    def _notice_webhooks(self, people: Participants) -> None:
-        """Probe lanes whose address changed: the cause of their failure may have gone with it."""
+    def _notice_webhooks(self, people: Participants, now: datetime) -> None:
+        """Probe lanes whose address changed: the cause of their failure may have gone with it.
+
+        One that changes it again and again is probed now and then only: nobody gets the router to call a list of addresses.
+        """
         for lane in self._books.lanes:
             participant = people.get(lane.key.recipient)
             hook = participant.webhook(lane.key.channel) if participant else None
             changed = hook is not None and lane.url not in {"", hook.url}
             if changed and lane.due_at is not None:
-                self._wait_over(lane)
+                self._try_address(lane, now)
+
+    def _try_address(self, lane: Lane, now: datetime) -> None:
+        assert lane.due_at is not None
+        at = now if lane.moved_at is None else lane.moved_at + timedelta(seconds=ADDRESS_TRY_S)
+        if at <= now:
+            lane.moved_at = now
+            self._wait_over(lane)
+        elif at < lane.due_at:
+            lane.hold(at)
+            self._books.lanes.waits.set(lane)
 
     def _notice_orders(self, orders: LaneOrders) -> None:
         """Let lanes wait, or go on, as operators have ordered; calls under way end as they may."""
@@ -109,7 +122,7 @@ class Tending:
             name = f"{lane.key.recipient} on {lane.key.channel}"
             if order is None:
                 log.info("%s may be delivered again", name)
-                self._pump(lane)
+                self._wait_over(lane)  # who lets it go on knows more than a schedule of hours
             else:
                 log.info("%s waits: %s", name, order.text)
                 self._books.set_aside(lane, order.text)

@@ -129,7 +129,9 @@ _command(
 _command(
     "disable", LaneState.DISABLED, "Let a lane wait until its endpoint is mended and somebody resumes it."
 )
-_command("resume", LaneState.ACTIVE, "Let a lane go on: carefully, one message first, then 2, 4, 8 ...")
+_command(
+    "resume", LaneState.ACTIVE, "Let a lane go on, now and carefully: one message first, then 2, 4, 8 ..."
+)
 
 
 def changes_for(given: LaneOrder, orders: LaneOrders) -> tuple[Change, ...]:

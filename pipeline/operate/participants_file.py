@@ -131,7 +131,7 @@ class _Entry:
         connecting = tuple(self._each(value, "tls_certificates", read.certificate))
         names = frozenset(self._each(value, "tls_names", read.name))
         providers = frozenset(self._each(value, "connection_providers", self._provider))
-        webhooks = tuple(self._each(value, "webhooks", self._webhook))
+        webhooks = tuple(self._webhooks(value))
         self._overlaps(roles)
         self._repeated("certificates", signing)
         self._repeated("tls_certificates", connecting)
@@ -160,6 +160,14 @@ class _Entry:
             found = read(item, f"/{name}/{index}")
             if found is not None:
                 yield found
+
+    def _webhooks(self, value: Mapping[str, Any]) -> Iterator[Webhook]:
+        """Yield webhooks, one for a channel at most: 100,000 of them are one mistake, not 100,000 lines of them."""
+        most, items = len(self.reader.channels) + 2, value.get("webhooks")  # `*` and `status`
+        if isinstance(items, list) and len(items) > most:
+            self.wrong("/webhooks", f"{len(items)} webhooks: expected at most {most}, one for a channel")
+            return
+        yield from self._each(value, "webhooks", self._webhook)
 
     def _names(self, value: Mapping[str, Any], known: tuple[str, ...], place: str) -> None:
         for name in value:

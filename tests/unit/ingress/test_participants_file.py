@@ -178,3 +178,12 @@ def test_the_template_is_a_file_but_for_its_certificates() -> None:
     reader = _reader()
     _, mistakes = reader.read(json.dumps(TEMPLATE))
     assert {one.pointer for one in mistakes} == {"/0/certificates/0", "/1/certificates/0"}
+
+
+def test_a_hundred_thousand_webhooks_are_one_mistake() -> None:
+    hooks = [{"channel": f"IF-{number}", "callbackURL": f"https://a/{number}"} for number in range(100_000)]
+    found, mistakes = _reader().read(json.dumps([_entry(webhooks=hooks)]))
+    assert found == ()
+    (mistake,) = mistakes
+    assert mistake.pointer == "/0/webhooks"
+    assert mistake.text == "100000 webhooks: expected at most 3, one for a channel"
