@@ -328,6 +328,7 @@ NOTICE_FEED_S_MAX = 60.0  # until what a worker wrote comes back to it; longer, 
 NOTICE_SINCE_S = 60.0  # a failure this long is written down; shorter ones would be a record for every hiccup
 NOTICE_AGAIN_S = 86_400.0  # a fault of set-up that comes and goes is told of once a day
 NOTICE_REMARKS_MAX = 20  # remembered of one endpoint: four shares, and more kinds of faults than anybody has
+CERTIFICATE_LOOK_S = 3_600.0  # between two looks at the end of a caller's certificate
 CERTIFICATES_SEEN_MAX = 20_000  # of webhook servers; one each for more participants than there are
 
 # --- Topics (topics.py) ---------------------------------------------------------------------------------

@@ -26,8 +26,8 @@ from pipeline.domain.notices import (
     Topic,
     Trouble,
     Words,
+    certificate_key,
     certificate_news,
-    certificate_subject,
     endpoint_news,
     notice_copy,
     recovery_news,
@@ -122,12 +122,11 @@ class Noticing:
         seen = SeenCertificate(
             topic=Topic.SERVER_CERTIFICATE,
             recipient=lane.key.recipient,
-            channel=lane.key.channel,
             name=name,
+            where=host,
             valid_to=end,
         )
-        key = told_key(seen.recipient, seen.channel, certificate_subject(seen))
-        return certificate_news(self._known(key), seen, now=now)
+        return certificate_news(self._known(certificate_key(seen)), seen, now=now)
 
     def _known(self, key: bytes) -> Told | None:
         """Return what was told, by this worker a moment ago or by any before."""

@@ -25,6 +25,7 @@ from pipeline.domain.identifiers import (
     TransactionId,
 )
 from pipeline.domain.parked import LaneKey
+from pipeline.domain.participants import ANY_CHANNEL
 from pipeline.domain.responses import Body
 from pipeline.limits import NOTICE_AGAIN_S, NOTICE_REMARKS_MAX, NOTICE_SINCE_S
 
@@ -216,12 +217,15 @@ def _hours(seconds: float) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenCertificate:
-    """A certificate of a participant, as it was last shown. `name` tells it from the next: its fingerprint."""
+    """A certificate of a participant, as it was last shown. `name` tells it from the next: its fingerprint.
+
+    It is told of once, however many channels it serves; `where` is the host that showed it, where that says anything.
+    """
 
     topic: Topic
     recipient: ParticipantId
-    channel: InterfaceId
     name: str
+    where: str = ""
     valid_to: datetime
 
 
@@ -232,22 +236,27 @@ def certificate_news(known: Told | None, seen: SeenCertificate, *, now: datetime
     if not reached:
         return None
     what = f"{min(reached)}d"
-    before = known or Told(recipient=seen.recipient, channel=seen.channel, subject=certificate_subject(seen))
+    before = known or Told(recipient=seen.recipient, channel=ANY_CHANNEL, subject=certificate_subject(seen))
     if before.when(what) is not None:
         return None
     facts = {
-        "channel": seen.channel,
         "name": seen.name[:16],
+        "where": seen.where,
         "until": f"{seen.valid_to:%Y-%m-%d %H:%M} UTC",
         "days": str(max(0, left.days)),
     }
-    notice = Notice(topic=seen.topic, recipient=seen.recipient, channel=seen.channel, what=what, facts=facts)
+    notice = Notice(topic=seen.topic, recipient=seen.recipient, channel=ANY_CHANNEL, what=what, facts=facts)
     return News(told=before.with_remark(what, now), notices=(notice,))
 
 
 def certificate_subject(seen: SeenCertificate) -> str:
-    """Return what the record of a certificate is kept under."""
+    """Return what the record of a certificate is about."""
     return f"{seen.topic}:{seen.name}"
+
+
+def certificate_key(seen: SeenCertificate) -> bytes:
+    """Return the key of what was told of a certificate."""
+    return told_key(seen.recipient, ANY_CHANNEL, certificate_subject(seen))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,10 +269,12 @@ class Words:
 
 def notice_copy(notice: Notice, words: Words, *, told: Told, now: datetime) -> Copy:
     """Return the status message of a notice. Its id follows from what it tells: made again, it is the same one."""
-    # A share belongs to one failure; what may be told again belongs to the moment when it was.
-    began = (told.since if notice.what.endswith("%") else told.when(notice.what)) or now
-    parts = (notice.recipient, notice.channel, _id(told.subject), _id(notice.what), f"{began:%Y%m%d%H%M%S}")
-    name = TransactionId("-".join(("N", *parts)))
+    parts = [notice.recipient, notice.channel, _id(told.subject), _id(notice.what)]
+    if told.subject == ENDPOINT:
+        # A share belongs to one failure; what may be told again belongs to the moment when it was.
+        began = (told.since if notice.what.endswith("%") else told.when(notice.what)) or now
+        parts.append(f"{began:%Y%m%d%H%M%S}")
+    name = TransactionId("-".join(("N", *map(_id, parts))))
     body = Body(
         sent_at=now, message=words.message, help=words.help, sender_id=DIP, recipient_id=notice.recipient
     )

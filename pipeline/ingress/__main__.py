@@ -15,6 +15,7 @@ from pipeline import limits, topics
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.handles import allow_handles
 from pipeline.adapters.identity import identity
+from pipeline.adapters.notices import NoticeFeed
 from pipeline.adapters.participants import ParticipantFeed
 from pipeline.adapters.producer import KafkaPublisher
 from pipeline.adapters.registry import connect
@@ -145,6 +146,8 @@ def run(settings: Settings, *, make_publisher: Callable[[Settings], KafkaPublish
         feed.start()
         owners = ShardFeed(settings, codec)
         owners.start()
+        told = NoticeFeed(settings, codec)
+        told.start()
         outside = Outside(
             settings=settings,
             clock=SystemClock(),
@@ -154,6 +157,7 @@ def run(settings: Settings, *, make_publisher: Callable[[Settings], KafkaPublish
             catalogue=catalogue,
             trust=trust,
             allowances=allowances,
+            notices=told,
             shards=_shards(settings, owners),
         )
         try:
@@ -163,6 +167,7 @@ def run(settings: Settings, *, make_publisher: Callable[[Settings], KafkaPublish
         finally:
             feed.stop()
             owners.stop()
+            told.stop()
     finally:
         publisher.close()
     log.info("stopped")

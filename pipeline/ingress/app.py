@@ -15,8 +15,10 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from pipeline import limits
+from pipeline.domain.client_certificates import ClientCertificate
 from pipeline.domain.participants import Participants
 from pipeline.domain.signing import Refused, verify
+from pipeline.domain.signing_certificates import CERTIFICATE_HEADER
 from pipeline.ingress.addresses import called_urls, public_urls, resolved
 from pipeline.ingress.admission import Visit
 from pipeline.ingress.answering import refused_response
@@ -26,6 +28,7 @@ from pipeline.ingress.concluding import Conclusion
 from pipeline.ingress.documents import Documents
 from pipeline.ingress.encodings import Packing, packing_of, unpack
 from pipeline.ingress.entrance import Entrance, cost_of
+from pipeline.ingress.expiring import Expiring
 from pipeline.ingress.guesses import Attempt
 from pipeline.ingress.identity import KEY_HEADER, Caller, Credentials, Identity, identify, signature_refusal
 from pipeline.ingress.media import check_media
@@ -72,6 +75,7 @@ class Bridge:
         self._documents = Documents(outside.catalogue, server=next(iter(public_urls(outside.settings)), ""))
         self._operations = operations(outside)
         self.entrance = entrance or Entrance(outside.settings)
+        self._expiring = Expiring(outside)
         self._conclude = Conclusion(outside, self.entrance)
         # Large bodies are judged beside the loop, so that small ones do not wait behind them.
         self._pool = ThreadPoolExecutor(limits.JUDGING_THREADS, thread_name_prefix="judge")
@@ -158,13 +162,17 @@ class Bridge:
         slowed = None if attempt is None else guesses.refusal(attempt)
         if slowed is not None:
             return slowed
+        certificate = trust.source.find(request)
         caller = identify(
-            Credentials(key=key, certificate=trust.source.find(request)),
+            Credentials(key=key, certificate=certificate),
             participants,
             now=self._outside.clock.now(),
             by=trust.identified_by,
             policy=trust.clients,
         )
+        if isinstance(caller, Caller) and caller.connected and isinstance(certificate, ClientCertificate):
+            shown = certificate.fingerprint, certificate.valid_to
+            self._expiring.connected(*shown, caller.connected, participants)
         if attempt is None:
             return caller
         if isinstance(caller, Caller):
@@ -264,7 +272,9 @@ class Bridge:
         )
         if isinstance(verified, Refused):
             return signature_refusal(verified, arrival.participants, now=now)
-        return arrival.caller.identity(may_sign[verified.fingerprint])
+        owners = may_sign[verified.fingerprint]
+        self._expiring.signed(arrival.request.headers[CERTIFICATE_HEADER], owners, arrival.participants)
+        return arrival.caller.identity(owners)
 
 
 def _query(request: web.BaseRequest) -> Mapping[str, str]:

@@ -10,12 +10,13 @@ from pipeline.catalogue import Catalogue
 from pipeline.domain.envelope import AuditRecord, Copy, Message
 from pipeline.domain.lane_orders import LaneOrder
 from pipeline.domain.market import WebhookChoice
+from pipeline.domain.notices import Told
 from pipeline.domain.shards import Book
 from pipeline.domain.standing_data import CompanyRow
 from pipeline.ingress.allowances import AllowanceSource
 from pipeline.ingress.refusals import Refusal
 from pipeline.ingress.trust import TrustSource
-from pipeline.ports import Clock, ParticipantSource
+from pipeline.ports import Clock, NoticeSource, ParticipantSource
 from pipeline.settings import Settings
 
 
@@ -43,6 +44,8 @@ class Encoder(Protocol):
     def decode_audit(self, data: bytes) -> AuditRecord: ...
 
     def encode_webhook_choice(self, choice: WebhookChoice) -> bytes: ...
+
+    def encode_told(self, told: Told) -> bytes: ...
 
     def encode_lane_order(self, order: LaneOrder) -> bytes: ...
 
@@ -120,5 +123,7 @@ class Outside:
     trust: TrustSource
     allowances: AllowanceSource | None = None
     """Limits at the door; None: those of the settings."""
+    notices: NoticeSource | None = None
+    """What was told of certificates; None: nothing is told."""
     shards: Shards | None = None
     """Whom to ask what workers know; None: nobody can be asked (no DIP_SHARD_SECRET)."""

@@ -141,7 +141,6 @@ def certificate(days: float, **changes: str) -> SeenCertificate:
     return SeenCertificate(
         topic=Topic.SERVER_CERTIFICATE,
         recipient=LANE.recipient,
-        channel=LANE.channel,
         name=changes.get("name", "ab" * 32),
         valid_to=NOW + timedelta(days=days),
     )
@@ -169,7 +168,7 @@ def test_one_that_is_first_seen_late_is_told_of_once_and_its_successor_by_itself
 
 def every_notice(channel: InterfaceId, long: str) -> list[Notice]:
     facts = {"channel": channel, "share": "50 %", "since": long, "threshold": "72 h", "fault": long}
-    facts |= {"name": long, "until": long, "days": "60"}
+    facts |= {"name": long, "where": long, "until": long, "days": "60"}
     return [
         Notice(topic=topic, recipient=LANE.recipient, channel=channel, what=f"{SHARES[0]}%", facts=facts)
         for topic in Topic
