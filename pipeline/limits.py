@@ -410,6 +410,8 @@ ARCHIVE_STEP_S_MAX = 300.0  # one step writes a round of segments; on a slow sto
 LEFTOVERS_DAYS = 2  # files of no segment may be a seal under way, but not for so long
 ARCHIVE_KEEP_DAYS_MIN = 731  # two years, one of them a leap year
 ARCHIVE_OBJECT_BYTES_MAX = 500_000_000  # an object that says it is larger is not one of ours
+REPLAY_MESSAGES_MAX = 500_000  # of one `dip replay`: what the audit says of each is held, 200 MB
+REPLAY_EXAMPLES_MAX = 20  # differences named in a dry run; the counts have all
 FINDINGS_MAX = 10_000  # of one verification; an archive with more is not worth the rest of the list
 assert SEGMENT_BYTES < ARCHIVE_BUFFER_BYTES
 

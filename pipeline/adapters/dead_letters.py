@@ -23,7 +23,6 @@ STAGES: Final = {
     "reporting": topics.DEAD_LETTER_REPORTING,
 }
 _STAGE_OF: Final = {topic: stage for stage, topic in STAGES.items()}
-_TRANSACTIONAL_ID: Final = "dip-deadletter-requeue"
 _FENCED: Final = frozenset(
     {
         KafkaError._FENCED,  # noqa: SLF001  # the client's name for it
@@ -34,7 +33,7 @@ _FENCED: Final = frozenset(
 
 
 class RequeueTakenOver(RouterError):
-    """Another `dip deadletter requeue` has begun; two at a time could send a letter twice. Let that one end."""
+    """The same command has begun elsewhere; two at a time could send something twice. Let that one end."""
 
 
 def letters(settings: Settings, stage: str, codec: Codec | None) -> Iterator[Letter]:
@@ -96,11 +95,12 @@ class Requeuer:
     Begin it before the audit is read: what an interrupted requeue had written is committed or gone from then on.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, command: str = "deadletter requeue") -> None:
+        self._command = command
         self._producer = Producer(
             {
                 **settings.kafka(),
-                "transactional.id": _TRANSACTIONAL_ID,
+                "transactional.id": f"dip-{command.replace(' ', '-')}",
                 "compression.type": COMPRESSION,
                 "partitioner": "murmur2",  # as the engine, Java and Faust
                 "message.max.bytes": limits.RECORD_BYTES_MAX,
@@ -130,10 +130,10 @@ class Requeuer:
             found = error.args[0]
             if found.code() in _FENCED:
                 raise RequeueTakenOver(
-                    "another `dip deadletter requeue` has begun and goes on instead of this one"
+                    f"another `dip {self._command}` has begun and goes on instead of this one"
                 ) from None
             with suppress(KafkaException):
                 self._producer.abort_transaction(limits.OPERATOR_CALL_S_MAX)
             raise BrokerUnavailable(
-                f"letters could not be sent back ({found.str()}); run the same command again: what went back is marked"
+                f"records could not be written ({found.str()}); run the same command again: what was written is marked"
             ) from None

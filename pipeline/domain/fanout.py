@@ -48,10 +48,12 @@ def fan_out(
     publication: str,
     canonical: object = None,
     correlation: Correlation,
+    replay: bool = False,
 ) -> tuple[Copy, ...]:
     """Return the copies of a message, ordered by recipient; all share one body.
 
     `canonical` is the parsed message in the specification's letter case where the sender's bytes are not.
+    `replay` marks them as sent again on purpose (D0.replayIndicator).
     D0.transactionTimestamp is the time of receipt, when the transaction id was given: it lets a recipient sort.
     Masking (protocol.md 2, off by default) would make the body differ by recipient: this is its place.
     """
@@ -60,6 +62,7 @@ def fan_out(
         transaction_timestamp=message.received_at,
         publication_id=publication,
         initial_correlation_id=correlation_id(message, correlation),
+        replay=replay,
     )
     body = egress(message.body, d0=d0, a0=addressed.a0, canonical=canonical)
     return tuple(

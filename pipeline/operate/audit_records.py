@@ -32,6 +32,7 @@ class Entry:
 
     record: str
     datum: Datum
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 def entries(
@@ -65,7 +66,7 @@ def _archived(settings: Settings, since: datetime | None, until: datetime | None
         try:
             for row in found.rows:
                 if row.datum is not None:
-                    yield Entry(record=row.record.name, datum=row.datum)
+                    yield Entry(record=row.record.name, datum=row.datum, headers=row.record.headers)
         except Malformed as error:
             raise ArchiveUnfit(f"{error}: run `dip archive verify`") from None
 
@@ -80,4 +81,4 @@ def _on_topic(settings: Settings, since: datetime | None, have: dict[Place, int]
             continue
         row = container.row(record)
         if row.datum is not None:
-            yield Entry(record=record.name, datum=row.datum)
+            yield Entry(record=record.name, datum=row.datum, headers=record.headers)

@@ -5,10 +5,10 @@ what is left, and nothing twice.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pipeline import limits, topics
 from pipeline.adapters.dead_letters import Requeuer, Sent, letters
@@ -25,6 +25,7 @@ STAGES: Final = ("validation", "addressing", "delivery")
 
 _CLOCKS_APART: Final = timedelta(seconds=limits.CLOCKS_APART_S_MAX)
 Say = Callable[[int], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,7 @@ def send_back(
     """Send what goes back, in transactions of a quarter of a second's work; return how many letters did."""
     pace = Pace(rate_per_s=ask.rate_per_s, started_s=time.monotonic())
     done = 0
-    for batch in _batches((one for one in _all(settings, codec, ask) if one.place in going), pace.batch):
+    for batch in batches((one for one in _all(settings, codec, ask) if one.place in going), pace.batch):
         requeuer.write([record for letter in batch for record in records_of(letter, codec, ask.by, now())])
         done += len(batch)
         say(done)
@@ -118,8 +119,9 @@ def _all(settings: Settings, codec: Codec, ask: Ask) -> Iterator[Letter]:
         yield from letters(settings, stage, codec)
 
 
-def _batches(found: Iterator[Letter], size: int) -> Iterator[list[Letter]]:
-    batch: list[Letter] = []
+def batches(found: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield what is found in lists of a size, the last one shorter."""
+    batch: list[T] = []
     for one in found:
         batch.append(one)
         if len(batch) == size:

@@ -54,6 +54,10 @@ COMMANDS: Final = {
         "Load and show who exists, their keys and webhooks.",
     ),
     "sandbox": ("pipeline.operate.sandbox:sandbox", "Issue and revoke certificates for a sandbox."),
+    "replay": (
+        "pipeline.operate.replay:replay",
+        "Run messages of a time through the present rules, and put what is missing.",
+    ),
     "report": ("pipeline.operate.report:report", "Report API activity and service levels."),
     "rules": ("pipeline.operate.rules:rules", "Check, show and compare the routing rules."),
     "settings": ("pipeline.operate.settings:settings", "Show every setting, its value and what it is for."),
