@@ -24,7 +24,8 @@ from pipeline.domain.delivery import Answered, Settled, judge
 from pipeline.domain.envelope import Copy, Stage, Status
 from pipeline.domain.identifiers import DIP, STATUS_CHANNEL
 from pipeline.domain.parked import Pointer
-from tests.simulation.test_router_world import (
+from tests.support.fake_engine import FakeClaim, FakeTicket
+from tests.support.market_world import (
     CHANGE,
     MPANS,
     NOW,
@@ -32,17 +33,12 @@ from tests.simulation.test_router_world import (
     accepted,
     audits,
     build,
-    catalogue,
-    codec,
     consumption,
     copies,
     participants,
     send,
 )
-from tests.support.fake_engine import FakeClaim, FakeTicket
 from tests.support.world import BusRecord, World
-
-__all__ = ["catalogue", "codec"]  # fixtures
 
 TAKEN, FINDING, PARTLY, REFUSED, UNREADABLE, SILENT = range(6)
 CODES = {FINDING: "RCP1022", PARTLY: "RCP1061", REFUSED: "RCP1021"}
@@ -83,7 +79,7 @@ class Delivering:
         ticket = FakeTicket(record.topic(), record.partition(), record.offset(), claim)
         entry = Entry(copy=copy, pointer=pointer, claim=claim, arrived_at=NOW, ticket=ticket)
         result = answer(copy)
-        settled = judge(result, [entry.identity], now=NOW)
+        settled = judge(result, [entry.copy], now=NOW)
         assert isinstance(settled, Settled)
         account = Account(
             entry.lane,

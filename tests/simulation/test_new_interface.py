@@ -25,7 +25,7 @@ from pipeline.domain.participants import Participant, Participants, RoleGrant
 from pipeline.domain.rejections import Code
 from pipeline.intake import Gate, default_terms, take_bytes
 from pipeline.operate.main import dip
-from tests.simulation.test_router_world import NOW, START, Fixed, NoRegistry
+from tests.support.market_world import NOW, START, Fixed, NoRegistry
 from tests.support.world import TableFake, World
 
 FOLDER = Path(__file__).parents[1] / "support" / "rules_if999"

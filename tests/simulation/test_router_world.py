@@ -3,185 +3,50 @@
 A failing seed is in the test's name; running that test replays it.
 """
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from random import Random
-from typing import Any
 
 import orjson
 import pytest
 
-from agents.addressing import Addressing, Loading
 from agents.loop import Emission
-from agents.quarantine import TOTAL, Quarantine
-from agents.reporting import Reporting
-from agents.sweep import Sweep
-from agents.validation import Validation
-from pipeline import schemas, topics
-from pipeline.catalogue import Catalogue, load_catalogue
+from agents.quarantine import TOTAL
+from pipeline import topics
+from pipeline.catalogue import Catalogue
 from pipeline.catalogue.samples import sample
 from pipeline.codec import Codec
-from pipeline.domain.envelope import AuditRecord, Copy, Holding, Message, Registration, Stage, Status
+from pipeline.domain.envelope import Holding, Message, Registration, Stage, Status
 from pipeline.domain.headers import Seen
 from pipeline.domain.identifiers import (
     EventCode,
     InterfaceId,
     Mpan,
-    ParticipantId,
-    Role,
     TransactionId,
     reference_key,
 )
-from pipeline.domain.participants import Participant, Participants, RoleGrant
 from pipeline.domain.quarantine import Waiting, Ward
-from pipeline.intake import Gate, default_terms, take_bytes
-from tests.support.world import TableFake, World
-
-NOW = datetime(2026, 6, 1, 9, 0, tzinfo=UTC)
-START = datetime(2026, 1, 1, tzinfo=UTC)
-CHANGE = datetime(2026, 5, 1, tzinfo=UTC)
-OLD_SUPPLIER, NEW_SUPPLIER = ParticipantId("2300000001"), ParticipantId("2300000002")
-DISTRIBUTOR, DATA_SERVICE = ParticipantId("2500000001"), ParticipantId("1400000001")
-REGISTRATION = ParticipantId("2200000001")
-CENTRAL = {Role("MDS"): ParticipantId("1800000001"), Role("LSS"): ParticipantId("1900000001")}
-IF_021 = InterfaceId("IF-021")
-MPANS = tuple(Mpan(f"20000000000{number:02d}") for number in range(12))
-
-
-class NoRegistry:
-    """No schema but ours."""
-
-    def schema(self, schema_id: int) -> str:
-        raise KeyError(schema_id)
-
-
-@dataclass
-class Fixed:
-    """A clock that stands, and participants that do not change."""
-
-    participants: Participants
-
-    def now(self) -> datetime:
-        return NOW
-
-    def current(self) -> Participants:
-        return self.participants
-
-
-def participants() -> Participants:
-    roles = {
-        OLD_SUPPLIER: "SUP",
-        NEW_SUPPLIER: "SUP",
-        DISTRIBUTOR: "LDSO",
-        DATA_SERVICE: "SDS",
-        REGISTRATION: "REGS",
-        **{one: role for role, one in CENTRAL.items()},
-    }
-    return Participants(
-        Participant(id=one, name=role, roles=(RoleGrant(role=Role(role), valid_from=START),))
-        for one, role in roles.items()
-    )
-
-
-@pytest.fixture(scope="module")
-def catalogue() -> Catalogue:
-    return load_catalogue()
-
-
-@pytest.fixture
-def codec() -> Codec:
-    return Codec({name: number for number, name in enumerate(schemas.SUBJECTS, 1)}, NoRegistry())
-
-
-def build(seed: int, catalogue: Catalogue, codec: Codec) -> World:
-    """Return the router as `agents.app` binds it, on the bus."""
-    fixed = Fixed(participants())
-    seen, appointments, waiting = TableFake(), TableFake(), TableFake()
-    world = World(rng=Random(seed), tables=[seen, appointments, waiting])
-    addressing = Addressing(
-        codec=codec,
-        catalogue=catalogue,
-        participants=fixed,
-        clock=fixed,
-        appointments=appointments,
-        quarantine=Quarantine(rows=waiting),
-        sweep=Sweep(waiting, every=3),
-    )
-    world.stages = {
-        topics.INBOUND: Validation(
-            codec=codec,
-            catalogue=catalogue,
-            participants=fixed,
-            clock=fixed,
-            seen=seen,
-            terms=default_terms(),
-            sweep=Sweep(seen, every=2),
-        ),
-        topics.VALIDATED: addressing,
-        topics.REGISTRATION: Loading(
-            codec=codec, clock=fixed, appointments=appointments, addressing=addressing
-        ),
-        topics.DEAD_LETTER_VALIDATION: Reporting(
-            codec=codec, catalogue=catalogue, clock=fixed, read=codec.decode_message
-        ),
-        topics.DEAD_LETTER_ADDRESSING: Reporting(
-            codec=codec, catalogue=catalogue, clock=fixed, read=codec.decode_message
-        ),
-    }
-    world.dead_letters = {
-        topics.INBOUND: topics.DEAD_LETTER_VALIDATION,
-        topics.VALIDATED: topics.DEAD_LETTER_ADDRESSING,
-        topics.REGISTRATION: topics.DEAD_LETTER_ADDRESSING,
-        topics.DEAD_LETTER_VALIDATION: topics.DEAD_LETTER_REPORTING,
-        topics.DEAD_LETTER_ADDRESSING: topics.DEAD_LETTER_REPORTING,
-    }
-    for mpan in MPANS:
-        world.put(Emission(topics.REGISTRATION, codec.encode_registration(loaded(mpan)), mpan.encode()))
-    world.run()
-    return world
-
-
-def loaded(mpan: Mpan) -> Registration:
-    return Registration(
-        mpan=mpan,
-        source="load-1",
-        recorded_at=START,
-        holdings=(
-            Holding(slot="SUP", holder=OLD_SUPPLIER, valid_from=START, valid_to=CHANGE),
-            Holding(slot="SUP", holder=NEW_SUPPLIER, valid_from=CHANGE),
-            Holding(slot="LDSO", holder=DISTRIBUTOR, valid_from=START),
-            Holding(slot="DS", holder=DATA_SERVICE, valid_from=START),
-        ),
-    )
-
-
-def consumption(catalogue: Catalogue, rng: Random, number: int, *, mpan: str, day: datetime) -> bytes:
-    """Return the bytes of one IF-021."""
-    body: dict[str, Any] = sample(
-        catalogue,
-        IF_021,
-        EventCode("ActivePower"),
-        rng,
-        sent_at=NOW,
-        days=(day.date(),),
-        overrides={
-            "CommonBlock.M0.MPANCore": mpan,
-            "CommonBlock.S1.senderDIPID": DATA_SERVICE,
-            "CommonBlock.S1.senderRoleID": "SDS",
-            "CommonBlock.S1.DIPConnectionProviderID": None,
-            "CommonBlock.S1.senderUniqueReference": f"S-IF-021-{DATA_SERVICE}-SDS-20260601-{number}",
-        },
-    )
-    return orjson.dumps(body)
-
-
-def accepted(catalogue: Catalogue, body: bytes) -> Message:
-    """Return what the bridge would produce for a body."""
-    taken = take_bytes(
-        catalogue, body, channel=IF_021, received_at=NOW, gate=Gate(participants=participants())
-    )
-    assert isinstance(taken, Message), taken
-    return taken
+from pipeline.intake import Gate, take_bytes
+from tests.support.market_world import (
+    CENTRAL,
+    CHANGE,
+    DATA_SERVICE,
+    DISTRIBUTOR,
+    IF_021,
+    MPANS,
+    NEW_SUPPLIER,
+    NOW,
+    OLD_SUPPLIER,
+    REGISTRATION,
+    START,
+    accepted,
+    audits,
+    build,
+    consumption,
+    copies,
+    loaded,
+    participants,
+    send,
+)
 
 
 def accepted_as(catalogue: Catalogue, body: bytes, channel: InterfaceId) -> Message:
@@ -212,15 +77,6 @@ def creation(catalogue: Catalogue, rng: Random, mpan: str) -> bytes:
             },
         )
     )
-
-
-def send(world: World, codec: Codec, message: Message) -> None:
-    key = reference_key(message.sender_id, message.sender_reference)
-    world.put(Emission(topics.INBOUND, codec.encode_message(message), key))
-
-
-def copies(world: World, codec: Codec, topic: str) -> list[Copy]:
-    return [codec.decode_copy(record.value()) for record in world.read(topic)]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -269,11 +125,6 @@ def test_a_message_that_cannot_be_addressed_is_kept_and_its_sender_told(
 def repair(mpan: str, source: str = "repair-1") -> Registration:
     whole = loaded(Mpan(mpan))
     return Registration(mpan=whole.mpan, source=source, recorded_at=NOW, holdings=whole.holdings)
-
-
-def audits(world: World, codec: Codec, stage: Stage) -> list[AuditRecord]:
-    found = (codec.decode_audit(record.value()) for record in world.read(topics.AUDIT))
-    return [one for one in found if one.stage is stage]
 
 
 @pytest.mark.parametrize("seed", range(12))
