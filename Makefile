@@ -6,7 +6,7 @@ READY := .venv/.ready
 # The integration tests mostly wait for sessions and restarts; each job has a broker and a registry of its own (0.5 GB).
 JOBS ?= 3
 
-.PHONY: help setup demo test lint format unit integration soak fuzz chaos up bench wheel clean
+.PHONY: help setup demo test lint format unit integration soak fuzz chaos image up bench wheel clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -25,7 +25,7 @@ demo: $(READY) ## start everything, simulate a market day, close the ledger
 	@$(BIN)/dip demo
 
 test: lint ## every check: lint, types, import contracts, unit, property, contract, simulation, integration
-	@$(BIN)/pytest -m "not chaos and not soak and not fuzz" -n $(JOBS) --dist worksteal
+	@$(BIN)/pytest -m "not chaos and not soak and not fuzz and not image" -n $(JOBS) --dist worksteal
 
 lint: $(READY) ## ruff, format, types, import contracts
 	@$(BIN)/ruff check .
@@ -38,10 +38,10 @@ format: $(READY) ## let ruff write the format and the fixes it is sure of
 	@$(BIN)/ruff format .
 
 unit: $(READY) ## the checks that need no broker (seconds)
-	@$(BIN)/pytest -q -m "not chaos and not kafka and not soak and not fuzz"
+	@$(BIN)/pytest -q -m "not chaos and not kafka and not soak and not fuzz and not image"
 
 integration: $(READY) ## the checks on real Kafka
-	@$(BIN)/pytest -m "kafka and not chaos and not fuzz" -n $(JOBS) --dist worksteal
+	@$(BIN)/pytest -m "kafka and not chaos and not fuzz and not image" -n $(JOBS) --dist worksteal
 
 fuzz: $(READY) ## ask a bridge on real Kafka what its OpenAPI document allows, and more (10 minutes; FUZZ_SECONDS, FUZZ_SEED)
 	@$(BIN)/pytest -s -m fuzz tests/fuzz
@@ -52,6 +52,9 @@ chaos: $(READY) ## the full fault counts on real Kafka (about an hour)
 soak: $(READY) ## the long runs of generated input: messages of every pair, a million appointment histories (half an hour)
 	@$(BIN)/pytest -q -m soak
 	@PYTHONPATH=. $(BIN)/python tests/support/registry_soak.py 1000000 1000000
+
+image: $(READY) ## build the container image and run it, hardened, on real Kafka (needs podman or docker)
+	@$(BIN)/pytest -m image tests/image
 
 up: $(READY) ## start the local stack and the router, leave them running
 	@$(BIN)/dip up
