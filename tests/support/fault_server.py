@@ -12,12 +12,13 @@ from pipeline.adapters.webhook import WebhookClient, signer_of, tls_of
 from pipeline.settings import Settings
 from pipeline.simulator.hostile.certificates import BadCertificates
 from pipeline.simulator.hostile.server import FaultServer
+from pipeline.simulator.hostile.tls import TLS_FAULTS
 
 
 class RunningFaults:
     """`server` serves between `with` and its end; `settings` are those of a router that trusts its authority."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, answers_only: bool = False) -> None:
         self.authority = CertificateAuthority.create("faults of a test")
         self.folder = folder
         self.server = FaultServer(
@@ -28,6 +29,7 @@ class RunningFaults:
                 now=SystemClock().now(),
             ),
             now=SystemClock().now,
+            tls_faults={} if answers_only else TLS_FAULTS,
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -56,7 +58,7 @@ class RunningFaults:
         options: dict[str, object] = {
             **{setting: str(self.folder / name) for setting, (name, _) in files.items()},
             "webhook_ca": str(self.server.bad.trusted),
-            "webhook_crl": str(self.server.bad.crl),
+            "webhook_crl": str(self.server.bad.crl) if self.server.tls_faults else "",
             "webhook_networks_allowed": "127.0.0.0/8",
             **changed,
         }

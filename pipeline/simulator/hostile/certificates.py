@@ -1,6 +1,6 @@
 """Certificates that must not be trusted, and files of them for servers that show them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -27,10 +27,14 @@ class BadCertificates:
     hosts: tuple[str, ...]
     folder: Path
     now: datetime
+    _good: list[Shown] = field(default_factory=list, init=False)
 
     def good(self) -> Shown:
-        """Return one that nothing is wrong with."""
-        return self._write("good", self.authority.issue("fault server", hosts=self.hosts, now=self.now))
+        """Return one that nothing is wrong with, the same each time: keys take a while to make."""
+        if not self._good:
+            issued = self.authority.issue("fault server", hosts=self.hosts, now=self.now)
+            self._good.append(self._write("good", issued))
+        return self._good[0]
 
     def expired(self) -> Shown:
         return self._write(

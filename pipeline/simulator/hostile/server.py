@@ -11,7 +11,7 @@ from typing import Any
 from pipeline import limits
 from pipeline.simulator.hostile.answers import CODINGS, packed
 from pipeline.simulator.hostile.certificates import BadCertificates
-from pipeline.simulator.hostile.expectation import AnswerFault, Fault
+from pipeline.simulator.hostile.expectation import AnswerFault, Fault, TlsFault
 from pipeline.simulator.hostile.page import as_html, as_json
 from pipeline.simulator.hostile.speaking import Peer, Request, answer, read_body, read_head
 from pipeline.simulator.hostile.table import ANSWER_FAULTS, HEALTHY
@@ -39,6 +39,7 @@ class FaultServer:
     now: Callable[[], datetime]
     host: str = "127.0.0.1"
     port: int = 0
+    tls_faults: Mapping[str, TlsFault] = field(default_factory=lambda: TLS_FAULTS)
     calls: deque[Call] = field(default_factory=lambda: deque(maxlen=limits.FAULT_LOG_CALLS_MAX))
     heard: Callable[[Call], None] = lambda _: None
     """Told of every request."""
@@ -54,7 +55,7 @@ class FaultServer:
         first = await self._listen(self.port, Listening(tls=context(good, authority=self.bad.authority)))
         origin = f"https://{self.host}:{first}"
         self._urls = {name: f"{origin}/{name}" for name in ANSWER_FAULTS}
-        for step, fault in enumerate(TLS_FAULTS.values(), 1):
+        for step, fault in enumerate(self.tls_faults.values(), 1):
             how = await asyncio.to_thread(listening, fault, self.bad)
             port = await self._listen(self.port and self.port + step, how)
             self._urls[fault.name] = f"https://{self.host}:{port}/{HEALTHY.name}"
@@ -78,7 +79,7 @@ class FaultServer:
 
     def rows(self) -> list[tuple[str, Fault]]:
         """Return every address with its fault."""
-        everything: Mapping[str, Fault] = {**ANSWER_FAULTS, **TLS_FAULTS}
+        everything: Mapping[str, Fault] = {**ANSWER_FAULTS, **self.tls_faults}
         return [(self._urls[name], fault) for name, fault in everything.items()]
 
     def described(self) -> dict[str, list[dict[str, Any]]]:

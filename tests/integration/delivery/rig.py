@@ -82,6 +82,11 @@ class Rig:
         self._producer.poll(0)
         return copy
 
+    def send_raw(self, topic: str, *, key: bytes, value: bytes) -> None:
+        """Send a record that need not be a copy."""
+        self._producer.produce(topic, value, key)
+        self.flush()
+
     def flush(self) -> None:
         """Wait until the broker has everything that was sent."""
         assert self._producer.flush(60) == 0
@@ -104,7 +109,10 @@ class Rig:
             body=(body or SMALL_BODY).replace(TRANSACTION.encode(), transaction.encode()),
         )
 
-    def start(self, kind: str = "delivery", **settings: str) -> subprocess.Popen:
+    def start(
+        self, kind: str = "delivery", *, launcher: tuple[str, ...] = (), **settings: str
+    ) -> subprocess.Popen:
+        """Start a worker; `launcher` is a command that runs it under some limit."""
         log = (self.folder / f"worker-{len(self.workers)}.log").open("wb")
         environ = {
             **os.environ,
@@ -120,7 +128,7 @@ class Rig:
             "DIP_RETRY_DELAYS_S": "0,0.3,0.5,1",
             **{f"DIP_{name.upper()}": value for name, value in settings.items()},
         }
-        worker = subprocess.Popen([DIP, "worker", kind], env=environ, stdout=log, stderr=log)
+        worker = subprocess.Popen([*launcher, DIP, "worker", kind], env=environ, stdout=log, stderr=log)
         self.workers.append(worker)
         return worker
 
@@ -199,8 +207,9 @@ class Rig:
         return {one.recipient: one.failures for one in failing}
 
     def dead(self) -> Counter[DeliveryId]:
-        letters = self.read(topics.DEAD_LETTER_DELIVERY)
-        ids = Counter(self.codec.decode_copy(one.value()).delivery_id for one in letters)
+        # What is no copy is no letter of ours.
+        letters = [one.value() for one in self.read(topics.DEAD_LETTER_DELIVERY) if one.value()[:1] == b"\0"]
+        ids = Counter(self.codec.decode_copy(one).delivery_id for one in letters)
         return Counter({one: ids[one] for one in self._mine() if ids[one]})
 
     def audits(self) -> list[AuditRecord]:

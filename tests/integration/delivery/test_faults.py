@@ -16,6 +16,7 @@ from pipeline.limits import FAULT_NOTICE_S
 from pipeline.simulator.hostile.expectation import Expected
 from pipeline.simulator.hostile.table import ANSWER_FAULTS, HEALTHY
 from tests.integration.delivery.test_webhook import post
+from tests.support.fake_engine import START
 from tests.support.fault_server import RunningFaults, client_of
 from tests.support.fault_world import FAULTS, HEALTHY_BEFORE, HEALTHY_BESIDE, Met, ledger_of, meet_everything
 
@@ -82,11 +83,39 @@ def test_no_try_is_missing_in_the_audit_of_what_the_server_saw(met: Met, name: s
     assert seen == told
 
 
+@pytest.mark.parametrize("status", ["429", "503"])
+@pytest.mark.parametrize(
+    ("hint", "least_s", "most_s"),
+    [
+        ("0", 0, 60),
+        ("5", 5, 60),
+        ("minus-5", 0, 60),
+        ("1e9", 3_600, 36_000),
+        ("word", 0, 60),
+        ("digits", 3_600, 36_000),
+        ("past", 0, 60),
+        ("future", 3_600, 36_000),
+    ],
+)
+def test_a_wait_that_is_asked_for_is_kept_within_reason(
+    met: Met, status: str, hint: str, least_s: float, most_s: float
+) -> None:
+    (row,) = met.first[f"{status}-after-{hint}"].parked
+    assert least_s <= (row.next_due_at - START).total_seconds() <= most_s
+
+
+def test_no_text_of_a_recipient_can_forge_a_line_of_a_log(met: Met) -> None:
+    """Test 40: reasons are written to logs and shown to people; they are one line without control characters."""
+    reasons = [one.reason for places in met.last.values() for one in places.audits if one.reason]
+    assert any("INFO all is well" in one for one in reasons), "the text itself is kept"
+    assert [one for one in reasons if not one.isprintable()] == []
+
+
 async def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_answer_to_the_next_call(
     tmp_path: Path,
 ) -> None:
     """Or a copy would count as delivered that its recipient never read. Server and client share one loop here."""
-    faults = RunningFaults(tmp_path)
+    faults = RunningFaults(tmp_path, answers_only=True)
     await faults.server.start()
     client = client_of(faults.settings())
     for round_ in range(3):

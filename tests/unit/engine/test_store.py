@@ -1,5 +1,7 @@
 """Looks at a shard's rows that cost little, whatever is in it."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,3 +68,29 @@ def test_a_store_can_be_opened_again_once_the_look_at_its_keys_is_let_go(tmp_pat
     again = Shard(table="t", changelog="c", partition=2, path=path)
     assert list(again.keys()) == [row("b", 1)]
     again.close()
+
+
+_FILLS_UP = """
+import resource, sys
+from pathlib import Path
+from pipeline.engine.store import Shard
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+shard = Shard(table="t", changelog="c", partition=0, path=Path(sys.argv[1]))
+for number in range(10_000):
+    shard.apply([(b"%06d" % number, b"x" * 100)], offset=number + 1, at_s=0)
+"""
+
+
+def test_a_full_disk_is_an_error_and_what_was_written_before_it_is_whole(tmp_path: Path) -> None:
+    """Rows and the offset that vouches for them are in step, whatever the disk took last."""
+    path = tmp_path / "t-0"
+    filled = subprocess.run(
+        [sys.executable, "-c", _FILLS_UP, str(path)], capture_output=True, text=True, check=False
+    )
+    assert filled.returncode != 0
+    assert "IO error" in filled.stderr
+    again = Shard(table="t", changelog="c", partition=0, path=path)
+    rows = list(again.keys())
+    again.close()
+    assert 0 < len(rows) < 10_000
+    assert again.mark.offset == len(rows)
