@@ -77,7 +77,7 @@ class Places:
 
 @dataclass(slots=True, kw_only=True)
 class Met:
-    """Everything that is known of a run, by the name of the fault."""
+    """Everything that is known of a run, by the name of the fault; `written` is all that went to topics."""
 
     sent: dict[str, list[Copy]]
     first: dict[str, Places]
@@ -86,6 +86,7 @@ class Met:
     posts: dict[str, list[Post]]
     results: dict[str, list[Result]]
     calls: tuple[Call, ...]
+    written: bytes
 
 
 def meet_everything(running: RunningFaults) -> Met:
@@ -150,6 +151,11 @@ async def _meet(running: RunningFaults) -> Met:
         posts=posts,
         results=results,
         calls=tuple(running.server.calls),
+        written=b"\n".join(
+            part or b""
+            for one in world.engine.outputs
+            for part in (one.value, *(value for _, value in one.headers))
+        ),
     )
 
 
