@@ -7,8 +7,8 @@ import asyncio
 import errno
 import socket
 import ssl
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -18,7 +18,9 @@ from yarl import URL
 from pipeline.adapters.callable_network import AddressForbidden, CallableNetwork
 from pipeline.adapters.webhook_connections import OneAnswerConnector
 from pipeline.adapters.webhook_revocation import require_unrevoked
+from pipeline.adapters.webhook_timing import Timer, traces
 from pipeline.domain.answers import cleaned
+from pipeline.domain.attempt_times import UNTIMED, Timings
 from pipeline.domain.delivery import Answered, ErrorClass, Failed, Result
 from pipeline.domain.extension_signing import ATTEMPT_HEADER, DELIVERY_HEADER, SEQUENCE_HEADER
 from pipeline.domain.identifiers import DeliveryId, ParticipantId
@@ -91,21 +93,24 @@ class WebhookClient:
 
     async def post(self, post: Call) -> Result:
         """Send one array and return what came of it."""
+        timer = Timer()
         refused = await self._network.admit(post.url)
         if refused is not None:
-            return refused
+            return replace(refused, duration_ms=timer.since_ms(), timings=Timings(dns_ms=timer.since_ms()))
+        timer.admitted()
         body = b"[" + b",".join(post.bodies) + b"]"
         # Here and not in a thread: OpenSSL's binding keeps the interpreter's lock, so that others wait all the same,
         # and the way there and back costs as much again (docs/adr/0220).
         signature = self._signer.headers("POST", post.url, body, self._clock.now())
         headers = self._signer.extended("POST", post.url, signature, extension_headers(post))
-        began = time.perf_counter()
         try:
-            return await self._send(post, body, headers, began)
+            with timer.running():
+                return await self._send(post, body, headers, timer)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return failure(error, duration_ms=_since_ms(began))
+            why = await timer.cause(error)
+            return failure(why, duration_ms=timer.since_ms(), timings=timer.timings())
 
-    async def _send(self, post: Call, body: bytes, signed: dict[str, str], began: float) -> Result:
+    async def _send(self, post: Call, body: bytes, signed: dict[str, str], timer: Timer) -> Result:
         headers = {
             **signed,
             "Content-Type": "application/json",
@@ -116,6 +121,7 @@ class WebhookClient:
         # encoded=True: the address goes out as it was registered and signed, not as a library would spell it.
         url = URL(post.url, encoded=True)
         async with self._opened().post(url, data=body, headers=headers, allow_redirects=False) as response:
+            timer.answered()
             content, cut = await _read(response)
             return Answered(
                 status=response.status,
@@ -123,7 +129,8 @@ class WebhookClient:
                 cut=cut,
                 retry_after=response.headers.get("Retry-After"),
                 allowed_rate=response.headers.get("WebHook-Allowed-Rate"),
-                duration_ms=_since_ms(began),
+                duration_ms=timer.since_ms(),
+                timings=timer.timings(),
             )
 
     def _opened(self) -> aiohttp.ClientSession:
@@ -146,6 +153,7 @@ class WebhookClient:
                 max_line_size=ANSWER_HEADER_BYTES_MAX,
                 max_field_size=ANSWER_HEADER_BYTES_MAX,
                 headers={"User-Agent": "Open-DIP"},
+                trace_configs=[traces()],
             )
         return self._session
 
@@ -206,11 +214,11 @@ async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, ErrorClass | N
     return bytes(found), None
 
 
-def failure(error: Exception, *, duration_ms: int) -> Failed:
+def failure(error: Exception, *, duration_ms: int, timings: Timings = UNTIMED) -> Failed:
     """Sort what the client raises. The text names no secret: addresses are the recipient's own."""
     kind = _kind(error)
     detail = cleaned(str(error)) or type(error).__name__
-    return Failed(error=kind, text=f"{kind.value}: {detail}", duration_ms=duration_ms)
+    return Failed(error=kind, text=f"{kind.value}: {detail}", duration_ms=duration_ms, timings=timings)
 
 
 def _kind(error: Exception) -> ErrorClass:  # noqa: PLR0911  # one line per class of fault reads best
@@ -252,10 +260,6 @@ def _tls_error(error: BaseException) -> ssl.SSLError | None:
 def _refuses_us(error: ssl.SSLError) -> bool:
     reason = getattr(error, "reason", None) or ""
     return "ALERT" in reason and any(word in reason for word in _OUR_ALERTS)
-
-
-def _since_ms(began: float) -> int:
-    return round((time.perf_counter() - began) * 1000)
 
 
 def tls_of(settings: Settings) -> ssl.SSLContext:

@@ -12,11 +12,21 @@ from typing import Any
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
+from pipeline.adapters.webhook_timing import Timer, note_connected
+
 
 class _OneAnswer(ResponseHandler):
     """Closes its connection when a second answer comes before a second call."""
 
     answered = False
+    timer: Timer | None = None
+    """The attempt that it was made for, until that has its answer."""
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Tell the attempt why: the connection knows it best."""
+        if self.timer is not None:
+            self.timer.lost = exc
+        super().connection_lost(exc)
 
     def set_response_params(self, **params: Any) -> None:
         """Expect an answer: a call begins."""
@@ -30,6 +40,7 @@ class _OneAnswer(ResponseHandler):
             if self.transport is not None:
                 self.transport.abort()
             return
+        self.timer = None
         self.answered = data[0].code >= HTTPStatus.OK
         super().feed_data(data, size)
 
@@ -39,4 +50,11 @@ class OneAnswerConnector(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._factory = partial(_OneAnswer, loop=self._loop)  # type: ignore[assignment]  # partial is invariant
+        made = partial(_OneAnswer, loop=self._loop)
+
+        def factory() -> _OneAnswer:
+            connection = made()
+            connection.timer = note_connected()  # called with a connected socket, before the handshake
+            return connection
+
+        self._factory = factory  # type: ignore[assignment]  # a partial there

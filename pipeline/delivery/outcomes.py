@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.settling import Account, Note
@@ -21,6 +21,10 @@ from pipeline.domain.delivery import (
     status_of,
 )
 from pipeline.domain.envelope import Status
+from pipeline.domain.excerpts import excerpt
+
+_ANSWERS: Final = b"messageArray"
+"""A body with it is a StandardResponse, whose words are in the audit already."""
 
 
 def book_settled(
@@ -68,13 +72,20 @@ def book_failed(account: Account, entries: Sequence[Entry], failure: LaneFailure
 
 
 def common_note(result: Result, batch: Sequence[Entry], *, at: datetime) -> Note:
-    """Return what all audit records of one POST share."""
+    """Return what all audit records of one POST share.
+
+    An answer shows its beginning where it is no 2xx, or one whose body says nothing that is understood.
+    """
+    answer = result if isinstance(result, Answered) else None
+    shown = answer is not None and not (200 <= answer.status < 300 and _ANSWERS in answer.body)  # noqa: PLR2004  # 2xx
     return Note(
         at=at,
         status=Status.RETRYING,
-        status_code=result.status if isinstance(result, Answered) else None,
+        status_code=answer.status if answer else None,
         attempt=max(entry.attempts for entry in batch) + 1,
         duration_ms=result.duration_ms,
+        timings=result.timings,
+        excerpt=excerpt(answer.body) if answer and shown else None,
     )
 
 
@@ -109,13 +120,10 @@ def _with(
     code: str | None = None,
     error: ErrorClass | None = None,
 ) -> Note:
-    return Note(
-        at=common.at,
+    return replace(
+        common,
         status=status,
         reason="; ".join(filter(None, (reason, common.reason))) or None,
         code=code,
-        status_code=common.status_code,
         error=error,
-        attempt=common.attempt,
-        duration_ms=common.duration_ms,
     )

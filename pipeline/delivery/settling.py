@@ -11,6 +11,7 @@ from datetime import datetime
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.ports import Claim, Codec, Ended, Output, RowWrite, Settling, Ticket
 from pipeline.domain.answers import Remark
+from pipeline.domain.attempt_times import UNTIMED, Timings
 from pipeline.domain.delivery import ErrorClass, journal_status, stage_of
 from pipeline.domain.envelope import AuditCopy, AuditRecord, Status
 from pipeline.domain.fanout import outbound_key
@@ -38,7 +39,7 @@ class Topics:
 class Note:
     """What the audit says of copies that share a result. `attempt` is None where no POST was made.
 
-    `remark` is what the recipient said, for its sender.
+    `remark` is what the recipient said, for its sender, `excerpt` how its answer begins, where nothing better is known.
     """
 
     at: datetime
@@ -49,6 +50,8 @@ class Note:
     error: ErrorClass | None = None
     attempt: int | None = None
     duration_ms: int = 0
+    timings: Timings = UNTIMED
+    excerpt: str | None = None
     remark: Remark | None = None
 
 
@@ -184,6 +187,11 @@ class Account:
             attempt=note.attempt,
             error_class=note.error,
             topic=topic,
+            dns_ms=note.timings.dns_ms,
+            connect_ms=note.timings.connect_ms,
+            tls_ms=note.timings.tls_ms,
+            first_byte_ms=note.timings.first_byte_ms,
+            excerpt=note.excerpt,
         )
 
     def _headers(self, origin: Pointer, note: Note) -> tuple[tuple[str, bytes], ...]:

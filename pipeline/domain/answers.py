@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
+from pipeline.domain.excerpts import redacted
 from pipeline.domain.identifiers import SenderReference, TransactionId
 from pipeline.limits import (
     ANSWER_REMARKS_KEPT_MAX,
@@ -51,7 +52,8 @@ class Identity:
 class Remark:
     """What an answer says of one message: the leading code, and the words as the recipient wrote them.
 
-    Both texts are cleaned for logs and within the lengths that a Body may have, so they can be passed on.
+    Both texts are cleaned for logs, hide what looks like a secret, and are within the lengths that a Body may have, so
+    they can be passed on.
     """
 
     code: str
@@ -174,8 +176,8 @@ def _new_remark(text: str, extra: str | None) -> Remark | None:
         return None
     return Remark(
         code=matched.group(1),
-        message=cleaned(text)[:MESSAGE_TEXT_CHARS_MAX],
-        help=None if extra is None else cleaned(extra) or None,
+        message=cleaned(redacted(text[:ANSWER_TEXT_CHARS_MAX]))[:MESSAGE_TEXT_CHARS_MAX],
+        help=None if extra is None else cleaned(redacted(extra[:ANSWER_TEXT_CHARS_MAX])) or None,
     )
 
 

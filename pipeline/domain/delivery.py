@@ -21,6 +21,7 @@ from pipeline.domain.answers import (
     first_refusal,
     read_answer,
 )
+from pipeline.domain.attempt_times import UNTIMED, Timings
 from pipeline.domain.envelope import Copy, Stage, Status
 from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId
 from pipeline.limits import (
@@ -67,6 +68,7 @@ class Answered:
     retry_after: str | None = None
     allowed_rate: str | None = None
     duration_ms: int = 0
+    timings: Timings = UNTIMED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,7 @@ class Failed:
     error: ErrorClass
     text: str
     duration_ms: int = 0
+    timings: Timings = UNTIMED
 
 
 Result = Answered | Failed

@@ -199,6 +199,11 @@ class AuditRecord:
     messages: int = 0
     bytes: int = 0
     left_out: int = 0
+    dns_ms: int | None = None
+    connect_ms: int | None = None
+    tls_ms: int | None = None
+    first_byte_ms: int | None = None
+    excerpt: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Laws of delivery over arbitrary answers, arrays and orders of events."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -292,6 +292,7 @@ async def storm(seed: int) -> None:
             break
     ledger(world, sent, exact=not disturbed)
     sequences(world, sent)
+    attempts(world, exact=not disturbed)
     if order is not Order.NONE:
         in_order(world, sent)
 
@@ -345,6 +346,18 @@ def in_order(world: World, sent: list) -> None:
             assert at > before, f"{delivery_id} was overtaken by {before}"
             newest[recipient, mpan] = at
         arrived.add(delivery_id)
+
+
+def attempts(world: World, *, exact: bool) -> None:
+    """Every attempt is in the audit; what a crash takes away was never settled, so then there may be fewer."""
+    sent = Counter(one for post in world.webhooks.posts for one in post.delivery_ids)
+    noted = Counter(
+        one.delivery_id
+        for record in world.engine.audits()
+        if record.attempt is not None and record.status != "RetriesExhausted"
+        for one in record.copies
+    )
+    assert noted == sent if exact else noted <= sent
 
 
 def sequences(world: World, sent: list[Copy]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
+import uvloop
 
 from pipeline.adapters.callable_network import CallableNetwork, policy_of
 from pipeline.adapters.certificates import CertificateAuthority
@@ -33,6 +34,7 @@ from tests.support.webhooks import (
     hole,
     packed,
     reset,
+    slowly,
     status,
 )
 
@@ -310,16 +312,31 @@ async def test_our_certificate_is_shown(router_settings: Settings, tmp_path: Pat
         (ssl.TLSVersion.TLSv1_2, False, ErrorClass.TLS),
     ],
 )
-async def test_a_refusal_of_our_certificate_is_our_fault(
-    *, router_settings: Settings, tmp_path: Path, newest: ssl.TLSVersion, shown: bool, expected: ErrorClass
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_refusal_of_our_certificate_is_our_fault(  # two fixtures, four parameters
+    *,
+    router_settings: Settings,
+    tmp_path: Path,
+    newest: ssl.TLSVersion,
+    shown: bool,
+    expected: ErrorClass,
+    loop: Any,
 ) -> None:
+    """On the loop of the workers too, where the alert and our first write meet in another order."""
     strict = StrictTls(tmp_path / "strict", newest=newest)
     options = {**as_options(router_settings), "webhook_ca": strict.ca_file}
     if not shown:
         options |= {"webhook_certificate": "", "webhook_key": ""}
-    client = make(Settings.load({}, **options))
-    result = await client.post(post(strict.url))
-    await client.close()
+
+    async def attempt() -> Answered | Failed:
+        client = make(Settings.load({}, **options))
+        try:
+            return await client.post(post(strict.url))
+        finally:
+            await client.close()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        result = runner.run(attempt())
     strict.close()
     assert isinstance(result, Failed)
     assert result.error is expected
@@ -361,3 +378,41 @@ def test_settings_that_cannot_work_are_named(router_settings: Settings, tmp_path
 
 def test_the_hash_header_is_the_one_of_the_protocol() -> None:
     assert HASH_HEADER == "X-DIP-Content-Hash"
+
+
+async def test_an_attempt_tells_how_long_its_parts_took(client: WebhookClient, server: WebhookServer) -> None:
+    """The first connects and shakes hands, the second finds the connection open, the third waits in vain."""
+    first = await client.post(post(server.url(WHO)))
+    second = await client.post(post(server.url(WHO)))
+    assert None not in (first.timings.connect_ms, first.timings.tls_ms, first.timings.first_byte_ms)
+    assert (second.timings.connect_ms, second.timings.tls_ms) == (None, None)
+    assert second.timings.first_byte_ms is not None
+    server.behaviour[WHO] = hole
+    third = await client.post(post(server.url(WHO)))
+    assert isinstance(third, Failed)
+    assert third.timings.first_byte_ms is None
+    assert first.timings.first_byte_ms <= first.duration_ms
+
+
+async def test_calls_at_a_time_do_not_mix_their_times_up(
+    client: WebhookClient, server: WebhookServer
+) -> None:
+    names = [f"23000000{number:02d}" for number in range(20)]
+    server.slow_s = 0.3
+    for name in names[::2]:
+        server.behaviour[name] = slowly
+    found = await asyncio.gather(*(client.post(post(server.url(name))) for name in names))
+    for at, one in enumerate(found):
+        assert one.timings.tls_ms is not None
+        assert at % 2 or one.timings.first_byte_ms >= 300
+        assert one.timings.connect_ms + one.timings.tls_ms <= one.duration_ms + 2
+
+
+async def test_a_connection_that_is_refused_has_no_handshake(client: WebhookClient) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    found = await client.post(post(f"https://127.0.0.1:{port}/x"))
+    assert isinstance(found, Failed)
+    assert found.error is ErrorClass.CONNECT
+    assert (found.timings.connect_ms, found.timings.tls_ms, found.timings.first_byte_ms) == (None, None, None)
+    assert found.timings.dns_ms is not None

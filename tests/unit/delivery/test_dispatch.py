@@ -6,6 +6,7 @@ from datetime import timedelta
 import orjson
 import pytest
 
+from pipeline.domain.attempt_times import Timings
 from pipeline.domain.delivery import Answered, ErrorClass, Failed, Schedule
 from pipeline.domain.envelope import Stage, Status
 from pipeline.domain.identifiers import DeliveryId
@@ -498,3 +499,27 @@ async def test_what_breaks_at_intake_is_raised_by_run_even_if_run_begins_later()
     world.webhooks.then("2300000001", OK)
     with pytest.raises((TypeError, AttributeError)):
         await asyncio.wait_for(world.dispatcher.run(), 10)
+
+
+async def test_the_audit_of_an_attempt_has_its_times_and_how_an_odd_answer_begins() -> None:
+    world = World()
+    timings = Timings(dns_ms=1, connect_ms=2, tls_ms=3, first_byte_ms=4)
+    odd = Answered(
+        status=503, body=b"<h1>down</h1>\r\nX-API-Key: 0123456789abcdef", timings=timings, duration_ms=9
+    )
+    fine = Answered(status=201, body=b'{"messageArray":[]}', timings=Timings(first_byte_ms=5))
+    world.webhooks.then("2300000001", odd, fine)
+    await world.own()
+    world.send(make_copy(1))
+    await world.settle_down()
+    await world.pass_time(10)
+    failed, delivered = [one for one in world.engine.audits() if one.attempt is not None]
+    assert (failed.dns_ms, failed.connect_ms, failed.tls_ms, failed.first_byte_ms, failed.duration_ms) == (
+        1,
+        2,
+        3,
+        4,
+        9,
+    )
+    assert failed.excerpt == r"<h1>down</h1>\r\nX-API-Key: ***"
+    assert (delivered.connect_ms, delivered.first_byte_ms, delivered.excerpt) == (None, 5, None)
