@@ -22,6 +22,7 @@ from agents.sweep import Sweep
 from agents.validation import Validation
 from pipeline import limits, topics
 from pipeline.adapters.identity import identity
+from pipeline.adapters.logs import log_config
 from pipeline.catalogue import Catalogue
 from pipeline.codec import Codec
 from pipeline.engine import App, EngineSettings
@@ -92,6 +93,7 @@ def create_app(name: str, outside: Outside, *, dead_letters: Mapping[str, str] =
         web_host=settings.worker_host,
         web_bind=settings.worker_host,
         web_port=outside.web_port,
+        logging_config=log_config(settings, name.removeprefix("dip-")),  # else Faust would set up its own
     )
     add_health_pages(app)
     return app

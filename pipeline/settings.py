@@ -46,6 +46,11 @@ class Settings:
     )
     start_wait_s: float = _setting(60.0, "how long a process waits for Kafka and the registry at its start")
 
+    # Logs
+    log_level: str = _setting("info", "least level of log lines: debug, info, warning or error")
+    log_levels: str = _setting("", "other levels of single modules, as pipeline.delivery=debug,faust=warning")
+    log_format: str = _setting("text", "text, or json: an object a line with fixed keys")
+
     # Topics
     topic_partitions: int = _setting(12, "partitions of every keyed topic; fixed at creation")
     topic_replication: int = _setting(1, "replication factor; 3 in production")

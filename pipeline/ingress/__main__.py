@@ -15,6 +15,7 @@ from pipeline import limits, topics
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.handles import allow_handles
 from pipeline.adapters.identity import identity
+from pipeline.adapters.logs import set_up_logs
 from pipeline.adapters.notices import NoticeFeed
 from pipeline.adapters.participants import ParticipantFeed
 from pipeline.adapters.producer import KafkaPublisher
@@ -260,5 +261,6 @@ def _await_broker(settings: Settings, publisher: KafkaPublisher) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    run(Settings.load())
+    chosen = Settings.load()
+    set_up_logs(chosen, "bridge")
+    run(chosen)

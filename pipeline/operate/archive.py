@@ -1,7 +1,6 @@
 """`dip archive`: the process that archives, and what operators do with an archive."""
 
 import json
-import logging
 import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -13,6 +12,7 @@ import click
 from pipeline import limits
 from pipeline.adapters.archive_keys import KeyRing, new_key
 from pipeline.adapters.clock import SystemClock
+from pipeline.adapters.logs import LEVELS, set_up_logs
 from pipeline.archive import pruning
 from pipeline.archive.errors import ArchiveUnfit
 from pipeline.archive.ports import Storage
@@ -31,9 +31,9 @@ from pipeline.settings import Settings, put
 @click.group(invoke_without_command=True)
 @click.option("--until-end", is_flag=True, help="End when everything that is there now is archived.")
 @click.option("--port", type=int, help="Port of the health pages (DIP_WORKER_PORT); 0 picks a free one.")
-@click.option("--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]))
+@click.option("--log-level", type=click.Choice(LEVELS), help="Least level of log lines (DIP_LOG_LEVEL).")
 @click.pass_context
-def archive(ctx: click.Context, *, until_end: bool, port: int | None, log_level: str) -> None:
+def archive(ctx: click.Context, *, until_end: bool, port: int | None, log_level: str | None) -> None:
     """Archive the topics until SIGTERM or Ctrl-C, into Avro files under a signed log (docs/ARCHIVE.md).
 
     One process for an installation. It may be stopped and killed at any moment: nothing is lost or doubled. With a
@@ -41,8 +41,8 @@ def archive(ctx: click.Context, *, until_end: bool, port: int | None, log_level:
     """
     if ctx.invoked_subcommand is not None:
         return
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    put(worker_port=port)
+    put(worker_port=port, log_level=log_level)
+    set_up_logs(Settings.load(), "archive")
     settings = located(Settings.load())
     if not settings.schema_registry_url:
         raise SettingsInvalid("SCHEMA_REGISTRY_URL is not set; `dip up` prints the one of the local stack")

@@ -1,9 +1,8 @@
 """`dip bridge`: the HTTP entrance in this process."""
 
-import logging
-
 import click
 
+from pipeline.adapters.logs import LEVELS, set_up_logs
 from pipeline.settings import Settings
 
 
@@ -11,8 +10,8 @@ from pipeline.settings import Settings
 @click.option("--host", help="Address to listen on (DIP_BRIDGE_HOST).")
 @click.option("--port", type=int, help="Port to listen on (DIP_BRIDGE_PORT); 0 picks a free one.")
 @click.option("--health-port", type=int, help="Port of the health pages (DIP_BRIDGE_HEALTH_PORT).")
-@click.option("--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]))
-def bridge(host: str | None, port: int | None, health_port: int | None, log_level: str) -> None:
+@click.option("--log-level", type=click.Choice(LEVELS), help="Least level of log lines (DIP_LOG_LEVEL).")
+def bridge(host: str | None, port: int | None, health_port: int | None, log_level: str | None) -> None:
     """Run the HTTP entrance until SIGTERM or Ctrl-C: requests in work are finished first.
 
     It waits for Kafka and the schema registry at its start (DIP_START_WAIT_S), and answers 503 with Retry-After
@@ -20,5 +19,8 @@ def bridge(host: str | None, port: int | None, health_port: int | None, log_leve
     """
     from pipeline.ingress.__main__ import run
 
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    run(Settings.load(bridge_host=host, bridge_port=port, bridge_health_port=health_port))
+    settings = Settings.load(
+        bridge_host=host, bridge_port=port, bridge_health_port=health_port, log_level=log_level
+    )
+    set_up_logs(settings, "bridge")
+    run(settings)

@@ -2,12 +2,12 @@
 
 import asyncio
 import importlib
-import logging
 from typing import Final
 
 import click
 import uvloop
 
+from pipeline.adapters.logs import LEVELS, set_up_logs
 from pipeline.settings import Settings, put
 
 MODULES: Final = {
@@ -23,15 +23,15 @@ MODULES: Final = {
     "--instance", help="Stable name of this worker among its kind (DIP_INSTANCE; the pod's ordinal)."
 )
 @click.option("--port", type=int, help="Port of its health pages (DIP_WORKER_PORT); 0 picks a free one.")
-@click.option("--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]))
-def worker(kind: str, instance: str | None, port: int | None, log_level: str) -> None:
+@click.option("--log-level", type=click.Choice(LEVELS), help="Least level of log lines (DIP_LOG_LEVEL).")
+def worker(kind: str, instance: str | None, port: int | None, log_level: str | None) -> None:
     """Run a Faust worker until SIGTERM or Ctrl-C: it finishes its round, commits, and leaves the group.
 
     The same as `faust -A agents.worker_KIND worker`, with errors of configuration as one line.
     """
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    put(instance=instance, worker_port=port)
+    put(instance=instance, worker_port=port, log_level=log_level)
     settings = Settings.load()
+    set_up_logs(settings, kind)
     # Faust's own --loop is read from the command line when Faust is imported: for us that is too late.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     module = MODULES[kind]
@@ -44,7 +44,7 @@ def worker(kind: str, instance: str | None, port: int | None, log_level: str) ->
             module,
             "worker",
             "--loglevel",
-            log_level,
+            settings.log_level,
             "--web-host",
             settings.worker_host,
             "--web-bind",
