@@ -24,7 +24,7 @@ _FORMATS: Final = ("text", "json")
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: `ts`, `level`, `logger`, `process`, `name`, `msg`, what it is about, and `error` with a stack."""
+    """One JSON object a line: `ts`, `level`, `logger`, `process`, `name`, `msg`, what it is about, and `error`."""
 
     def __init__(self, process: str, name: str) -> None:
         super().__init__()
