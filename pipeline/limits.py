@@ -111,6 +111,8 @@ assert BODY_BYTES_PER_S_MIN * BODY_READ_S_MAX < BODY_BYTES_MAX
 REFUSALS_NOTED_PER_S = 1.0  # of one caller in the audit: a fault shows at once, a broken client fills no disk
 REFUSALS_NOTED_BURST = 20.0  # a client under test: each of its tries is seen
 REFUSALS_NOTED_AT_ONCE_MAX = 100  # records on their way to Kafka; while it is down the rest is counted only
+CALLS_NOTED_WAITING_MAX = 20_000  # records of answered calls on their way: 4 MB, ten busy seconds
+CALLS_NOTED_EVERY_S = 0.2  # gathered: a publication of forty costs little more than one of one
 REFUSALS_NOTED_CALLERS_MAX = 2_000  # the market's participants; beyond it the longest silent one begins anew
 
 # --- Keeping (design.md 5, protocol.md 13) --------------------------------------------------------------

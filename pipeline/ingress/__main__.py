@@ -52,6 +52,7 @@ class Running:
         """Turn new requests away, let those in work end, and only then close the health pages."""
         self.bridge.stopping = True
         await self.front.stop()
+        await self.bridge.finish()
         self.bridge.close()
         await self.health.stop()
 

@@ -28,6 +28,8 @@ def done(
         stage=Stage.STATUS_MESSAGE if channel == STATUS_CHANNEL else Stage.INBOUND,
         status=Status.OK,
         status_code=int(status),
+        operation=call.route.operation,
+        bytes=len(call.content),
         reason=reason,
         sender_id=ParticipantId(call.caller.name),
         recipient=about,

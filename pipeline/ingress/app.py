@@ -22,8 +22,9 @@ from pipeline.domain.signing_certificates import CERTIFICATE_HEADER
 from pipeline.ingress.addresses import called_urls, public_urls, resolved
 from pipeline.ingress.admission import Visit
 from pipeline.ingress.answering import refused_response
-from pipeline.ingress.arrival import Arrival
-from pipeline.ingress.calls import Call, Outcome
+from pipeline.ingress.arrival import Arrival, channel_of
+from pipeline.ingress.call_audit import CallAudit
+from pipeline.ingress.calls import Call, Outcome, Tally
 from pipeline.ingress.concluding import Conclusion
 from pipeline.ingress.documents import Documents
 from pipeline.ingress.encodings import Packing, packing_of, unpack
@@ -35,6 +36,7 @@ from pipeline.ingress.media import check_media
 from pipeline.ingress.operations import operations
 from pipeline.ingress.outside import Outside
 from pipeline.ingress.reading import Body
+from pipeline.ingress.refusal_audit import RefusalAudit
 from pipeline.ingress.refusals import Refusal, printable
 from pipeline.ingress.route_table import Match, RouteTable
 from pipeline.ingress.routes import Route
@@ -76,7 +78,11 @@ class Bridge:
         self._operations = operations(outside)
         self.entrance = entrance or Entrance(outside.settings)
         self._expiring = Expiring(outside)
-        self._conclude = Conclusion(outside, self.entrance)
+        self._refused = RefusalAudit(
+            publisher=outside.publisher, encoder=outside.encoder, clock=outside.clock
+        )
+        self._calls = CallAudit(publisher=outside.publisher, encoder=outside.encoder, clock=outside.clock)
+        self._conclude = Conclusion(outside, self.entrance, self._refused)
         # Large bodies are judged beside the loop, so that small ones do not wait behind them.
         self._pool = ThreadPoolExecutor(limits.JUDGING_THREADS, thread_name_prefix="judge")
         self.stopping = False
@@ -117,6 +123,10 @@ class Bridge:
             response.force_close()
         return response
 
+    async def finish(self) -> None:
+        """Have written what the audit does not say yet."""
+        await self._calls.close()
+
     def close(self) -> None:
         """Let the judging threads go."""
         self._pool.shutdown(wait=True)
@@ -129,13 +139,33 @@ class Bridge:
         participants = self._outside.participants.current()
         caller = self._identified(request, participants)
         if isinstance(caller, Refusal):
+            self._note("", match, caller, Tally(), 0.0)
             return caller
-        outcome = await self._known(request, match, caller, participants)
+        tally, began_s = Tally(), time.perf_counter()
+        outcome = await self._known(request, match, caller, participants, tally)
         self.entrance.counters.requests_by.add(caller.name, str(int(outcome.status)))
+        self._note(caller.name, match, outcome, tally, time.perf_counter() - began_s)
         return outcome
 
+    def _note(
+        self, caller: str, match: Match, outcome: web.Response | Refusal, tally: Tally, seconds: float
+    ) -> None:
+        """Have the audit say that there was this call, where it has no record of it yet."""
+        if tally.noted:
+            return
+        operation, channel, status = match.route.operation, channel_of(match), HTTPStatus(outcome.status)
+        if isinstance(outcome, Refusal):
+            self._refused.note(caller, channel, status, operation=operation, slug=outcome.slug)
+        else:
+            self._calls.note(caller, operation, channel, status, tally, duration_ms=round(seconds * 1000))
+
     async def _known(
-        self, request: web.BaseRequest, match: Match, caller: Caller, participants: Participants
+        self,
+        request: web.BaseRequest,
+        match: Match,
+        caller: Caller,
+        participants: Participants,
+        tally: Tally,
     ) -> web.Response | Refusal:
         """Serve a caller that we know."""
         visit = self.entrance.door.enter(caller.name)
@@ -151,6 +181,7 @@ class Bridge:
                 caller=caller,
                 participants=participants,
                 packing=packing,
+                tally=tally,
             )
             return await self._admitted(arrival, visit)
 
@@ -199,6 +230,7 @@ class Bridge:
         with Body(arrival.request, self.entrance.budget, arrival.caller.name, bytes_max=bytes_max) as body:
             content = await body.read()
             visit.charge(bytes_=body.arrived)
+            arrival.tally.bytes_read = body.arrived
             self.entrance.counters.bytes_by.add(arrival.caller.name, count=body.arrived)
             if isinstance(content, Refusal):
                 return content

@@ -26,5 +26,9 @@ class Arrival:
     @property
     def channel(self) -> InterfaceId:
         """Return the channel the call is about; all that is about no channel counts as status messages."""
-        path = self.match.path
-        return InterfaceId(path.get("id") or path.get("interface") or STATUS_CHANNEL)
+        return channel_of(self.match)
+
+
+def channel_of(match: Match) -> InterfaceId:
+    """Return the channel a call is about; all that is about no channel counts as status messages."""
+    return InterfaceId(match.path.get("id") or match.path.get("interface") or STATUS_CHANNEL)

@@ -20,7 +20,10 @@ class Tally:
     """What a call turned out to hold; its caller is charged for it, whatever the answer is."""
 
     messages: int = 0
+    bytes_read: int = 0
     bytes_unpacked: int = 0
+    noted: bool = False
+    """Whether the audit has a record of the call already: its refusal, or what it changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

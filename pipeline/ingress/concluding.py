@@ -33,12 +33,10 @@ _NOBODY_TO_ASK: Final = Refusal(
 class Conclusion:
     """Turns the outcome of a call into its answer. One object per process; used on the event loop only."""
 
-    def __init__(self, outside: Outside, entrance: Entrance) -> None:
+    def __init__(self, outside: Outside, entrance: Entrance, refused: RefusalAudit) -> None:
         self._outside = outside
         self._entrance = entrance
-        self._refused = RefusalAudit(
-            publisher=outside.publisher, encoder=outside.encoder, clock=outside.clock
-        )
+        self._refused = refused
 
     async def __call__(self, arrival: Arrival, outcome: Outcome) -> web.Response | Refusal:
         """Write the answer; what stores something is stored before."""
@@ -48,18 +46,19 @@ class Conclusion:
             case Asks():
                 return await self._asked(arrival, outcome)
             case Recorded(records=records, status=status):
-                return await self._published(arrival, records) or web.Response(status=status)
+                refusal = await self._published(arrival, records)
+                arrival.tally.noted = bool(records) and refusal is None  # they say so themselves
+                return refusal or web.Response(status=status)
             case Reply(status=status, faults=faults):
                 if faults:  # only a dry run finds any and stores nothing
-                    self._refused.note(arrival.caller.name, arrival.channel, status, faults, dry_run=True)
+                    self._write(arrival, status, faults, dry_run=True)
                 return reply_response(outcome, accept=_accept(arrival))
             case Invalid(answers=answers, faults=faults):
                 first = printable(f"{answers[0].message}; {answers[0].help}")
                 log.info("refused with 400, %d messages, first: %s", len(answers), first)
                 self._note(arrival, HTTPStatus.BAD_REQUEST, faults)
                 return invalid_response(outcome, self._outside.clock.now(), accept=_accept(arrival))
-            case Refusal(status=status):
-                self._refused.note(arrival.caller.name, arrival.channel, status)
+            case Refusal():
                 return outcome
             case _:
                 assert_never(outcome)
@@ -98,7 +97,21 @@ class Conclusion:
         """Count what L1 refused by its codes, and note it for the audit."""
         for fault in faults:
             self._entrance.counters.rejected.add(fault.rejections[0].code.value)
-        self._refused.note(arrival.caller.name, arrival.channel, status, faults)
+        self._write(arrival, status, faults)
+
+    def _write(
+        self, arrival: Arrival, status: HTTPStatus, faults: tuple[Fault, ...], *, dry_run: bool = False
+    ) -> None:
+        arrival.tally.noted = True
+        self._refused.note(
+            arrival.caller.name,
+            arrival.channel,
+            status,
+            faults,
+            operation=arrival.match.route.operation,
+            messages=arrival.tally.messages,
+            dry_run=dry_run,
+        )
 
     async def _published(self, arrival: Arrival, records: Sequence[Outgoing]) -> Refusal | None:
         """Publish when it is the caller's turn, for as many requests at a time as allowed."""

@@ -18,6 +18,7 @@ from pipeline.domain.envelope import AuditRecord, Stage, Status
 from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId, ParticipantId
 from pipeline.domain.rejections import Code
 from pipeline.ingress.outside import Encoder, Publisher
+from pipeline.ingress.routes import Operation
 from pipeline.ingress.submission import Fault, placed
 from pipeline.limits import (
     HELP_CHARS_MAX,
@@ -59,9 +60,15 @@ class RefusalAudit:
         status: HTTPStatus,
         faults: tuple[Fault, ...] = (),
         *,
+        operation: Operation | None = None,
+        slug: str = "",
+        messages: int = 0,
         dry_run: bool = False,
     ) -> None:
-        """Write what was refused, if there is room for it; returns at once. A dry run is called one."""
+        """Write what was refused, if there is room for it; returns at once. A dry run is called one.
+
+        Callers that nobody knows share the name "", and one ration.
+        """
         ration = self._ration(caller)
         if ration.tokens < 1 or len(self._tasks) >= REFUSALS_NOTED_AT_ONCE_MAX:
             ration.left_out += 1
@@ -74,9 +81,12 @@ class RefusalAudit:
             status=Status.INBOUND_RULE_FAILURE,
             status_code=int(status),
             code=_code(faults),
-            reason=_reason(faults, left_out, dry_run=dry_run),
-            sender_id=ParticipantId(caller),
+            reason=_reason(faults, left_out, slug=slug, dry_run=dry_run),
+            sender_id=ParticipantId(caller) if caller else None,
             channel=channel,
+            operation=operation,
+            messages=messages,
+            left_out=left_out,
         )
         outgoing = Outgoing(topic=topics.AUDIT, key=caller.encode(), value=self._encoder.encode_audit(record))
         self._spawn(self._write(outgoing, ration, left_out + 1))
@@ -107,10 +117,11 @@ def _code(faults: tuple[Fault, ...]) -> str:
     return faults[0].rejections[0].code.value if faults else Code.NOT_PROCESSED.value
 
 
-def _reason(faults: tuple[Fault, ...], left_out: int, *, dry_run: bool) -> str:
+def _reason(faults: tuple[Fault, ...], left_out: int, *, slug: str, dry_run: bool) -> str:
     """Name the checks and places, never the values: they may be somebody's data."""
     places = [f"{one.check.value} at {one.pointer or '/'}" for one in placed(faults)]
     more = f"; {left_out} refused calls before it are not recorded" if left_out else ""
     head = f"{len(faults)} messages refused{' in a dry run' if dry_run else ''}: " if faults else _NOT_READ
+    head += f": {slug}" if slug else ""
     room = HELP_CHARS_MAX - len(head) - len(more)
     return f"{head}{', '.join(places)[:room]}{more}"
