@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.localstack.waiting import wait_until
+from pipeline.metrics import METRICS
 from pipeline.openapi.topic_users import USERS
 from tests.support.metrics_page import figures
 
@@ -70,6 +71,14 @@ def metrics_equal(report: dict, folder: Path) -> None:
     assert delivery["dip_copies_total", "RejectedByRecipient"] == report["dead_lettered"]
     ages = sum(value for name, value in delivery.items() if name[0] == "dip_delivery_age_seconds_count")
     assert ages == delivery["dip_copies_total", "Delivered"]
+    shown = {name[0].removesuffix("_count") for page in folder.glob("*.prom") for name in figures(page)}
+    # No archive runs in a demo, and nobody sends it broken HTTP or holds a connection.
+    absent = {one.name for one in METRICS} - shown
+    assert {
+        one
+        for one in absent
+        if not one.startswith(("dip_archive_", "dip_bridge_broken", "dip_bridge_connections_closed"))
+    } == set()
     for kind, page in (("router", router), ("delivery", delivery)):
         written = {name[1] for name in page if name[0] == "dip_records_written_total"}
         assert written <= set(USERS[kind].writes), "the document and the chart's rights leave a topic out"
