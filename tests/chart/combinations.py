@@ -28,7 +28,7 @@ COMBINATIONS: Final[dict[str, dict[str, Any]]] = {
     "keda-router": {"router": {"autoscaling": _AUTO}},
     "keda-all": {"router": {"autoscaling": _AUTO}, "delivery": {"autoscaling": _AUTO}, "journal": {"enabled": True, "autoscaling": _AUTO}},
     "keda-authentication": {"delivery": {"autoscaling": _AUTO}, "autoscaling": {"authentication": {"existingSecret": "k", "keys": ["sasl", "password"]}}},
-    "keda-transfer": {"router": {"autoscaling": _AUTO}, "autoscaling": {"transferHpaOwnership": True}},
+    "keda-transfer": {"router": {"autoscaling": _AUTO}, "autoscaling": {"transferHpaOwnership": True, "excludePersistentLag": True, "limitToPartitionsWithLag": True}},
     "strimzi": {"topics": {"createdBy": "strimzi", "strimzi": {"cluster": "main", "namespace": "kafka"}}},
     "strimzi-users": {"topics": {"createdBy": "strimzi", "strimzi": {"cluster": "main", "users": "scram-sha-512"}}},
     "no-topics": {"topics": {"createdBy": "none"}},
