@@ -7,18 +7,21 @@ private name used, and tests/integration/delivery/test_faults.py fails where it 
 
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
 from pipeline.adapters.webhook_timing import Timer, note_connected
 
+_HEAD_END: Final = b"\r\n\r\n"
+
 
 class _OneAnswer(ResponseHandler):
     """Closes its connection when a second answer comes before a second call."""
 
     answered = False
+    bodiless = False
     timer: Timer | None = None
     """The attempt that it was made for, until that has its answer."""
 
@@ -33,6 +36,16 @@ class _OneAnswer(ResponseHandler):
         self.answered = False
         super().set_response_params(**params)
 
+    def data_received(self, data: bytes) -> None:
+        """Read a head by itself: whatever is wrong with what comes behind it, its status has been said."""
+        while not self.answered and 0 <= (end := data.find(_HEAD_END)) < len(data) - len(_HEAD_END):
+            super().data_received(data[: end + len(_HEAD_END)])
+            data = data[end + len(_HEAD_END) :]
+        if self.answered and self.bodiless:
+            self.force_close()  # a body that there cannot be, or more
+        else:
+            super().data_received(data)
+
     def feed_data(self, data: Any, size: int = 0) -> None:
         """Take an answer, or close the connection where there is one already; interim ones do not count."""
         if self.answered:
@@ -42,6 +55,7 @@ class _OneAnswer(ResponseHandler):
             return
         self.timer = None
         self.answered = data[0].code >= HTTPStatus.OK
+        self.bodiless = data[0].code in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
         super().feed_data(data, size)
 
 

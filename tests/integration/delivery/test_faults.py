@@ -5,9 +5,11 @@ parked or a dead letter; and the healthy recipient beside them is served while t
 """
 
 import asyncio
+import re
 from collections import Counter
 from pathlib import Path
 
+import orjson
 import pytest
 
 from pipeline.domain.delivery import Answered
@@ -109,6 +111,16 @@ def test_no_text_of_a_recipient_can_forge_a_line_of_a_log(met: Met) -> None:
     reasons = [one.reason for places in met.last.values() for one in places.audits if one.reason]
     assert any("INFO all is well" in one for one in reasons), "the text itself is kept"
     assert [one for one in reasons if not one.isprintable()] == []
+
+
+def test_no_secret_of_a_request_comes_back_out_of_an_answer(met: Met) -> None:
+    """Test 41: the endpoint quotes all headers of the call; none of them may reach audit, dead letter or report."""
+    (result,) = met.results["echoes-headers"]
+    assert isinstance(result, Answered)
+    quoted = orjson.loads(result.body)["messageArray"][0]["help"]
+    secrets = re.findall(r"(?im)^(?:authorization|x-dip-signature|[a-z-]*signature): *([^\r\n]{20,})", quoted)
+    assert secrets
+    assert [one for one in secrets if one[:20].encode() in met.written] == []
 
 
 async def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_answer_to_the_next_call(
