@@ -127,6 +127,31 @@ async def test_a_copy_that_is_under_way_to_the_webhook_is_left_to_it() -> None:
     assert not world.engine.parked()
 
 
+async def test_a_bundle_that_bytes_closed_settles_no_more_than_it_holds() -> None:
+    world = await pulled()
+    world.send(*map(make_copy, range(5)))
+    await world.settle_down()
+    bundle = await peek(world, Bounds(messages=5, size_bytes=100))
+    assert (numbers(bundle), bundle.more) == ([0, 1], True)
+    assert await acknowledge(world, bundle.receipt) == Acknowledged(settled=2)
+    assert numbers(await peek(world)) == [2, 3, 4]
+
+
+async def test_a_row_whose_record_is_still_to_be_read_again_is_not_shown() -> None:
+    """Its offset was not committed: settled now, its record would be a new copy a moment later."""
+    world = await pulled()
+    world.send(make_copy(1))
+    await world.settle_down()
+    bundle = await peek(world)
+    await world.crash()
+    world.claims[0] = world.engine.claim(0)
+    await world.dispatcher.claimed(world.claims[0])
+    assert numbers(await peek(world)) == []
+    assert await acknowledge(world, bundle.receipt) == Acknowledged(under_way=1)
+    world.take_in()
+    assert numbers(await peek(world)) == [1]
+
+
 async def test_in_an_ordered_channel_nothing_behind_a_copy_under_way_is_shown() -> None:
     world = World(rules={LANE.channel: ChannelRule(order=Order.MPAN, priority=0)})
     await world.own()
@@ -280,7 +305,8 @@ async def _play(steps: list[tuple[str, int]], *, ordered: bool) -> None:
                 world.send(*copies)
             case "peek":
                 after = receipts[-1] if receipts and value == 4 else None
-                bundle = await peek(world, Bounds(messages=value, size_bytes=10_000), after)
+                size_bytes = 100 if value == 3 else 10_000  # two copies, or as many as are asked for
+                bundle = await peek(world, Bounds(messages=value, size_bytes=size_bytes), after)
                 handed |= {one.delivery_id for one in bundle.copies}
                 receipts += [bundle.receipt] if bundle.receipt else []
             case "acknowledge" if receipts:
