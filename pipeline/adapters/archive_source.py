@@ -5,6 +5,7 @@ every tool that shows lag shows the archive's.
 """
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from pipeline.domain.archive import Archived, Extent, Place
 from pipeline.errors import BrokerUnavailable, TopicsInvalid
-from pipeline.limits import ADMIN_CALL_S_MAX, ARCHIVE_BATCH, ARCHIVE_POLL_S
+from pipeline.limits import ADMIN_CALL_S_MAX, ARCHIVE_BATCH, ARCHIVE_POLL_S, TOPICS_POLL_S, TOPICS_WAIT_S_MAX
 from pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -45,16 +46,24 @@ class TopicSource:
         self._positions: dict[Place, int] = {}
 
     def extents(self) -> dict[Place, Extent]:
-        try:
-            known = self._consumer.list_topics(timeout=ADMIN_CALL_S_MAX).topics
-            missing = [name for name in self._topics if name not in known]
-            if missing:
-                raise TopicsInvalid(f"topic {missing[0]} does not exist; run `dip topics create`")
-            places = [(name, number) for name in self._topics for number in sorted(known[name].partitions)]
-            lows = self._offsets(places, OffsetSpec.earliest())
-            highs = self._offsets(places, OffsetSpec.latest())
-        except KafkaException as error:
-            raise BrokerUnavailable(f"Kafka does not answer: {error.args[0].str()}") from None
+        deadline_s = time.monotonic() + TOPICS_WAIT_S_MAX
+        while True:
+            try:
+                return self._extents()
+            except KafkaException as error:
+                # Partitions that were just made, or whose leader moves, have an answer a moment later.
+                if not error.args[0].retriable() or time.monotonic() >= deadline_s:
+                    raise BrokerUnavailable(f"Kafka does not answer: {error.args[0].str()}") from None
+            time.sleep(TOPICS_POLL_S)
+
+    def _extents(self) -> dict[Place, Extent]:
+        known = self._consumer.list_topics(timeout=ADMIN_CALL_S_MAX).topics
+        missing = [name for name in self._topics if name not in known]
+        if missing:
+            raise TopicsInvalid(f"topic {missing[0]} does not exist; run `dip topics create`")
+        places = [(name, number) for name in self._topics for number in sorted(known[name].partitions)]
+        lows = self._offsets(places, OffsetSpec.earliest())
+        highs = self._offsets(places, OffsetSpec.latest())
         return {place: Extent(low=lows[place], high=highs[place]) for place in places}
 
     def _offsets(self, places: Sequence[Place], spec: OffsetSpec) -> dict[Place, int]:
