@@ -74,6 +74,7 @@ def set_up_logs(settings: Settings, process: str) -> None:
         logging.basicConfig(level=_level("DIP_LOG_LEVEL", settings.log_level).upper(), format=_TEXT)
     else:
         logging.config.dictConfig(config)
+        logging.captureWarnings(capture=True)  # Python's own lines would be no JSON
 
 
 def _levels(text: str) -> dict[str, str]:

@@ -40,6 +40,7 @@ def worker(kind: str, instance: str | None, port: int | None, log_level: str | N
     faust = importlib.import_module("faust.cli.faust")
     faust.cli(
         args=[
+            *(["--quiet"] if settings.log_format == "json" else []),  # the banner is for people
             "-A",
             module,
             "worker",

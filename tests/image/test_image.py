@@ -84,7 +84,7 @@ def test_it_holds_the_product_and_not_its_sources(image: str) -> None:
         "sh",
         image,
         "-c",
-        "ls /src /wheels; command -v pip gcc; ls -A /var/lib/dip",
+        "ls -d /src /wheels /opt/dip/bin/pip*; command -v gcc; ls -A /var/lib/dip",
     ).stdout
     assert found == ""
     facts = json.loads(run("image", "inspect", image).stdout)[0]
