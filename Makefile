@@ -6,7 +6,7 @@ READY := .venv/.ready
 # The integration tests mostly wait for sessions and restarts; each job has a broker and a registry of its own (0.5 GB).
 JOBS ?= 3
 
-.PHONY: help setup demo test lint format unit integration soak fuzz chaos image up bench wheel clean
+.PHONY: help setup demo test lint format unit integration soak fuzz sim chaos image up bench wheel clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,9 @@ integration: $(READY) ## the checks on real Kafka
 
 fuzz: $(READY) ## ask a bridge on real Kafka what its OpenAPI document allows, and more (10 minutes; FUZZ_SECONDS, FUZZ_SEED)
 	@$(BIN)/pytest -s -m fuzz tests/fuzz
+
+sim: $(READY) ## the whole router from thousands of seeds: crashes, rebalances, failing recipients (10 minutes; SIM_RUNS, SIM_FIRST)
+	@PYTHONHASHSEED=0 PYTHONPATH=. $(BIN)/python -m tests.simulation.campaign --runs $(or $(SIM_RUNS),2000) --first $(or $(SIM_FIRST),0)
 
 chaos: $(READY) ## the full fault counts on real Kafka (about an hour)
 	@$(BIN)/pytest -m chaos tests/chaos

@@ -11,14 +11,16 @@ class Tasks:
     """Starts work and keeps the first error for `run` to raise: the event loop would only log it."""
 
     def __init__(self) -> None:
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: dict[
+            asyncio.Task[None], None
+        ] = {}  # in the order of their start, so that a seed repeats it
         self._error: BaseException | None = None
         self.wake = asyncio.Event()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Start work beside everything else."""
         task = asyncio.get_running_loop().create_task(work)
-        self._under_way.add(task)
+        self._under_way[task] = None
         task.add_done_callback(self._done)
 
     def carefully(self, work: Callable[[T], None], given: T) -> None:
@@ -45,7 +47,7 @@ class Tasks:
             task.cancel()
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
+        self._under_way.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._break(error)
 

@@ -1,7 +1,7 @@
 """What time and other people do to lanes: waits end, copies grow old, webhooks and orders change."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from pipeline.delivery.books import Books
@@ -48,7 +48,7 @@ class Tending:
         self._notice_changes(now)
         self.end_waits(now)
         for window in tuple(self._books.claims.windows.values()):
-            self._park_aged(frozenset(window.aged(now)))
+            self._park_aged(window.aged(now))
         for lane in self._books.lanes:
             if (
                 lane.rows_wanted() or lane.idle
@@ -137,9 +137,11 @@ class Tending:
         lane.probe()
         self._pump(lane)
 
-    def _park_aged(self, aged: frozenset[Entry]) -> None:
+    def _park_aged(self, aged: Sequence[Entry]) -> None:
+        """Park the lanes of copies that waited for long, the lane of the oldest first."""
+        among = frozenset(aged)
         for lane in {self._books.lanes[entry.lane]: None for entry in aged}:
-            if not aged.isdisjoint(lane.queue):
+            if not among.isdisjoint(lane.queue):
                 self._books.park_fresh(
                     lane, "held back to its rate" if lane.pace.until else "recipient is slow"
                 )
