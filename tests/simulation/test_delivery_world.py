@@ -157,6 +157,45 @@ async def test_a_worker_that_wakes_up_after_its_partition_was_taken_over_settles
     assert {one for one, times in arrived.items() if times > 1} <= under_way
 
 
+# --- 12: what is replayed comes beside what is new ---
+
+
+async def live_latencies(replayed_per_s: int) -> list[float]:
+    """Return how long live copies took, sorted: one a second for each of ten recipients, who need 0.2 s a call."""
+    clock = FakeClock()
+    webhooks = TimedWebhooks(clock)
+    names = [name(number) for number in range(10)]
+    webhooks.slow_s |= dict.fromkeys(names, 0.2)
+    world = World(clock=clock, webhooks=webhooks, people=FakeParticipants(make_participants(*names)))
+    await world.own()
+    numbers, begun, took, step_s = count(), {}, [], 0.1
+    for step in range(150):
+        if step % 10 == 0 and step < 100:
+            for one in names:
+                live = make_copy(next(numbers), recipient=one, at=clock.now())
+                begun[live.delivery_id] = clock.now()
+                world.send(live)
+        again = replayed_per_s // 10 if step < 100 else 0
+        world.send(*(make_copy(next(numbers), recipient=names[one % 10]) for one in range(again)))
+        clock.forward(step_s)
+        webhooks.pass_to(clock.at.timestamp())
+        world.dispatcher.tick()
+        await world.settle_down(20)
+        arrived = {one for _, one in webhooks.taken} & begun.keys()
+        took += [(clock.now() - begun.pop(one)).total_seconds() for one in arrived]
+    assert not begun
+    assert set(ledger(world).values()) == {1}
+    return sorted(took)
+
+
+async def test_a_replay_at_its_usual_rate_does_not_make_live_copies_later() -> None:
+    """To the same recipients, a hundred a second (`dip replay --rate`), ten times the live ones."""
+    clean, beside = await live_latencies(0), await live_latencies(100)
+    p90 = len(clean) * 9 // 10
+    assert beside[p90] <= clean[p90] + 0.2  # a call that was under way, at most
+    assert beside[-1] <= 1.0
+
+
 # --- 14: one endpoint in ten is dead, one in ten takes nearly all the time it has ---
 
 
