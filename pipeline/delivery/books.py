@@ -6,20 +6,20 @@ a claim keep their order; rows are counted as waiting once they are committed, s
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from pipeline.delivery.claims import Claims, share
+from pipeline.delivery.committing import Committing
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.hearsay import Hearsay
 from pipeline.delivery.lane import Lane
 from pipeline.delivery.lanes import Lanes
 from pipeline.delivery.outcomes import book_divided, book_failed, book_settled
 from pipeline.delivery.outside import Outside, Policy
-from pipeline.delivery.ports import Claim, Settling
+from pipeline.delivery.ports import Claim
 from pipeline.delivery.settling import Account, Note
 from pipeline.domain.delivery import (
     Delivered,
@@ -52,9 +52,8 @@ class Books:
     ) -> None:
         self._out = outside
         self._policy = policy
-        self._spawn = spawn
-        self._pump = pump
-        self.hearsay = Hearsay(outside, worker=policy.worker, settle=self._told)
+        self._committing = Committing(outside, spawn=spawn, pump=pump)
+        self.hearsay = Hearsay(outside, worker=policy.worker, settle=self._committing.apart)
         self.lanes = Lanes(
             in_flight_max=policy.lane_in_flight_max,
             order_of=lambda key: outside.orders.current().waits(key),
@@ -181,9 +180,6 @@ class Books:
             *(lane.failures, wait_s),
         )
 
-    def _told(self, settling: Settling) -> None:
-        self._spawn(self._settled_later(settling, self._out.engine.settle(settling)))
-
     # --- copies that wait ---
 
     def park(self, lane: Lane, entries: Sequence[Entry], reason: str) -> None:
@@ -217,7 +213,7 @@ class Books:
         entry.parked = row
         lane.backlog(entry.claim).loaded.add(entry.key)
         for settling in account.close():
-            self._spawn(self._settled_later(settling, self._out.engine.settle(settling)))
+            self._committing.apart(settling)
 
     def _keep_unsent(self, account: Account, lane: Lane, entries: Sequence[Entry], reason: str) -> None:
         if not entries:
@@ -268,57 +264,9 @@ class Books:
         self.claims.release(entry)
 
     def commit(self, lane: Lane, account: Account, *, refused: Collection[Entry] = ()) -> None:
-        """Hand an account to the engine; the lane goes on with what is committed.
-
-        The next of a refused copy's MPAN waits for it: until then a crash would bring the refused one back, after
-        the next.
-        """
-        for work in self._begun(lane, account, refused):
-            self._spawn(_alone(work))
+        """Hand an account to the engine; the lane goes on with what is committed."""
+        self._committing.soon(lane, account, refused=refused)
 
     async def commit_now(self, lane: Lane, account: Account) -> bool:
         """Hand an account to the engine and wait; tell whether everything of it is durable."""
-        return all([await work for work in self._begun(lane, account)])
-
-    def _begun(
-        self, lane: Lane, account: Account, refused: Collection[Entry] = ()
-    ) -> list[Coroutine[Any, Any, bool]]:
-        """Queue the settlements of an account here and now; return what ends them."""
-        begun = []
-        for settling in account.close():
-            kept = lane.keys_after(entry for entry in refused if entry.claim == settling.claim)
-            lane.busy |= kept
-            backlog = lane.backlog(settling.claim)
-            for write in settling.rows:
-                backlog.loaded.add(write.key)
-                if write.row is not None:
-                    backlog.parking.add(write.key)
-            begun.append(self._committed(lane, settling, self._out.engine.settle(settling), kept))
-        return begun
-
-    async def _committed(
-        self, lane: Lane, settling: Settling, durable: Awaitable[bool], kept: AbstractSet[str]
-    ) -> bool:
-        held = await self._counted(settling, durable)
-        lane.busy -= kept
-        backlog = lane.backlogs.get(settling.claim)
-        if (
-            held and backlog is not None
-        ):  # else the partition has a new owner, who reads the truth from the topics
-            backlog.written((write.key, write.row is not None) for write in settling.rows)
-        self._pump(lane)
-        return held
-
-    async def _settled_later(self, settling: Settling, durable: Awaitable[bool]) -> None:
-        await self._counted(settling, durable)
-
-    async def _counted(self, settling: Settling, durable: Awaitable[bool]) -> bool:
-        """Wait until it is durable, and then count what it says."""
-        held = await durable
-        if held:
-            self._out.counters.settled(settling.ended, settling.parked)
-        return held
-
-
-async def _alone(work: Coroutine[Any, Any, bool]) -> None:
-    await work
+        return await self._committing.now(lane, account)

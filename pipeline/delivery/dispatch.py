@@ -9,13 +9,10 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import timedelta
-from functools import partial
 from typing import assert_never
 
 from pipeline.delivery.batching import BatchLimits, halves
 from pipeline.delivery.books import Books
-from pipeline.delivery.census import Counting, in_breaths, lanes_of
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.lane import Lane
 from pipeline.delivery.mailbox import Mailbox
@@ -27,18 +24,17 @@ from pipeline.delivery.refill import Refill
 from pipeline.delivery.samples import counted, held, lanes_now
 from pipeline.delivery.slots import Slot, Slots
 from pipeline.delivery.standing import LaneStanding, OwnLane, oldest_of, own_lane_of, standing_of
+from pipeline.delivery.takeover import Takeover
 from pipeline.delivery.tasks import Tasks
 from pipeline.delivery.tending import Tending
 from pipeline.domain.delivery import Answered, Divide, ErrorClass, ParkLane, Result, Retry, Settled, judge
 from pipeline.domain.lane_limits import declared_per_min
-from pipeline.domain.parked import LaneKey, Parked
+from pipeline.domain.parked import LaneKey
 from pipeline.domain.participants import Webhook
 from pipeline.domain.sequences import Predecessors
 from pipeline.limits import (
-    DUE_S_MAX,
     LANE_SLOW_S,
     LANE_TICK_S,
-    REVOKE_WAIT_S,
     STOP_GRACE_S,
 )
 from pipeline.metrics import Sample
@@ -57,7 +53,7 @@ class Dispatcher:
         self._refill = Refill(outside, policy, self._books)
         self._slots = Slots(policy.in_flight_max)
         self._tending = Tending(outside, self._books, self._refill, tasks=self._tasks, pump=self._pump)
-        self._countings: dict[Claim, Counting] = {}
+        self._takeover = Takeover(outside, self._books, tasks=self._tasks, pump=self._pump)
         self._noticing = None
         if telling is not None:
             self._noticing = Noticing(
@@ -69,45 +65,12 @@ class Dispatcher:
     # --- partitions come and go ---
 
     async def claimed(self, claim: Claim) -> None:
-        """Take a partition over: its lanes stand where their first parked rows say."""
-        self._books.claims.open(claim)
-        self._count(claim)
-        wanted = partial(self._books.claims.serves, claim)
-        for one in await in_breaths(lanes_of(self._out.rows, claim.partition), wanted=wanted):
-            lane = self._books.lanes[one.lane]
-            lane.backlog(claim).inherit(first=one.first_key, last=one.last_key)
-            if self._webhook(lane.key) is None:
-                lane.url = None
-            self._restore(lane, one.head)
-
-    def _count(self, claim: Claim) -> None:
-        """Count in the background what was there at this moment."""
-
-        def add(key: LaneKey, rows: int) -> None:
-            if self._books.claims.serves(claim):
-                self._books.lanes[key].backlog(claim).waiting += rows
-
-        counting = self._countings[claim] = Counting(self._out.rows, claim.partition)
-        self._tasks.spawn(counting.count(add))
-
-    def _restore(self, lane: Lane, head: Parked) -> None:
-        """Set a lane as its oldest row says, unless it has newer experience from another partition."""
-        now = self._out.clock.now()
-        # A clock that was wrong once must not keep a lane waiting for years.
-        due_at = min(max(head.next_due_at, now), now + timedelta(seconds=DUE_S_MAX))
-        if lane.restore(attempts=head.attempts, due_at=due_at):
-            self._books.lanes.waits.set(lane)
-            self._tasks.wake.set()
-        self._pump(lane)
+        """Take a partition over, before the first of its copies comes."""
+        await self._takeover.claimed(claim)
 
     async def revoked(self, claim: Claim) -> None:
-        """Give a partition up: nothing more is sent; calls under way have a moment to end and be settled."""
-        if counting := self._countings.pop(claim, None):
-            counting.close()
-        self._books.end(claim)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._books.claims.quiet(claim), REVOKE_WAIT_S)
-        self._books.close(claim)
+        """Give a partition up; calls under way have a moment to end and be settled."""
+        await self._takeover.revoked(claim)
 
     # --- copies arrive ---
 
@@ -162,7 +125,7 @@ class Dispatcher:
 
     def _gather(self, lane: Lane, arrived: int) -> None:
         """Send what came, or wait a moment for more where more is to be expected and the array is not full."""
-        now, hook = self._out.clock.now(), self._webhook(lane.key)
+        now, hook = self._out.clock.now(), self._out.webhook(lane.key)
         missing = 0 if hook is None else BatchLimits.of(hook).messages - len(lane.queue)
         wait_s = lane.gathering.wait_s(missing, now, limit_s=lane.rule.gather_s)
         lane.gathering.arrived(arrived, now)
@@ -179,7 +142,7 @@ class Dispatcher:
     def _pump(self, lane: Lane) -> None:
         """Start what the lane may send now, and read more rows when it runs dry."""
         while not self._stopping and lane.has_queue and lane.may_post():
-            hook = self._webhook(lane.key)
+            hook = self._out.webhook(lane.key)
             if hook is None:
                 lane.url = None
                 self._books.failed(lane, self._unreachable(lane.key))
@@ -327,7 +290,7 @@ class Dispatcher:
             posts_sick=self._slots.sick,
             unsettled=sum(len(window.entries) for window in self._books.claims.windows.values()),
             parked=sum(lane.rows for lane in lanes),
-            counting=sum(one.under_way for one in self._countings.values()),
+            counting=self._takeover.counting,
         )
 
     def samples(self) -> Iterator[Sample]:
@@ -338,10 +301,6 @@ class Dispatcher:
         yield from lanes_now(self._books.lanes, self._out.rows, now)
 
     # --- small things ---
-
-    def _webhook(self, key: LaneKey) -> Webhook | None:
-        participant = self._out.participants.current().get(key.recipient)
-        return participant.webhook(key.channel) if participant else None
 
     def _unreachable(self, key: LaneKey) -> ParkLane:
         known = key.recipient in self._out.participants.current()

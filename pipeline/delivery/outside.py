@@ -13,6 +13,7 @@ from pipeline.domain.delivery_order import Rules
 from pipeline.domain.envelope import Copy
 from pipeline.domain.lane_limits import ANY_RATES, Rates
 from pipeline.domain.parked import LaneKey, Pointer
+from pipeline.domain.participants import Webhook
 from pipeline.ports import Clock, Dice, EndpointHealthSource, LaneOrderSource, ParticipantSource
 
 
@@ -32,6 +33,11 @@ class Outside:
     dice: Dice
     topics: Topics
     counters: DeliveryCounters = field(default_factory=DeliveryCounters)
+
+    def webhook(self, lane: LaneKey) -> Webhook | None:
+        """Return where a lane's copies go; None where its recipient has no webhook for them, or does not exist."""
+        participant = self.participants.current().get(lane.recipient)
+        return participant.webhook(lane.channel) if participant else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

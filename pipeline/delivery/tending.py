@@ -11,7 +11,6 @@ from pipeline.delivery.outside import Outside
 from pipeline.delivery.refill import Refill
 from pipeline.delivery.tasks import Tasks
 from pipeline.domain.lane_orders import LaneOrders
-from pipeline.domain.participants import Participants
 from pipeline.limits import ADDRESS_TRY_S, HOLD_SWEEP_S, LANE_TICK_S, PROBE_ROWS, REFILL_ROWS
 
 log = logging.getLogger(__name__)
@@ -35,7 +34,7 @@ class Tending:
         self._tasks = tasks
         self._pump = pump
         self._held: frozenset[int] = frozenset()
-        self._people: Participants | None = None
+        self._people: object = None
         self._orders: LaneOrders | None = None
         self._looked_at: datetime | None = None
 
@@ -82,7 +81,7 @@ class Tending:
         people, orders = self._out.participants.current(), self._out.orders.current()
         if people is not self._people:
             self._people = people
-            self._notice_webhooks(people, now)
+            self._notice_webhooks(now)
         if orders is not self._orders:
             self._orders = orders
             self._notice_orders(orders)
@@ -91,14 +90,13 @@ class Tending:
             self._held = held
             self._notice_limits(now)
 
-    def _notice_webhooks(self, people: Participants, now: datetime) -> None:
+    def _notice_webhooks(self, now: datetime) -> None:
         """Probe lanes whose address changed: the cause of their failure may have gone with it.
 
         One that changes it again and again is probed now and then only: nobody gets the router to call a list of addresses.
         """
         for lane in self._books.lanes:
-            participant = people.get(lane.key.recipient)
-            hook = participant.webhook(lane.key.channel) if participant else None
+            hook = self._out.webhook(lane.key)
             changed = hook is not None and lane.url not in {"", hook.url}
             if changed and lane.due_at is not None:
                 self._try_address(lane, now)
