@@ -35,6 +35,12 @@ def _ages(slow: int) -> Series:
 
 CASES: Final = (
     Case("DipDown", {"up": "1x40"}, {'dip_ready{pod="a"}': "0x40"}),
+    Case(
+        "DipPartMissing",
+        {'dip_info{process="bridge",pod="a"}': "1x40", 'dip_info{process="router",pod="b"}': "1x40"},
+        {'dip_info{process="bridge",pod="a"}': "1x40", 'dip_info{process="router",pod="b"}': "1x40",
+         'dip_info{process="delivery",pod="c"}': "1x40"},
+    ),
     Case("DipNotReady", {'dip_ready{pod="a"}': "0x40"}, {'dip_ready{pod="a"}': "1x20 0x8 1x20"}),
     Case(
         "DipLagGrowing",
