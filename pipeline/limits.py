@@ -318,6 +318,7 @@ MAILBOX_MESSAGES = 50  # of a bundle, unless the call says otherwise
 MAILBOX_BYTES_MAX = 4_000_000  # of a bundle; one copy may be as large, and goes alone
 MAILBOX_WAIT_S_MAX = 20.0  # of a call that waits for copies: shorter than proxies wait for an answer
 MAILBOX_LOOK_S = 1.0  # between two looks of a call that waits
+CALLS_WAITING_MAX = 300  # of a bridge; each is one of 1,000 open requests, and senders need the others
 MAILBOX_AGE_S_MAX = 3_600.0  # that a recipient may let copies gather: longer is a job for its own timer
 MAILBOX_READS_MAX = 4  # of a worker at a time; they share one reader, and the next asks again
 MAILBOX_RECEIPTS_MAX = 100  # in one acknowledgement

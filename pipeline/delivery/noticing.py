@@ -18,6 +18,7 @@ from pipeline.domain.envelope import AuditRecord, Copy, Status
 from pipeline.domain.fanout import outbound_key
 from pipeline.domain.identifiers import STATUS_CHANNEL
 from pipeline.domain.notices import (
+    DAYS,
     ENDPOINT,
     News,
     Notice,
@@ -94,7 +95,8 @@ class Noticing:
             for key, (told, at) in self._own.items()
             if now - at < _FEED_BEHIND and self._telling.notices.current().get(key) != told
         }
-        ends = {host: (name, end) for host, name, end in self._telling.certificates()}
+        soon = now + timedelta(days=DAYS[0])
+        ends = {host: (name, end) for host, name, end in self._telling.certificates() if end <= soon}
         for lane in lanes:
             claim = next(iter(lane.backlogs), None)
             if claim is None:

@@ -82,7 +82,7 @@ class Bridge:
             publisher=outside.publisher, encoder=outside.encoder, clock=outside.clock
         )
         self._calls = CallAudit(publisher=outside.publisher, encoder=outside.encoder, clock=outside.clock)
-        self._conclude = Conclusion(outside, self.entrance, self._refused)
+        self._conclude = Conclusion(outside, self.entrance, self._refused, stopping=lambda: self.stopping)
         # Large bodies are judged beside the loop, so that small ones do not wait behind them.
         self._pool = ThreadPoolExecutor(limits.JUDGING_THREADS, thread_name_prefix="judge")
         self.stopping = False

@@ -76,10 +76,14 @@ class Asks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Later:
-    """There is nothing to say yet: ask again after a while, in which nothing is held but the connection."""
+    """There is nothing to say yet: ask again after a while, in which nothing is held but the connection.
+
+    `instead` is said where as many calls wait as may.
+    """
 
     after_s: float
     then: Asks
+    instead: "Outcome"
 
 
 Outcome = Acceptable | Asks | Invalid | Recorded | Refusal | Reply

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Final, assert_never
 
@@ -33,10 +33,14 @@ _NOBODY_TO_ASK: Final = Refusal(
 class Conclusion:
     """Turns the outcome of a call into its answer. One object per process; used on the event loop only."""
 
-    def __init__(self, outside: Outside, entrance: Entrance, refused: RefusalAudit) -> None:
+    def __init__(
+        self, outside: Outside, entrance: Entrance, refused: RefusalAudit, *, stopping: Callable[[], bool]
+    ) -> None:
         self._outside = outside
         self._entrance = entrance
         self._refused = refused
+        self._stopping = stopping
+        self._waiting = 0
 
     async def __call__(self, arrival: Arrival, outcome: Outcome) -> web.Response | Refusal:
         """Write the answer; what stores something is stored before."""
@@ -90,7 +94,13 @@ class Conclusion:
                 self._entrance.shards.give_back()
             if not isinstance(outcome, Later):
                 return await self(arrival, outcome)
-            await asyncio.sleep(outcome.after_s)
+            if self._stopping() or self._waiting >= limits.CALLS_WAITING_MAX:
+                return await self(arrival, outcome.instead)
+            self._waiting += 1
+            try:
+                await asyncio.sleep(outcome.after_s)
+            finally:
+                self._waiting -= 1
             asks = outcome.then
 
     def _note(self, arrival: Arrival, status: HTTPStatus, faults: tuple[Fault, ...]) -> None:

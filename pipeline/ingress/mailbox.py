@@ -63,11 +63,12 @@ class Look:
         value = await _ask(self.question, shards)
         if isinstance(value, Refusal):
             return value
-        if value["receipt"] is None and self.wait_s > 0:
-            pause_s = min(MAILBOX_LOOK_S, self.wait_s)
-            again = replace(self, wait_s=self.wait_s - pause_s)
-            return Later(after_s=pause_s, then=Asks(answer=again))
-        return Reply(status=HTTPStatus.OK, value=_bundle(value))
+        reply = Reply(status=HTTPStatus.OK, value=_bundle(value))
+        if value["receipt"] is not None or self.wait_s <= 0:
+            return reply
+        pause_s = min(MAILBOX_LOOK_S, self.wait_s)
+        again = replace(self, wait_s=self.wait_s - pause_s)
+        return Later(after_s=pause_s, then=Asks(answer=again), instead=reply)
 
 
 def peek(call: Call) -> Outcome:

@@ -16,7 +16,7 @@ from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId
 from pipeline.domain.lane_orders import LaneOrder, LaneOrders, LaneState
 from pipeline.domain.mailbox import Receipt
 from pipeline.domain.shards import partition_of
-from pipeline.limits import MAILBOX_MESSAGES_MAX, MAILBOX_RECEIPTS_MAX
+from pipeline.limits import CALLS_WAITING_MAX, MAILBOX_MESSAGES_MAX, MAILBOX_RECEIPTS_MAX
 from pipeline.openapi.bodies import LANE_STATES
 from tests.support.bridge import OTHER, SUPPLIER, Answer, Party, Recorder, World, codec, open_world
 from tests.support.fake_engine import (
@@ -110,6 +110,34 @@ async def test_who_waits_gets_a_copy_that_comes_meanwhile(both: Both) -> None:
 
 async def test_who_waits_for_nothing_is_told_so_in_the_end(both: Both) -> None:
     answer = await both.get("?wait=1")
+    assert (answer.status, answer.value["receipt"]) == (200, None)
+
+
+async def test_where_as_many_wait_as_may_the_next_is_told_at_once(both: Both) -> None:
+    """Or who waits would take the open requests of those who send."""
+    looks = []
+    ask = both.worker.post
+
+    async def counted(url: str, body: bytes, proof: str) -> Any:
+        looks.append(url)
+        return await ask(url, body, proof)
+
+    both.bridge.bridge._outside.shards._post = counted
+    both.bridge.bridge._conclude._waiting = CALLS_WAITING_MAX
+    answer = await both.get("?wait=20")
+    assert (answer.status, answer.value["receipt"]) == (200, None)
+    assert len(looks) == 1
+
+
+async def test_a_bridge_that_stops_sends_home_who_waits(both: Both) -> None:
+    ask = both.worker.post
+
+    async def stopped(url: str, body: bytes, proof: str) -> Any:
+        both.bridge.bridge.stopping = True
+        return await ask(url, body, proof)
+
+    both.bridge.bridge._outside.shards._post = stopped
+    answer = await both.get("?wait=20")
     assert (answer.status, answer.value["receipt"]) == (200, None)
 
 
