@@ -1,11 +1,12 @@
 """The journal's answers: records of the audit, and pages of what a recipient was sent, read back by their pointers."""
 
 import base64
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
+from agents.gathered_reads import Payloads
 from agents.journal import KEPT
 from agents.shards import Busy, Later, OpenBook
 from pipeline import limits, topics
@@ -15,20 +16,11 @@ from pipeline.domain.egress import replayed
 from pipeline.domain.envelope import Copy
 from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId
 from pipeline.domain.journal import offset_of
-from pipeline.domain.parked import Missing, Pointer, Reading, Unreadable
+from pipeline.domain.parked import Missing, Pointer, Unreadable
 from pipeline.domain.shards import COPIES, JOURNAL
 from pipeline.ports import Clock
 from tables.copies import Copies
 from tables.entries import Entries
-
-
-class Payloads(Protocol):
-    """Reads records again (implemented by `pipeline.adapters.records.RecordReader`)."""
-
-    async def read(self, pointers: Sequence[Pointer]) -> Reading:
-        """Return the value, or why there is none, for every pointer."""
-        ...
-
 
 Indexed = Callable[[int, str], Awaitable[int | None]]
 """Return the offset below which a topic's partition is in the index now, for good; None where that cannot be said."""
@@ -54,7 +46,7 @@ class EntryAnswers:
 
     entries: Entries
     payloads: Payloads
-    turns: Turns = field(default_factory=Turns)
+    turns: Turns = field(default_factory=lambda: Turns(left=limits.JOURNAL_QUESTIONS_AT_ONCE_MAX))
 
     def book(self) -> OpenBook:
         """Return what to announce."""

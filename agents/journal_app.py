@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from agents.app import Outside, add_metrics, bind, create_app
+from agents.gathered_reads import GatheredReads
 from agents.journal import CopyIndex, EntryIndex
-from agents.journal_answers import CopyReader, EntryAnswers, Indexed, Pages, Turns
+from agents.journal_answers import CopyReader, EntryAnswers, Indexed, Pages
 from agents.requeueing import Requeueing
 from agents.shards import answer_questions
 from agents.sweep import Sweep
@@ -41,7 +42,8 @@ def create_journal(outside: Outside, *, new_id: Callable[[], RequeueId]) -> App:
         name = f"copies-{topic.get_topic_name().rsplit('.', 1)[-1]}"
         bind(app, topic, name, CopyIndex(codec=codec, clock=clock, copies=copies, sweep=Sweep(copies)))
 
-    records, turns = RecordReader(outside.settings), Turns()
+    # Readers of their own: a page of old messages must not hold a look at the audit up.
+    records, audited = RecordReader(outside.settings), RecordReader(outside.settings)
     reader = CopyReader(codec=codec, copies=copies, payloads=records)
     requeueing = Requeueing(
         engine=app,
@@ -54,10 +56,10 @@ def create_journal(outside: Outside, *, new_id: Callable[[], RequeueId]) -> App:
         clock=clock,
         new_id=new_id,
     )
-    pages = Pages(reader=reader, indexed=_indexed(app), clock=clock, requeues=requeueing.answer, turns=turns)
-    answers = EntryAnswers(entries=entries, payloads=records, turns=turns)
+    pages = Pages(reader=reader, indexed=_indexed(app), clock=clock, requeues=requeueing.answer)
+    answers = EntryAnswers(entries=entries, payloads=GatheredReads(audited))
     answer_questions(app, outside.desk, codec=codec, clock=clock, books=(answers.book(), pages.book()))
-    app.task(_beside_the_rounds(app, requeueing, records))
+    app.task(_beside_the_rounds(app, requeueing, (records, audited)))
     add_metrics(app, outside.settings)
     return app
 
@@ -80,7 +82,9 @@ def _indexed(app: App) -> Indexed:
     return indexed
 
 
-def _beside_the_rounds(app: App, requeueing: Requeueing, records: RecordReader) -> Callable[[], object]:
+def _beside_the_rounds(
+    app: App, requeueing: Requeueing, records: tuple[RecordReader, ...]
+) -> Callable[[], object]:
     """Return the app's task: run requeues; whatever breaks in it stops the worker."""
 
     async def requeues() -> None:
@@ -92,6 +96,7 @@ def _beside_the_rounds(app: App, requeueing: Requeueing, records: RecordReader) 
             log.exception("requeues broke; they go on after a restart")
             await app.rounds.refuse(WorkerStopped(f"requeues broke: {error!r}"))
         finally:
-            await records.close()
+            for one in records:
+                await one.close()
 
     return requeues

@@ -132,6 +132,7 @@ SHARD_QUESTIONS_AT_ONCE_MAX = 64  # of a bridge: more would wait at the workers
 
 # --- Journal, replay and requeue (docs/adr/0251-0254) ---------------------------------------------------
 JOURNAL_RECORDS_MAX = 2_000  # of one message: 45 recipients tried 13 times, and as much again
+JOURNAL_QUESTIONS_AT_ONCE_MAX = 240  # of a worker: of twenty messages, each in twelve partitions
 JOURNAL_READS_AT_ONCE_MAX = 4  # of a worker, waiting for its one reader; more are told to come back
 REPLAY_PAGE_MESSAGES = 100  # as the largest array that is delivered
 REPLAY_PAGE_BYTES = 4_000_000  # likewise; a larger message makes a page of its own

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from agents.gathered_reads import GatheredReads
 from agents.journal import CopyIndex, EntryIndex
 from agents.journal_answers import CopyReader, EntryAnswers, Pages, Turns
 from agents.requeueing import Requeueing
@@ -80,6 +81,7 @@ class Log:
     records: dict[tuple[str, int], list[bytes]] = field(default_factory=dict)
     gone: set[tuple[str, int, int]] = field(default_factory=set)
     away: bool = False
+    reads: int = 0
 
     def append(self, topic: str, key: bytes, value: bytes) -> tuple[int, int]:
         partition = partition_of(key, PARTITIONS)
@@ -92,6 +94,7 @@ class Log:
 
     async def read(self, pointers: Sequence[Pointer]) -> Reading:
         await asyncio.sleep(0)
+        self.reads += 1
         return Unreadable(text="Kafka is away") if self.away else {one: self._value(one) for one in pointers}
 
     def _value(self, pointer: Pointer) -> bytes | Missing:
@@ -138,7 +141,7 @@ class JournalRig:
             turns=self.turns,
             messages_max=page,
         )
-        answers = EntryAnswers(entries=self.entries, payloads=self.log, turns=self.turns)
+        answers = EntryAnswers(entries=self.entries, payloads=GatheredReads(self.log))
         self.worker = OneWorker((answers.book(), pages.book()), self.clock)
 
     # --- what the engine does ---

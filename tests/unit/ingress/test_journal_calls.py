@@ -340,6 +340,16 @@ async def test_a_reference_that_two_senders_used_is_each_ones_own(asked: World, 
     assert own.value["DIPTransactionID"] == transaction(1, OTHER.id)
 
 
+async def test_a_message_costs_one_read_for_its_receipt_and_one_for_all_its_records(
+    asked: World, rig: JournalRig
+) -> None:
+    """Its records lie in any partition; each read waits for Kafka once, however many partitions it is of."""
+    story(rig)
+    found = await asked.call("GET", status_path(SENDER), party=SENDER)
+    assert len(found.value["JournalEntries"]) == 5
+    assert rig.log.reads == 2
+
+
 async def test_a_missing_partition_makes_no_shorter_journal(asked: World, rig: JournalRig) -> None:
     """Entries lie in any partition: with one away nothing is told, since a part would be a wrong answer."""
     story(rig)
