@@ -214,7 +214,7 @@ async def test_the_healthy_do_not_feel_that_a_tenth_is_dead_and_a_tenth_nearly_t
     )
     await world.own()
     numbers, longest_s, open_since = count(), 0.0, {}
-    for _ in range(60):
+    for _ in range(30):
         for one in names:
             copy = make_copy(next(numbers), recipient=one, at=clock.now())
             if one in names[20:]:
@@ -239,7 +239,7 @@ async def test_among_five_thousand_endpoints_one_that_flaps_every_five_seconds_i
     world = World(clock=clock, webhooks=webhooks, people=FakeParticipants(make_participants(*names)))
     await world.own()
     flapping, numbers = names[2_500], count()
-    for turn in range(3):
+    for turn in range(2):
         webhooks.dead.symmetric_difference_update({flapping})
         before = len(webhooks.taken)
         world.send(*(make_copy(next(numbers), recipient=one) for one in names))
@@ -248,8 +248,9 @@ async def test_among_five_thousand_endpoints_one_that_flaps_every_five_seconds_i
         assert set(names) - {flapping} <= served, f"turn {turn}: everybody else at once"
         await later(world, 5)
     webhooks.dead.clear()
-    await later(world, 120)
-    assert len(webhooks.taken) == 3 * 5_000
+    for _ in range(4):
+        await world.pass_time(30)
+    assert len(webhooks.taken) == 2 * 5_000
     assert set(ledger(world).values()) == {1}
     assert not world.engine.parked()
     assert sum(one.recipient == flapping for one in webhooks.posts) <= 30, (
