@@ -15,6 +15,7 @@ from pipeline.adapters.records import RecordReader
 from pipeline.adapters.server_certificates import ServerCertificates
 from pipeline.adapters.webhook import WebhookClient, signer_of, tls_of
 from pipeline.adapters.webhook_files import WebhookFiles, follow
+from pipeline.adapters.webhook_secrets import WebhookSecrets
 from pipeline.catalogue.delivery import load_delivery_rules
 from pipeline.catalogue.notices import load_notice_words
 from pipeline.delivery.dispatch import Dispatcher
@@ -46,14 +47,7 @@ def create_delivery(
     sources = tuple(app.topic(name) for name in (topics.OUTBOUND, topics.STATUS))
     rows = parked_table.declare(app, *sources)
     certificates = ServerCertificates()
-    webhooks = WebhookClient(
-        signer=signer_of(settings),
-        clock=outside.clock,
-        timeout_s=settings.webhook_timeout_s,
-        tls=tls_of(settings),
-        handshakes=certificates.watch,
-        network=CallableNetwork(policy_of(settings)),
-    )
+    webhooks = _webhooks(outside, certificates)
     records = RecordReader(settings)
     dispatcher = Dispatcher(
         DeliveryOutside(
@@ -127,4 +121,17 @@ def _telling(outside: Outside, notices: NoticeSource, certificates: ServerCertif
         status_topic=topics.STATUS,
         audit_topic=topics.AUDIT,
         certificates=certificates,
+    )
+
+
+def _webhooks(outside: Outside, certificates: ServerCertificates) -> WebhookClient:
+    settings = outside.settings
+    return WebhookClient(
+        signer=signer_of(settings),
+        clock=outside.clock,
+        timeout_s=settings.webhook_timeout_s,
+        tls=tls_of(settings),
+        handshakes=certificates.watch,
+        network=CallableNetwork(policy_of(settings)),
+        secrets=WebhookSecrets(settings.webhook_secrets),
     )

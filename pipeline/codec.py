@@ -302,6 +302,7 @@ def _participant_row(participant: Participant) -> dict[str, Any]:
         "certificate_periods": [_flat(one) for one in participant.certificate_periods],
         "connection_providers": sorted(participant.connection_providers),
         "webhooks": [_flat(one) for one in participant.webhooks],
+        "webhook_signatures": sorted(participant.webhook_signatures),
     }  # `closed` is not written: it is the participant's own word, which has a record of its own
 
 
@@ -317,4 +318,5 @@ def _participant(row: dict[str, Any]) -> Participant:
         certificate_periods=tuple(CertificatePeriod(**one) for one in row["certificate_periods"]),
         connection_providers=frozenset(row["connection_providers"]),
         webhooks=tuple(Webhook(**one) for one in row["webhooks"]),
+        webhook_signatures=frozenset(row["webhook_signatures"]),
     )

@@ -180,6 +180,8 @@ ANSWER_HEADER_BYTES_MAX = 8_190  # one line or field of an answer's head; aiohtt
 BATCH_MESSAGES_MAX = 100  # of one POST: at 50 signing is 7 us a message; an answer stays under its cap
 BATCH_BYTES_MAX = 4_000_000  # of one POST: 4 Mbit/s carry it in the 10 s of a call; a larger copy goes alone
 DELIVERY_IDS_HEADER_CHARS_MAX = 4_000  # common servers take 8 kB of headers in all
+WEBHOOK_SECRET_BYTES_MIN, WEBHOOK_SECRET_BYTES_MAX = 24, 64  # as Standard Webhooks has it
+WEBHOOK_SECRETS_MAX = 3  # of one recipient at a time: a change, and one more for whoever forgot the last
 SEQUENCES_HEADER_CHARS_MAX = 4_000  # a hundred sequences with their predecessors; likewise
 PREDECESSORS_MAX = (
     200_000  # MPANs of a recipient whose last copy a worker knows: 50 MB; others are only not told

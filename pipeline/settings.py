@@ -216,6 +216,7 @@ class Settings:
     )
     webhook_certificate: str = _setting("", "PEM file of the client certificate shown to webhooks")
     webhook_key: str = _setting("", "PEM file of its private key")
+    webhook_secrets: str = _setting("", "directory of Standard Webhooks v1 secrets, a file for each DIP ID")
     webhook_networks_allowed: str = _setting(
         "", "internal networks that webhooks may be in, as 10.1.0.0/16,...; empty: public addresses only"
     )
@@ -238,8 +239,7 @@ class Settings:
     )
     delivery_gather_s: str = _setting(
         "",
-        "channels whose copies wait longer or shorter than 0.02 s for others of their array, as IF-021=0.1;"
-        " only where copies arrive so fast that others are to be expected",
+        "channels whose copies, where they come fast, wait otherwise than 0.02 s for a full array, as IF-021=0.1",
     )
     retry_delays_s: str = _setting(
         "0,1,2,4,8,15,60,120,300,600,1200,1800,3600",

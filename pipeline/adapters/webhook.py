@@ -18,6 +18,7 @@ from yarl import URL
 from pipeline.adapters.callable_network import AddressForbidden, CallableNetwork
 from pipeline.adapters.webhook_connections import OneAnswerConnector
 from pipeline.adapters.webhook_revocation import require_unrevoked
+from pipeline.adapters.webhook_secrets import WebhookSecrets
 from pipeline.adapters.webhook_timing import Timer, traces
 from pipeline.domain.answers import cleaned
 from pipeline.domain.attempt_times import UNTIMED, Timings
@@ -26,6 +27,7 @@ from pipeline.domain.extension_signing import ATTEMPT_HEADER, DELIVERY_HEADER, S
 from pipeline.domain.identifiers import DeliveryId, ParticipantId
 from pipeline.domain.sequences import Place, sequences_text
 from pipeline.domain.signing import Signer
+from pipeline.domain.standard_webhooks import Scheme, standard_headers
 from pipeline.errors import SettingsInvalid
 from pipeline.limits import (
     ANSWER_BYTES_MAX,
@@ -45,6 +47,8 @@ _OUR_ERRNO: Final = frozenset(
 _OUR_ALERTS: Final = ("UNKNOWN_CA", "CERTIFICATE")
 """TLS alerts by which a server refuses *our* certificate."""
 
+NO_SECRETS: Final = WebhookSecrets("")
+
 
 class Call(Protocol):
     """One webhook call (`pipeline.delivery.ports.Post` is one)."""
@@ -61,6 +65,8 @@ class Call(Protocol):
     def attempt(self) -> int: ...
     @property
     def places(self) -> tuple[Place, ...]: ...
+    @property
+    def signatures(self) -> frozenset[str]: ...
 
 
 class WebhookClient:
@@ -74,11 +80,13 @@ class WebhookClient:
         timeout_s: float,
         tls: ssl.SSLContext,
         network: CallableNetwork,
+        secrets: WebhookSecrets = NO_SECRETS,
         handshakes: Callable[[ssl.SSLContext], ssl.SSLContext] = lambda context: context,
     ) -> None:
         """`handshakes` is shown every context before it is used, to look at what servers present."""
         self._handshakes = handshakes
         self._signer = signer
+        self._secrets = secrets
         self._clock = clock
         self._tls = handshakes(tls)
         self._network = network
@@ -101,8 +109,15 @@ class WebhookClient:
         body = b"[" + b",".join(post.bodies) + b"]"
         # Here and not in a thread: OpenSSL's binding keeps the interpreter's lock, so that others wait all the same,
         # and the way there and back costs as much again (docs/adr/0220).
-        signature = self._signer.headers("POST", post.url, body, self._clock.now())
+        now = self._clock.now()
+        signature = self._signer.headers("POST", post.url, body, now)
         headers = self._signer.extended("POST", post.url, signature, extension_headers(post))
+        secrets = self._secrets.of(post.recipient) if Scheme.V1 in post.signatures else ()
+        if isinstance(secrets, str):
+            return Failed(error=ErrorClass.OURS, text=f"ours: {secrets}", duration_ms=timer.since_ms())
+        if post.signatures:
+            key = self._signer.extensions if Scheme.V1A in post.signatures else None
+            headers |= standard_headers(body, post.delivery_ids, now=now, key=key, secrets=secrets)
         try:
             with timer.running():
                 return await self._send(post, body, headers, timer)

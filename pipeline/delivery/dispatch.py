@@ -188,6 +188,7 @@ class Dispatcher:
             delivery_ids=tuple(entry.copy.delivery_id for entry in batch),
             attempt=max(entry.attempts for entry in batch) + 1,
             places=tuple(entry.place for entry in batch),
+            signatures=self._out.participants.current().signatures_for(lane.key.recipient),
         )
         with self._books.claims.sending(batch):
             result = await self._out.webhooks.post(post)

@@ -124,6 +124,7 @@ class Post:
     delivery_ids: tuple[DeliveryId, ...]
     attempt: int
     places: tuple[Place, ...] = ()
+    signatures: frozenset[str] = frozenset()
 
 
 class Webhooks(Protocol):

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pipeline import limits
 from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId, ParticipantId, Role
 from pipeline.domain.participants import ANY_CHANNEL, CertificatePeriod, Participant, RoleGrant, Webhook
+from pipeline.domain.standard_webhooks import Scheme
 from pipeline.domain.times import effective_instant
 from pipeline.operate.credentials_file import Credentials
 
@@ -21,6 +22,7 @@ _ID: Final = re.compile(r"[0-9A-Za-z]{10}", re.ASCII)
 _BETWEEN: Final = re.compile(r"[ \t\r\n,]*")
 _FIELDS: Final = (
     "id", "name", "roles", "api_keys", "certificates", "tls_certificates", "tls_names", "connection_providers", "webhooks",
+    "webhook_signatures",
 )  # fmt: skip
 
 
@@ -132,6 +134,7 @@ class _Entry:
         names = frozenset(self._each(value, "tls_names", read.name))
         providers = frozenset(self._each(value, "connection_providers", self._provider))
         webhooks = tuple(self._webhooks(value))
+        schemes = frozenset(self._each(value, "webhook_signatures", self._scheme))
         self._overlaps(roles)
         self._repeated("certificates", signing)
         self._repeated("tls_certificates", connecting)
@@ -149,6 +152,7 @@ class _Entry:
             certificate_periods=_periods(signing, connecting),
             connection_providers=providers,
             webhooks=webhooks,
+            webhook_signatures=schemes,
         )
 
     def _each(self, value: Mapping[str, Any], name: str, read: Callable[[Any, str], Any]) -> Iterator[Any]:
@@ -219,6 +223,12 @@ class _Entry:
         if isinstance(value, str) and _ID.fullmatch(value):
             return ParticipantId(value)
         self.wrong(place, f"{value!r}: expected a DIP ID of 10 characters")
+        return None
+
+    def _scheme(self, value: Any, place: str) -> str | None:
+        if isinstance(value, str) and value in {*Scheme}:
+            return value
+        self.wrong(place, f"{value!r}: expected {' or '.join(Scheme)} (Standard Webhooks)")
         return None
 
     def _webhook(self, value: Any, place: str) -> Webhook | None:

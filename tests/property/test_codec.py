@@ -173,6 +173,7 @@ PARTICIPANTS = st.builds(
         )
     ),
     connection_providers=st.frozensets(TEXTS, max_size=3),
+    webhook_signatures=st.frozensets(st.sampled_from(["v1", "v1a"])),
     webhooks=lists_of(
         st.builds(
             Webhook,

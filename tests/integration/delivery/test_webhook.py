@@ -12,12 +12,14 @@ from typing import Any
 import orjson
 import pytest
 import uvloop
+from standardwebhooks import Webhook as StandardWebhook
 
 from pipeline.adapters.callable_network import CallableNetwork, policy_of
 from pipeline.adapters.certificates import CertificateAuthority
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.server_certificates import ServerCertificates
-from pipeline.adapters.webhook import WebhookClient, signer_of, tls_of
+from pipeline.adapters.webhook import NO_SECRETS, WebhookClient, signer_of, tls_of
+from pipeline.adapters.webhook_secrets import WebhookSecrets
 from pipeline.delivery.ports import Post
 from pipeline.domain.delivery import Answered, ErrorClass, Failed
 from pipeline.domain.identifiers import DeliveryId, ParticipantId
@@ -77,13 +79,20 @@ def router_settings(tmp_path: Path, server: WebhookServer) -> Settings:
     )
 
 
-def make(settings: Settings, *, handshakes: Any = lambda one: one, **network: object) -> WebhookClient:
+def make(
+    settings: Settings,
+    *,
+    handshakes: Any = lambda one: one,
+    secrets: WebhookSecrets = NO_SECRETS,
+    **network: object,
+) -> WebhookClient:
     return WebhookClient(
         signer=signer_of(settings),
         clock=SystemClock(),
         timeout_s=settings.webhook_timeout_s,
         tls=tls_of(settings),
         network=CallableNetwork(policy_of(settings), **network),
+        secrets=secrets,
         handshakes=handshakes,
     )
 
@@ -416,3 +425,26 @@ async def test_a_connection_that_is_refused_has_no_handshake(client: WebhookClie
     assert found.error is ErrorClass.CONNECT
     assert (found.timings.connect_ms, found.timings.tls_ms, found.timings.first_byte_ms) == (None, None, None)
     assert found.timings.dns_ms is not None
+
+
+async def test_a_recipient_that_asked_for_it_gets_standard_webhooks_beside_the_dips_signature(
+    router_settings: Settings, server: WebhookServer, tmp_path: Path
+) -> None:
+    """And one whose secret is missing gets nothing unsigned: that is our fault, and its copies wait."""
+    secret = f"whsec_{'A' * 43}="
+    client = make(router_settings, secrets=WebhookSecrets(str(tmp_path)))
+    asked = replace(post(server.url(WHO)), signatures=frozenset({"v1", "v1a"}))
+    without = await client.post(asked)
+    (tmp_path / WHO).write_text(secret, encoding="ascii")
+    result = await client.post(asked)
+    plain = await client.post(post(server.url(WHO)))
+    await client.close()
+    assert isinstance(without, Failed)
+    assert without.error is ErrorClass.OURS
+    assert isinstance(result, Answered)
+    assert isinstance(plain, Answered)
+    (_, headers, body), (_, usual, _) = server.requests
+    assert StandardWebhook(secret).verify(body, headers)
+    assert [one.split(",")[0] for one in headers["webhook-signature"].split(" ")] == ["v1", "v1a"]
+    assert "X-DIP-Signature" in headers
+    assert not [name for name in usual if name.lower().startswith("webhook-")]

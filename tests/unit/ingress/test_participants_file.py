@@ -105,9 +105,18 @@ def test_client_certificates_are_kept_apart_from_those_that_sign() -> None:
     assert one.tls_names == {"CN=2300000001", "DNS:supply.example", "URI:urn:X"}
 
 
+def test_a_recipient_may_ask_for_standard_webhooks() -> None:
+    (one,), mistakes = _reader().read(json.dumps([_entry(webhook_signatures=["v1a", "v1"])]))
+    assert mistakes == ()
+    assert one.webhook_signatures == {"v1", "v1a"}
+
+
 @pytest.mark.parametrize(
     ("changes", "place"),
     [
+        ({"webhook_signatures": ["v2"]}, "/0/webhook_signatures/0"),
+        ({"webhook_signatures": [["v1"]]}, "/0/webhook_signatures/0"),
+        ({"webhook_signatures": "v1"}, "/0/webhook_signatures"),
         ({"id": "23"}, "/0/id"),
         ({"id": None}, "/0/id"),
         ({"name": " "}, "/0/name"),
