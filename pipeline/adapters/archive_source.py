@@ -51,8 +51,9 @@ class TopicSource:
             try:
                 return self._extents()
             except KafkaException as error:
-                # Partitions that were just made, or whose leader moves, have an answer a moment later.
-                if not error.args[0].retriable() or time.monotonic() >= deadline_s:
+                # Partitions that were just made, or whose leader moves, have an answer a moment later; the client calls
+                # few of those errors retriable.
+                if time.monotonic() >= deadline_s:
                     raise BrokerUnavailable(f"Kafka does not answer: {error.args[0].str()}") from None
             time.sleep(TOPICS_POLL_S)
 
