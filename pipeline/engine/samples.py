@@ -33,9 +33,11 @@ def samples_of(consumer: "Consumer") -> Iterator[Sample]:
     for name, since in (
         ("dip_last_commit_age_seconds", counters.last_commit_s),
         ("dip_poll_age_seconds", counters.last_fetch_s),
-        ("dip_broker_age_seconds", consumer.watchdog.answered_s),
     ):
         yield Sample(name, now - (consumer.began_s if since is None else since))
+    answered_s = consumer.watchdog.answered_s
+    if answered_s is not None:  # a worker without partitions asks for nothing
+        yield Sample("dip_broker_age_seconds", now - answered_s)
     yield from _tables(consumer)
 
 

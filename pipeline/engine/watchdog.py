@@ -38,7 +38,7 @@ class Watchdog:
         self._open_since: dict[Place, float] = {}
         self.lag: Mapping[Place, int] = {}
         self.answered_s: float | None = None
-        """When the broker last answered; None before the first answer."""
+        """When the broker last answered; None while there is nothing to ask it for."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look until stopped."""
@@ -55,6 +55,7 @@ class Watchdog:
         ]
         if not places:
             self.lag, self._behind_since, self._open_since = {}, {}, {}
+            self.answered_s = None
             return
         try:
             stable, ends = await self._hand.run(
