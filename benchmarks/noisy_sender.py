@@ -102,7 +102,7 @@ class FirstCome:
 
 
 async def serve(fingerprint: str, *, turns: bool) -> None:
-    """Be the bridge: print the port, and run until the parent goes away."""
+    """Be the bridge: print the port, run until the parent says stop, then print what it did since it began to listen."""
     off = dict.fromkeys(
         (
             "participant_requests_per_s",
@@ -135,7 +135,19 @@ async def serve(fingerprint: str, *, turns: bool) -> None:
     )
     listening = await listen(bridge.handle, host="127.0.0.1", port=0, counters=entrance.counters)
     print(listening.port, flush=True)
+    began_s = time.process_time()
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    counters = entrance.counters
+    took_s = time.process_time() - began_s
+    print(
+        json.dumps(
+            {
+                "cpu_us_a_message": took_s * 1e6 / max(1, counters.accepted),
+                "refused": sum(counters.refused.values()) / max(1, sum(counters.answered.values())),
+            }
+        ),
+        flush=True,
+    )
     await listening.stop()
 
 
@@ -226,8 +238,8 @@ def measure(seconds: float, *, turns: bool, noisy: bool) -> dict[str, float]:
                 rate = float(quieten())
         else:
             latencies = asyncio.run(quiet_load(url, seconds))
-        stop()
-    return {
+        bridge: dict[str, float] = json.loads(stop())
+    return bridge | {
         "quiet_p50_ms": statistics.median(latencies),
         "quiet_p90_ms": latencies[math.ceil(len(latencies) * 0.9) - 1],
         "quiet_max_ms": latencies[-1],
@@ -267,7 +279,8 @@ def compare(seconds: float, *, as_json: bool) -> None:
         print(
             f"{name:>14}: quiet p50 {row['quiet_p50_ms']:7.1f} ms, p90 {row['quiet_p90_ms']:7.1f} ms, max"
             f" {row['quiet_max_ms']:7.1f} ms; quiet {row['quiet_messages_per_s']:.0f}/s, noisy"
-            f" {row['noisy_messages_per_s']:.0f}/s"
+            f" {row['noisy_messages_per_s']:.0f}/s; CPU {row['cpu_us_a_message']:.0f} us a message,"
+            f" {row['refused']:.0%} refused"
         )
     ratio = figures["without turns"]["quiet_p90_ms"] / figures["with turns"]["quiet_p90_ms"]
     print(f"p90 without turns is {ratio:.1f} times that with turns")

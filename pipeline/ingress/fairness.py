@@ -99,7 +99,8 @@ class FairQueue(Generic[T]):
         return None
 
 
-Turn = asyncio.Future[None]
+Turn = asyncio.Future[bool]
+"""True: it is the waiter's turn. False: it took too long."""
 
 
 class _Waiting:
@@ -123,36 +124,40 @@ class _Waiting:
 
     async def wait(self, owner: str, cost: int) -> Refusal | None:
         """Return when it is the caller's turn; a refusal when that takes too long."""
-        turn: Turn = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        turn: Turn = loop.create_future()
         self.queue.put(owner, cost, turn)
         self._counters.waiting += 1
+        timer = loop.call_later(self._wait_s_max, _give_up, turn)
         try:
-            async with asyncio.timeout(self._wait_s_max):
-                await turn
-        except TimeoutError:
-            # A turn that was given in the very moment of giving up is taken: it must not get lost.
-            return None if _was_given(turn) else _NO_TURN
+            await turn
         except asyncio.CancelledError:
             if _was_given(turn):
                 self._returned()
             raise
         finally:
+            timer.cancel()
             self._counters.waiting -= 1
             if not _was_given(turn):
                 self.queue.drop(owner, turn)
-        return None
+        return None if turn.result() else _NO_TURN
 
     def call(self) -> int:
         """Give the next its turn, and return what it costs: nothing where it has given up in this very moment."""
         cost, turn = self.queue.take()
         if turn.done():
             return 0
-        turn.set_result(None)
+        turn.set_result(True)
         return cost
 
 
 def _was_given(turn: Turn) -> bool:
-    return turn.done() and not turn.cancelled()
+    return turn.done() and not turn.cancelled() and turn.result()
+
+
+def _give_up(turn: Turn) -> None:
+    if not turn.done():
+        turn.set_result(False)
 
 
 class LoopTurns:

@@ -99,13 +99,16 @@ def judge(sliced: Sliced, about: Circumstances, *, catalogue: Catalogue, encoder
     """
     messages: dict[int, Message] = {}
     problems: list[Problematic] = []
+    heard: set[tuple[ParticipantId, ParticipantId | None]] = set()  # mostly one sender in the whole array
     for index, raw in enumerate(sliced.messages):
         outcome = _judge_one(index, raw, about, catalogue)
         if isinstance(outcome, Problematic):
             problems.append(outcome)
             continue
-        if not about.identity.speaks_for(outcome.sender_id, outcome.connection_provider):
+        named = outcome.sender_id, outcome.connection_provider
+        if named not in heard and not about.identity.speaks_for(*named):
             return not_allowed(outcome.sender_id, f"/{index}{S1}/senderDIPID")
+        heard.add(named)
         messages[index] = outcome
     if len(messages) > 1:
         problems.extend(_repeats(messages))
