@@ -3,37 +3,31 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from functools import lru_cache
 from http import HTTPStatus
-from types import MappingProxyType
 from typing import Final
 
 from aiohttp import hdrs, web
-from multidict import CIMultiDict
 
 from pipeline import limits
 from pipeline.domain.client_certificates import ClientCertificate
 from pipeline.domain.participants import Participants
-from pipeline.domain.signing import Refused, verify
-from pipeline.domain.signing_certificates import CERTIFICATE_HEADER
-from pipeline.ingress.addresses import called_urls, public_urls, resolved
+from pipeline.ingress.addresses import public_urls, resolved
 from pipeline.ingress.admission import Visit
 from pipeline.ingress.answering import refused_response
 from pipeline.ingress.arrival import Arrival, channel_of
 from pipeline.ingress.call_audit import CallAudit
-from pipeline.ingress.calls import Call, Outcome, Tally
+from pipeline.ingress.calls import Outcome, Tally
 from pipeline.ingress.concluding import Conclusion
 from pipeline.ingress.documents import Documents
-from pipeline.ingress.encodings import Packing, packing_of, unpack
+from pipeline.ingress.encodings import Packing, packing_of
 from pipeline.ingress.entrance import Entrance, cost_of
 from pipeline.ingress.expiring import Expiring
 from pipeline.ingress.guesses import Attempt
-from pipeline.ingress.identity import KEY_HEADER, Caller, Credentials, Identity, identify, signature_refusal
+from pipeline.ingress.identity import KEY_HEADER, Caller, Credentials, identify
+from pipeline.ingress.judging import Judging
 from pipeline.ingress.media import check_media
-from pipeline.ingress.operations import operations
 from pipeline.ingress.outside import Outside
 from pipeline.ingress.reading import Body
 from pipeline.ingress.refusal_audit import RefusalAudit
@@ -44,7 +38,6 @@ from pipeline.openapi.operations import Content
 
 log = logging.getLogger(__name__)
 
-_NO_QUERY: Final[Mapping[str, str]] = MappingProxyType({})
 _ARRAYS: Final = frozenset({Content.MESSAGES, Content.STATUSES, Content.PAYLOADS})
 _STOPPING: Final = Refusal(
     status=HTTPStatus.SERVICE_UNAVAILABLE,
@@ -75,9 +68,9 @@ class Bridge:
         # A few hundred paths are called again and again: to remember what they name beats any search.
         self._found = lru_cache(maxsize=limits.PATHS_REMEMBERED_MAX)(self._find)
         self._documents = Documents(outside.catalogue, server=next(iter(public_urls(outside.settings)), ""))
-        self._operations = operations(outside)
         self.entrance = entrance or Entrance(outside.settings)
         self._expiring = Expiring(outside)
+        self._judge = Judging(outside, self._expiring)
         self._refused = RefusalAudit(
             publisher=outside.publisher, encoder=outside.encoder, clock=outside.clock
         )
@@ -257,58 +250,3 @@ class Bridge:
             return await loop.run_in_executor(self._pool, self._judge, arrival, body, content)
         finally:
             self.entrance.threads.give_back()
-
-    def _judge(self, arrival: Arrival, body: Body, sent: bytes) -> Outcome:
-        """Do all that needs no waiting: signature first, on the bytes as sent, then unpacking, then the operation."""
-        now, route = self._outside.clock.now(), arrival.match.route
-        identity = self._verified(arrival, sent, now) if route.signed else None
-        if isinstance(identity, Refusal):
-            return identity
-        content = self._unpacked(arrival, body, sent)
-        if isinstance(content, Refusal):
-            return content
-        call = Call(
-            route=route,
-            path=arrival.match.path,
-            query=_query(arrival.request),
-            headers=arrival.request.headers,
-            caller=arrival.caller,
-            identity=identity,
-            participants=arrival.participants,
-            content=content,
-            now=now,
-            tally=arrival.tally,
-        )
-        return self._operations[route.operation](call)
-
-    def _unpacked(self, arrival: Arrival, body: Body, sent: bytes) -> bytes | Refusal:
-        if arrival.packing is None:
-            return sent
-        bytes_max = self._bytes_max(arrival.match.route)
-        content = unpack(sent, arrival.packing, bytes_max=bytes_max, room=body.room)
-        if not isinstance(content, Refusal):
-            arrival.tally.bytes_unpacked = len(content)
-        return content
-
-    def _verified(self, arrival: Arrival, content: bytes, now: datetime) -> Identity | Refusal:
-        """Verify the signature over the body as sent."""
-        may_sign = arrival.caller.may_sign(arrival.participants)
-        verified = verify(
-            arrival.request.method,
-            called_urls(arrival.request, self._outside.settings),
-            arrival.request.headers,
-            content,
-            allowed=may_sign,
-            policy=self._outside.trust.current().signing,
-            now=now,
-        )
-        if isinstance(verified, Refused):
-            return signature_refusal(verified, arrival.participants, now=now)
-        owners = may_sign[verified.fingerprint]
-        self._expiring.signed(arrival.request.headers[CERTIFICATE_HEADER], owners, arrival.participants)
-        return arrival.caller.identity(owners)
-
-
-def _query(request: web.BaseRequest) -> Mapping[str, str]:
-    """Return the parameters of a query, by names in any letter case."""
-    return CIMultiDict(request.query) if "?" in request.raw_path else _NO_QUERY

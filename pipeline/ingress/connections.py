@@ -14,41 +14,21 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from aiohttp import StreamReader, web
-from aiohttp.http_exceptions import (
-    BadHttpMethod,
-    BadStatusLine,
-    HttpProcessingError,
-    InvalidHeader,
-    InvalidURLError,
-    LineTooLong,
-)
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_writer import HttpVersion10, HttpVersion11
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 
 from pipeline import limits
+from pipeline.ingress.broken import LARGE_HEAD, SLOW_HEAD, WRONG_VERSION, broken_refusal, note, raw, written
 from pipeline.ingress.counters import DoorCounters
-from pipeline.ingress.refusals import Refusal, refusal_response
+from pipeline.ingress.refusals import Refusal
 
 log = logging.getLogger(__name__)
 
 Now = Callable[[], datetime]
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-_SERVER_NAME: Final = "Open DIP"  # not the versions beneath
 _CLOSED_EARLY: Final = "The connection was closed by its client before the body was complete."
-_VERSION: Final = Refusal(
-    status=HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, slug="http-version", help="Speak HTTP/1.1 (or 1.0)."
-)
-_SLOW_HEAD: Final = Refusal(
-    status=HTTPStatus.REQUEST_TIMEOUT,
-    slug="head-too-slow",
-    help="Request line and headers did not arrive in time.",
-)
-_LARGE_HEAD: Final = Refusal(
-    status=HTTPStatus.BAD_REQUEST,
-    slug="head-too-large",
-    help=f"Request line and headers have more than {limits.HEADS_BYTES_MAX} bytes.",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +104,7 @@ class GuardedConnection(RequestHandler):
         elif data and not in_body:
             self._head_bytes += len(data)
             if self._head_bytes > limits.HEADS_BYTES_MAX:
-                self._end(_LARGE_HEAD)
+                self._end(LARGE_HEAD)
             elif self._head_timer is None:
                 self._await_head()
 
@@ -159,8 +139,8 @@ class GuardedConnection(RequestHandler):
         if not isinstance(exc, HttpProcessingError):
             return super().handle_error(request, status, exc, message)
         refusal = broken_refusal(exc)
-        _note(refusal, self._counters)
-        response = _written(refusal, self._now())
+        note(refusal, self._counters)
+        response = written(refusal, self._now())
         response.force_close()
         return response
 
@@ -202,7 +182,7 @@ class GuardedConnection(RequestHandler):
     def _head_is_late(self) -> None:
         self._head_timer = None
         if self._is_idle():
-            self._end(_SLOW_HEAD if self._head_bytes else None)
+            self._end(SLOW_HEAD if self._head_bytes else None)
         else:
             self._await_head()  # a piece of the next head lies behind a request in work
 
@@ -214,8 +194,8 @@ class GuardedConnection(RequestHandler):
             self.close()
             return
         if refusal is not None and self.transport is not None:
-            _note(refusal, self._counters)
-            self.transport.write(_raw(_written(refusal, self._now())))
+            note(refusal, self._counters)
+            self.transport.write(raw(written(refusal, self._now())))
         self.force_close()
 
     def _answer_taken(self) -> None:
@@ -283,49 +263,6 @@ class GuardedServer(web.Server):
         transport.abort()
 
 
-def _written(refusal: Refusal, now: datetime) -> web.Response:
-    response = refusal_response(refusal, accept="", now=now)
-    response.headers["Server"] = _SERVER_NAME
-    return response
-
-
-def _note(refusal: Refusal, counters: DoorCounters) -> None:
-    counters.broken[refusal.slug] += 1
-    counters.answered[int(refusal.status)] += 1
-    log.info("no request: answered %d %s: %s", refusal.status, refusal.slug, refusal.help)
-
-
-def broken_refusal(error: HttpProcessingError) -> Refusal:
-    """Say what is no HTTP about a request, without repeating it: keys travel in headers.
-
-    Too large heads are 400, too: the published statuses have neither 414 nor 431.
-    """
-    match error:
-        case LineTooLong():
-            text = (
-                f"The request line is longer than {limits.TARGET_BYTES_MAX} bytes,"
-                f" or a header than {limits.HEAD_BYTES_MAX}."
-            )
-        case BadHttpMethod():
-            text = _first_words(error) if "HTTPS" in error.message else "The method is not one of HTTP's."
-        case BadStatusLine() if "version" in error.message and "Expected" not in error.message:
-            return _VERSION
-        case BadStatusLine():
-            text = "The request line is not one of HTTP/1.1."
-        case InvalidHeader():
-            text = "A header has characters that HTTP does not allow."
-        case InvalidURLError():
-            text = "The target of the request is no URL: send the path, as /dip-channel/IF-021."
-        case _:
-            text = _first_words(error)
-    return Refusal(status=HTTPStatus.BAD_REQUEST, slug="no-http", help=text)
-
-
-def _first_words(error: HttpProcessingError) -> str:
-    """Return the parser's own words, up to where it begins to quote."""
-    return f"{error.message.partition(':')[0].splitlines()[0]}." if error.message else "This is no HTTP."
-
-
 def _is_open(body: StreamReader | None) -> bool:
     """Tell whether more of a body is to come; what has come may still be unread."""
     return body is not None and not body.is_eof() and not body._eof  # noqa: SLF001  # is_eof is about reading
@@ -337,21 +274,12 @@ def _of_known_versions(handler: Handler, counters: DoorCounters, now: Now) -> Ha
     async def checked(request: web.BaseRequest) -> web.StreamResponse:
         if request.version in {HttpVersion11, HttpVersion10}:
             return await handler(request)
-        _note(_VERSION, counters)
-        response = _written(_VERSION, now())
+        note(WRONG_VERSION, counters)
+        response = written(WRONG_VERSION, now())
         response.force_close()
         return response
 
     return checked
-
-
-def _raw(response: web.Response) -> bytes:
-    """Return an answer as bytes, for where there is no request to answer to."""
-    body = response.body if isinstance(response.body, bytes) else b""
-    headers = {**response.headers, "Content-Length": str(len(body)), "Connection": "close"}
-    first = f"HTTP/1.1 {response.status} {response.reason}"
-    lines = [first, *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-    return "\r\n".join(lines).encode("ascii", "replace") + body
 
 
 def _address(transport: asyncio.Transport) -> str:

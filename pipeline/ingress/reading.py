@@ -63,7 +63,8 @@ class Body:
         self._request = request
         self._budget = budget
         self._owner = owner
-        self._bytes_max = bytes_max
+        self.bytes_max = bytes_max
+        """Of the body as sent, and of what it becomes when it is unpacked."""
         self._read_s_max = read_s_max
         self._grace_s = grace_s
         self._taken = 0
@@ -89,7 +90,7 @@ class Body:
         be too much is read no further than the cap.
         """
         announced = self._request.content_length
-        if announced is not None and announced > self._bytes_max:
+        if announced is not None and announced > self.bytes_max:
             return self._too_large(f"{announced} bytes are announced")
         expected = self._request.headers.get(hdrs.EXPECT)
         if expected is not None and "100-continue" in expected.lower():
@@ -139,7 +140,7 @@ class Body:
     def _taken_in(self, chunk: bytes) -> Refusal | None:
         """Count what arrived, and refuse what is too much."""
         self.arrived += len(chunk)
-        if self.arrived > self._bytes_max:
+        if self.arrived > self.bytes_max:
             return self._too_large("more than that arrived")
         if self.room(len(chunk)):
             return None
@@ -154,5 +155,5 @@ class Body:
         return Refusal(
             status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             slug="body-too-large",
-            help=f"A body has at most {self._bytes_max} bytes; {what}. Send several smaller arrays.",
+            help=f"A body has at most {self.bytes_max} bytes; {what}. Send several smaller arrays.",
         )

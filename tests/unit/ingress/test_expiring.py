@@ -168,7 +168,7 @@ class Seen(Expiring):
 
 async def test_the_bridge_shows_what_signed_a_call_that_it_believes() -> None:
     world = await open_world()
-    seen = world.bridge._expiring = Seen(world.bridge._outside)
+    seen = world.bridge._judge._expiring = Seen(world.bridge._outside)
     try:
         body = b"[" + compact(reading()) + b"]"
         assert (await world.call("POST", "/dip-channel/IF-021", body)).status == 201

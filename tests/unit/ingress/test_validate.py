@@ -131,7 +131,7 @@ async def test_a_fault_of_ours_is_a_text_too(world: World) -> None:
 
     from pipeline.ingress.routes import Operation
 
-    world.bridge._operations[Operation.VALIDATE] = Broken()  # no request of a client can break it
+    world.bridge._judge._operations[Operation.VALIDATE] = Broken()  # no request of a client can break it
     answer = await _validate(world, array(reading(1)))
     assert answer.status == 500
     assert isinstance(answer.value, str)
