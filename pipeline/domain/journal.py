@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pipeline.domain.envelope import Addressee, AuditRecord, Kind, Stage, Status
-from pipeline.domain.identifiers import Mpan, ParticipantId, SenderReference, TransactionId, reference_key
+from pipeline.domain.identifiers import ParticipantId, SenderReference, TransactionId, reference_key
 from pipeline.domain.rejections import Code
 from pipeline.domain.responses import text_of
 
@@ -53,16 +53,6 @@ def by_reference(reference: str) -> bytes:
     return b"r" + _digest(reference.encode())
 
 
-def by_mpan(mpan: Mpan) -> bytes:
-    """Return the prefix of the index rows of an MPAN."""
-    return b"m" + mpan.encode()
-
-
-def by_correlation(correlation: str) -> bytes:
-    """Return the prefix of the index rows of an exchange."""
-    return b"c" + _digest(correlation.encode())
-
-
 def row_key(prefix: bytes, offset: int) -> bytes:
     """Return the key of one index row: what is looked for, then where the record is in its partition of the audit."""
     return prefix + offset.to_bytes(_OFFSET_BYTES, "big")
@@ -74,16 +64,12 @@ def offset_of(key: bytes) -> int:
 
 
 def index_prefixes(record: AuditRecord) -> Iterator[bytes]:
-    """Yield what a record is to be found by: its transactions, and once for each message the rest."""
+    """Yield what a record is to be found by: its transactions, and once for each message its reference."""
     for transaction in dict.fromkeys(_transactions(record)):
         yield by_transaction(mark_of(transaction))
-    if record.stage is Stage.INBOUND and record.transaction_id is not None and not record.duplicate:
-        if record.sender_reference is not None:
-            yield by_reference(record.sender_reference)
-        if record.mpan is not None:
-            yield by_mpan(record.mpan)
-    if record.correlation_id is not None:
-        yield by_correlation(record.correlation_id)
+    received = record.stage is Stage.INBOUND and record.transaction_id is not None and not record.duplicate
+    if received and record.sender_reference is not None:
+        yield by_reference(record.sender_reference)
 
 
 def _transactions(record: AuditRecord) -> Iterator[TransactionId]:
