@@ -1,6 +1,7 @@
 """Rows of the tables as bytes."""
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import fastavro
@@ -10,12 +11,14 @@ from hypothesis import strategies as st
 
 from pipeline import schemas
 from pipeline.domain.appointments import History, Says
+from pipeline.domain.copy_index import Place, Position, Wanted
 from pipeline.domain.headers import Seen
-from pipeline.domain.identifiers import TransactionId
+from pipeline.domain.identifiers import InterfaceId, Mpan, ParticipantId, TransactionId
 from pipeline.domain.quarantine import Waiting, Ward
+from pipeline.domain.requeue import Requeue, RequeueId
 from pipeline.domain.routing import Slot
 from pipeline.errors import UndecodableRecord
-from tables import appointments, quarantine, seen
+from tables import appointments, copies, entries, quarantine, requeues, seen
 from tests.support.builders import history, holds
 
 ROW_BYTES_TARGET = 150
@@ -85,13 +88,42 @@ def test_a_seen_reference_survives_the_table(fingerprint: bytes, transaction: st
     assert seen.decode(seen.encode(one)) == one
 
 
-@pytest.mark.parametrize("decode", [appointments.decode, seen.decode])
+@pytest.mark.parametrize("decode", [appointments.decode, seen.decode, copies.decode, requeues.decode])
 @pytest.mark.parametrize(
     "data", [b"", b"\x00", b"\x01", b"\x02\x00\x00", b"\x01\x02\x7e", b"\x01\x02\x02x\x02\xff\xff"]
 )
 def test_what_is_no_row_is_told_apart(decode: object, data: bytes) -> None:
     with pytest.raises(UndecodableRecord):
         decode(data)  # type: ignore[operator] # parametrized
+
+
+ENTRY = entries.Entry(checksum=2**32 - 1, at_s=1_767_571_200)
+PLACE = Place(checksum=7, mark=b"0123456789", mpan=Mpan("0000056535971"), event="ActivePower")
+REQUEUE = Requeue(
+    id=RequeueId("RQ-1"),
+    wanted=Wanted(
+        recipient=ParticipantId("2300000001"),
+        channel=InterfaceId("IF-021"),
+        since=datetime(2026, 1, 5, tzinfo=UTC),
+        transactions=frozenset({TransactionId("T-2"), TransactionId("T-1")}),
+    ),
+    before_offset=2**40,
+    began_at=datetime(2026, 1, 5, tzinfo=UTC),
+    total=9,
+    processed=4,
+    missing=1,
+    after=Position(at=datetime(2026, 1, 4, 1, 2, 3, 456_789, tzinfo=UTC), offset=77),
+)
+
+
+def test_rows_of_the_journal_survive_their_tables() -> None:
+    """An MPAN that begins with noughts keeps them though it is stored as a number."""
+    assert entries.decode(entries.encode(ENTRY)) == ENTRY
+    for mpan in (PLACE.mpan, None, Mpan("short"), Mpan("\u0660" * 13)):
+        one = replace(PLACE, mpan=mpan)
+        assert copies.decode(copies.encode(one)) == one
+    for row in (REQUEUE, replace(REQUEUE, total=None, after=None, ended_at=REQUEUE.began_at)):
+        assert requeues.decode(requeues.encode(row)) == row
 
 
 @settings(deadline=None, max_examples=400)
@@ -101,6 +133,9 @@ def test_a_damaged_row_is_another_row_or_none_but_never_another_error(place: int
     for encoded, decode in (
         (appointments.encode(WHOLE), appointments.decode),
         (seen.encode(SEEN), seen.decode),
+        (entries.encode(ENTRY), entries.decode),
+        (copies.encode(PLACE), copies.decode),
+        (requeues.encode(REQUEUE), requeues.decode),
     ):
         damaged = bytearray(encoded)
         damaged[place % len(damaged)] = value
