@@ -156,6 +156,10 @@ def run_verification(
     for count, finding in enumerate(look.run(), start=1):  # how many, after the loop
         if count <= limits.FINDINGS_MAX:
             _tell(finding, as_json=as_json)
+    if not count and not look.counts.checkpoints:
+        raise ArchiveUnfit(
+            f"{look.storage} has no archive, or an empty one: nothing is proved; check DIP_ARCHIVE_URL"
+        )
     figures = {
         "findings": count,
         "checkpoints": look.counts.checkpoints,
@@ -169,8 +173,6 @@ def run_verification(
         click.echo(json.dumps(figures))
     else:
         click.echo(", ".join(f"{value:,} {name}" for name, value in figures.items()))
-        if not look.counts.checkpoints and not count:
-            click.echo("the archive is empty", err=True)
         click.echo("NOT as it was sealed" if count else "as it was sealed")
     if count:
         sys.exit(1)
