@@ -61,13 +61,13 @@ def test_the_fact_table_says_nothing_that_is_missing_here() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(JOURNAL))
-async def test_what_needs_the_journal_is_501_when_all_else_is_right(stage: Stage, name: str) -> None:
+async def test_what_workers_have_to_be_asked_is_501_where_none_can_be(stage: Stage, name: str) -> None:
     example = EXAMPLES[name]
     call = example.call(headers={"Accept": "application/json, application/problem+json"})
     received = await ask(stage.site, stage.main, call, example.party)
     assert received.status == 501
     assert received.headers["Content-Type"].startswith("application/problem+json")
-    assert b"journal" in received.content
+    assert b"DIP_SHARD_SECRET" in received.content
 
 
 @pytest.mark.parametrize("name", [one for one in EXAMPLES if "{recipient-id}" in one])
