@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 NEEDS_STACK = (
-    "tests/integration/localstack/test_registry_contract.py::test_the_global_compatibility_is_backward"
+    "tests/integration/localstack/test_registry_contract.py::test_every_version_must_read_every_other"
 )
 
 
