@@ -21,7 +21,6 @@ from pipeline.adapters.rules_notice import announce
 from pipeline.catalogue import load_catalogue
 from pipeline.domain.requeue import RequeueId
 from pipeline.engine import App
-from pipeline.errors import SettingsInvalid
 from pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -61,9 +60,7 @@ def journal() -> App:
 
 def _outside() -> Outside:
     settings = Settings.load()
-    for name in ("kafka_bootstrap", "schema_registry_url"):
-        if not getattr(settings, name):
-            raise SettingsInvalid(f"{name.upper()} is not set; `dip up` prints the one of the local stack")
+    settings.require("kafka_bootstrap", "schema_registry_url")
     codec = connect(settings.schema_registry_url, wait_s=settings.start_wait_s, say=log.warning)
     participants = ParticipantFeed(settings, codec)
     participants.start()

@@ -299,6 +299,14 @@ class Settings:
         values.update({name: value for name, value in overrides.items() if value is not None})
         return cls(**{name: _typed(name, known[name].type, value) for name, value in values.items()})
 
+    def require(self, *names: str) -> None:
+        """Raise SettingsInvalid that names the first of these settings that is empty."""
+        for name in names:
+            if not getattr(self, name):
+                raise SettingsInvalid(
+                    f"{variable(name)} is not set; `dip up` prints the one of the local stack"
+                )
+
     def kafka(self) -> dict[str, str]:
         """Return the librdkafka settings every client of this process starts from."""
         options = dict(part.strip().split("=", 1) for part in self.kafka_options.split(";") if part.strip())

@@ -131,9 +131,7 @@ def run(settings: Settings, *, make_publisher: Callable[[Settings], KafkaPublish
 
     Raises RouterError with one clear line where the outside is not as it must be within the waiting time.
     """
-    for name in ("kafka_bootstrap", "schema_registry_url"):
-        if not getattr(settings, name):
-            raise SettingsInvalid(f"{name.upper()} is not set; `dip up` prints the one of the local stack")
+    settings.require("kafka_bootstrap", "schema_registry_url")
     trust = TrustFiles(settings, SystemClock())  # a wrong path is told before a minute of waiting for Kafka
     allowances = AllowanceFile(settings)
     allow_handles(limits.CONNECTIONS_MAX + limits.HANDLES_BESIDE_CONNECTIONS)

@@ -44,8 +44,7 @@ def archive(ctx: click.Context, *, until_end: bool, port: int | None, log_level:
     put(worker_port=port, log_level=log_level)
     set_up_logs(Settings.load(), "archive")
     settings = located(Settings.load())
-    if not settings.schema_registry_url:
-        raise SettingsInvalid("SCHEMA_REGISTRY_URL is not set; `dip up` prints the one of the local stack")
+    settings.require("schema_registry_url")
     standing = ArchiveProcess(settings).run(until_end=until_end)
     click.echo(
         f"{standing.records} records in {standing.segments} segments archived; {standing.buffered_records} read and"

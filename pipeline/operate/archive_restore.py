@@ -17,7 +17,6 @@ from pipeline.archive.errors import ArchiveUnfit
 from pipeline.archive.ports import Storage
 from pipeline.archive.reading import Span, manifests
 from pipeline.archive.restoring import Restore, Restored
-from pipeline.errors import SettingsInvalid
 from pipeline.operate.archive_process import AGED, storage_of
 from pipeline.operate.options import DAY_FORMS, Instant
 from pipeline.operate.stack import located
@@ -74,8 +73,7 @@ def restore(
     appointments) is always taken up again.
     """
     settings = located(Settings.load())
-    if not settings.schema_registry_url:
-        raise SettingsInvalid("SCHEMA_REGISTRY_URL is not set; `dip up` prints the one of the local stack")
+    settings.require("schema_registry_url")
     names = chosen or topics.ARCHIVED
     storage, span = storage_of(settings), Span(topics=names, since=since, until=until)
     if hold:

@@ -17,7 +17,6 @@ from pipeline.archive.reading import Span, segments, state_of
 from pipeline.domain.archive import Malformed, Place
 from pipeline.domain.archive_channels import channel_of
 from pipeline.domain.audit_query import Datum
-from pipeline.errors import SettingsInvalid
 from pipeline.operate.archive_process import storage_of
 from pipeline.operate.stack import located
 from pipeline.settings import Settings
@@ -72,8 +71,7 @@ def _archived(settings: Settings, since: datetime | None, until: datetime | None
 
 
 def _on_topic(settings: Settings, since: datetime | None, have: dict[Place, int]) -> Iterator[Entry]:
-    if not settings.schema_registry_url:
-        raise SettingsInvalid("SCHEMA_REGISTRY_URL is not set; `dip up` prints the one of the local stack")
+    settings.require("schema_registry_url")
     container = Container(Registry(settings.schema_registry_url), channel_of)
     for message in scan_topic(settings, topics.AUDIT, since=since):
         record = archived(message)

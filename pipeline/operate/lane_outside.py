@@ -14,7 +14,6 @@ from pipeline.codec import Codec
 from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId, ParticipantId
 from pipeline.domain.lane_orders import LaneOrders
 from pipeline.domain.participants import ANY_CHANNEL, Participants
-from pipeline.errors import SettingsInvalid
 from pipeline.operate.stack import located
 from pipeline.settings import Settings
 
@@ -48,8 +47,7 @@ def channel_of(name: str | None) -> InterfaceId:
 def outside() -> Iterator[tuple[Settings, Codec, LaneOrders, Participants]]:
     """Connect, and read the orders in force and who exists."""
     settings = located(Settings.load())
-    if not settings.schema_registry_url:
-        raise SettingsInvalid("SCHEMA_REGISTRY_URL is not set; `dip up` prints the one of the local stack")
+    settings.require("schema_registry_url")
     codec = connect(settings.schema_registry_url, wait_s=settings.start_wait_s, say=_say)
     orders, people = LaneOrderFeed(settings, codec), ParticipantFeed(settings, codec)
     orders.start()

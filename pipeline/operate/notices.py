@@ -9,7 +9,6 @@ from pipeline.adapters.notices import NoticeFeed
 from pipeline.adapters.registry import connect
 from pipeline.domain.notices import Told
 from pipeline.domain.times import format_instant
-from pipeline.errors import SettingsInvalid
 from pipeline.operate.stack import located
 from pipeline.settings import Settings
 
@@ -36,8 +35,7 @@ def notices(recipient: str | None, *, failing: bool, as_json: bool) -> None:
 def told() -> list[Told]:
     """Read the topic to its present end. Raises BrokerUnavailable, TopicsInvalid."""
     settings = located(Settings.load())
-    if not settings.schema_registry_url:
-        raise SettingsInvalid("SCHEMA_REGISTRY_URL is not set; `dip up` prints the one of the local stack")
+    settings.require("schema_registry_url")
     codec = connect(
         settings.schema_registry_url,
         wait_s=settings.start_wait_s,

@@ -215,9 +215,7 @@ def _read(context: click.Context, file: Path, *, as_json: bool) -> tuple[Partici
 def _outside() -> Iterator[tuple[Settings, Codec, ParticipantFeed]]:
     """Connect to the topic and the registry, and read all that is there now."""
     settings = located(Settings.load())
-    for name in ("kafka_bootstrap", "schema_registry_url"):
-        if not getattr(settings, name):
-            raise SettingsInvalid(f"{name.upper()} is not set; `dip up` prints the one of the local stack")
+    settings.require("kafka_bootstrap", "schema_registry_url")
     codec = connect(settings.schema_registry_url, wait_s=settings.start_wait_s, say=_say)
     feed = ParticipantFeed(settings, codec)
     feed.start()

@@ -22,7 +22,6 @@ from pipeline.domain.appointments import History
 from pipeline.domain.identifiers import Mpan
 from pipeline.domain.participants import Participants
 from pipeline.domain.replaying import Comparison, Into, Wish
-from pipeline.errors import SettingsInvalid
 from pipeline.localstack import Progress
 from pipeline.operate.options import DAY_FORMS, Instant
 from pipeline.operate.replay_work import JUDGED_BY_VALIDATION, SOURCES, Choice, Replay, Rules
@@ -99,8 +98,7 @@ def replay(
     if deliver_again and Into.VALIDATION in into:
         raise click.UsageError("--deliver-again and validation: it lets no message pass twice")
     settings = located(Settings.load())
-    if not settings.schema_registry_url:
-        raise SettingsInvalid("SCHEMA_REGISTRY_URL is not set; `dip up` prints the one of the local stack")
+    settings.require("schema_registry_url")
     clock = SystemClock()
     until = chosen.pop("until") or clock.now()
     wish = Wish(
