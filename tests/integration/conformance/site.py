@@ -43,7 +43,8 @@ HURRIED = Party("1400000013", "SDS")
 PROVIDER = Party("3900000011", None)
 REGISTRAR = Party("2200000011", "REGS")
 LIBRARIAN = Party("5500000011", "ISD")
-SUPPLIERS = tuple(Party(f"23000000{number}", "SUP") for number in range(11, 32))
+SUPPLIERS = tuple(Party(f"23000000{number}", "SUP") for number in range(11, 46))
+"""More than twice as many as there are statuses: one meets its status with messages or with status messages, not both."""
 EVERYTHING = Party("2200000019", "*")
 """Holds every role that may send."""
 SENDERS = (READER, OTHER_READER, HURRIED, PROVIDER, REGISTRAR, LIBRARIAN, EVERYTHING, SUPPLIERS[0])

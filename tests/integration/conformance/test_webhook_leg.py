@@ -37,7 +37,8 @@ FINAL = (400, 405, 406, 413, 505)
 WHO = dict(zip(WEBHOOK_STATUSES, SUPPLIERS, strict=False))
 """Whose first delivery of messages is answered by which status."""
 WHO_STATUS = dict(zip(WEBHOOK_STATUSES, reversed(SUPPLIERS), strict=False))
-"""The same for status messages."""
+"""The same for status messages; other suppliers, or notices about the first would be among the second."""
+assert not set(WHO.values()) & set(WHO_STATUS.values())
 SETTLED_S_MAX = 150
 
 
