@@ -6,7 +6,6 @@ made from this class (`dip settings`), and a test holds the two together.
 """
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from pipeline.errors import SettingsInvalid
 from pipeline.limits import SHARD_SECRET_CHARS_MIN
+from pipeline.settings_text import read_file, typed
 
 _CUSTOMARY = {"kafka_bootstrap": "KAFKA_BOOTSTRAP", "schema_registry_url": "SCHEMA_REGISTRY_URL"}
 
@@ -287,7 +287,7 @@ class Settings:
         values: dict[str, Any] = {}
         path = environ.get("DIP_CONFIG")
         if path:
-            values.update(_from_file(Path(path)))
+            values.update(read_file(Path(path)))
         known = {one.name: one for one in fields(cls)}
         unknown = values.keys() - known.keys()
         if unknown:
@@ -297,7 +297,7 @@ class Settings:
             if raw is not None:
                 values[name] = raw
         values.update({name: value for name, value in overrides.items() if value is not None})
-        return cls(**{name: _typed(name, known[name].type, value) for name, value in values.items()})
+        return cls(**{name: typed(variable(name), known[name].type, value) for name, value in values.items()})
 
     def require(self, *names: str) -> None:
         """Raise SettingsInvalid that names the first of these settings that is empty."""
@@ -342,26 +342,3 @@ def put(**values: Any) -> None:
 def environment(**values: Any) -> dict[str, str]:
     """Return this process's environment for a child, with some settings of the child's own."""
     return {**os.environ, **{variable(name): str(value) for name, value in values.items()}}
-
-
-def _from_file(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsInvalid(f"DIP_CONFIG={path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsInvalid(f"DIP_CONFIG={path}: not TOML: {error}") from None
-
-
-_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
-
-
-def _typed(name: str, kind: Any, value: Any) -> Any:
-    """Turn text into the type of the field."""
-    text = str(value).lower()
-    if kind is bool and text in _TRUE | _FALSE:
-        return text in _TRUE
-    try:
-        return int(text) if kind is bool else kind(value)
-    except ValueError:
-        raise SettingsInvalid(f"{variable(name)}={value!r}: expected {kind.__name__}") from None

@@ -1,0 +1,31 @@
+"""From text to the values of settings: the file, and one value at a time."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import SettingsInvalid
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Return what the file that DIP_CONFIG names says. Raises SettingsInvalid."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsInvalid(f"DIP_CONFIG={path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsInvalid(f"DIP_CONFIG={path}: not TOML: {error}") from None
+
+
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
+
+
+def typed(name: str, kind: Any, value: Any) -> Any:
+    """Turn the text of a setting, by the name of its variable, into the type of its field. Raises SettingsInvalid."""
+    text = str(value).lower()
+    if kind is bool and text in _TRUE | _FALSE:
+        return text in _TRUE
+    try:
+        return int(text) if kind is bool else kind(value)
+    except ValueError:
+        raise SettingsInvalid(f"{name}={value!r}: expected {kind.__name__}") from None
