@@ -12,7 +12,6 @@ import re
 import ssl
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Self
@@ -160,7 +159,6 @@ class Sinks:
     tally: Tally
     reader: Reader
     _server: web.ServerRunner | None = None
-    _site: web.TCPSite | None = None
     _origin: str = ""
     _seen: int = 0
 
@@ -168,8 +166,7 @@ class Sinks:
         """Listen on a free port of the loopback address."""
         self._server = web.ServerRunner(web.Server(self._take, access_log=None), shutdown_timeout=1)
         await self._server.setup()
-        self._site = web.TCPSite(self._server, "127.0.0.1", 0, ssl_context=tls)
-        await self._site.start()
+        await web.TCPSite(self._server, "127.0.0.1", 0, ssl_context=tls).start()
         self._origin = f"https://127.0.0.1:{self._server.addresses[0][1]}"
 
     async def close(self) -> None:
@@ -209,20 +206,17 @@ class Load:
     tls: ssl.SSLContext
     tally: Tally
     _session: aiohttp.ClientSession = field(init=False, repr=False)
-    _open: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def __aenter__(self) -> Self:
-        self._session = await self._open.enter_async_context(
-            aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=limits.PEAK_CONNECTIONS_MAX, ssl=self.tls),
-                timeout=aiohttp.ClientTimeout(total=limits.SIMULATOR_POST_TIMEOUT_S_MAX),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=limits.PEAK_CONNECTIONS_MAX, ssl=self.tls),
+            timeout=aiohttp.ClientTimeout(total=limits.SIMULATOR_POST_TIMEOUT_S_MAX),
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._open.aclose()
+        await self._session.close()
 
     async def send(self, posts: Sequence[Post], *, every_s: float) -> float:
         """Send one post every so many seconds; return how long it took until the last answer."""
