@@ -1,10 +1,10 @@
 """The journal's indexes: what the audit says of each transaction, what each recipient was sent. Pointers, no payloads."""
 
 import zlib
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeVar
 
 from agents.loop import Emission
 from agents.sweep import Sweep
@@ -17,6 +17,7 @@ from pipeline.engine import Record
 from pipeline.ports import Clock
 from tables.entries import Entry
 
+T = TypeVar("T")
 KEPT: Final = timedelta(days=limits.RETENTION_DAYS)
 
 
@@ -40,13 +41,7 @@ class EntryIndex:
         yield from ()
 
     def _forget(self, partition: int) -> None:
-        rows = self.sweep.turn(partition) if self.sweep else ()
-        if not rows:
-            return
-        since_s = (self.clock.now() - KEPT).timestamp()
-        for key, row in rows:
-            if row.at_s < since_s:
-                del self.entries[key]
+        _forget(self.entries, self.sweep, partition, now=self.clock.now, at_of=_entry_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +63,30 @@ class CopyIndex:
         yield from ()
 
     def _forget(self, partition: int) -> None:
-        rows = self.sweep.turn(partition) if self.sweep else ()
-        since = self._since(rows)
-        for key, _ in rows:
-            if since is not None and Position.of_key(key).at < since:
-                del self.copies[key]
+        _forget(self.copies, self.sweep, partition, now=self.clock.now, at_of=_copy_at)
 
-    def _since(self, rows: Any) -> datetime | None:
-        return self.clock.now() - KEPT if rows else None
+
+def _entry_at(_key: bytes, row: Entry) -> datetime:
+    return datetime.fromtimestamp(row.at_s, UTC)
+
+
+def _copy_at(key: bytes, _row: Place) -> datetime:
+    return Position.of_key(key).at
+
+
+def _forget(
+    table: MutableMapping[bytes, T],
+    sweep: Sweep | None,
+    partition: int,
+    *,
+    now: Callable[[], datetime],
+    at_of: Callable[[bytes, T], datetime],
+) -> None:
+    """Let rows go that are older than anybody may ask for, as many as a turn of the sweep finds."""
+    rows = sweep.turn(partition) if sweep else ()
+    if not rows:
+        return
+    since = now() - KEPT
+    for key, row in rows:
+        if at_of(key, row) < since:
+            del table[key]
