@@ -1,0 +1,46 @@
+"""The journal's indexes keep what may be asked for, to the second, and let the rest go."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agents.journal import KEPT, CopyIndex, EntryIndex
+from agents.sweep import Sweep
+from pipeline.domain.copy_index import place_of, row_key
+from tables.entries import Entry
+from tests.support.fake_engine import FakeClock, PlainCodec, make_copy
+from tests.support.world import TableFake
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+AGES = {"just too old": KEPT + timedelta(seconds=1), "at the edge": KEPT, "new": timedelta(0)}
+
+
+@pytest.fixture
+def table() -> TableFake:
+    return TableFake()
+
+
+def left(table: TableFake, names: dict[bytes, str]) -> set[str]:
+    return {names[key] for key in table}
+
+
+def test_entries_go_when_nobody_may_ask_for_them(table: TableFake) -> None:
+    names = {name.encode(): name for name in AGES}
+    table.committed = {
+        name.encode(): Entry(checksum=1, at_s=int((NOW - age).timestamp())) for name, age in AGES.items()
+    }
+    index = EntryIndex(codec=PlainCodec(), clock=FakeClock(NOW), entries=table, sweep=Sweep(table, every=1))
+    index._forget(0)
+    assert left(table, names) == {"at the edge", "new"}
+
+
+def test_copies_go_when_nobody_may_ask_for_them(table: TableFake) -> None:
+    names = {}
+    for number, (name, age) in enumerate(AGES.items()):
+        copy = make_copy(number, at=NOW - age)
+        key = row_key(copy, number)
+        names[key] = name
+        table.committed[key] = place_of(copy, checksum=1)
+    index = CopyIndex(codec=PlainCodec(), clock=FakeClock(NOW), copies=table, sweep=Sweep(table, every=1))
+    index._forget(0)
+    assert left(table, names) == {"at the edge", "new"}
