@@ -12,12 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from pipeline.engine import changelog_topic
 from pipeline.engine.store import Shard
 from tests.support.engine_toy import TABLES, ToyConfig
+from tests.support.evidence import traces
+from tests.support.reading import drain, fold_into
 
 TOY = Path(__file__).with_name("engine_toy.py")
 ROOT = Path(__file__).parents[2]
@@ -32,73 +34,6 @@ def create_topics(bootstrap: str, names: dict[str, int], *, compacted: set[str] 
     ]
     for future in admin.create_topics(topics).values():
         future.result(30)
-
-
-def _end(consumer: Consumer, place: TopicPartition, *, within_s: float = 30) -> int:
-    """Return the high watermark; a partition without a leader is one whose leader is being elected."""
-    limit = time.monotonic() + within_s
-    while True:
-        try:
-            return consumer.get_watermark_offsets(place, timeout=15)[1]
-        except KafkaException:
-            if time.monotonic() > limit:
-                raise
-            time.sleep(0.2)
-
-
-def drain(
-    bootstrap: str, topic: str, partitions: int, *, isolation: str = "read_committed", within_s: float = 60
-) -> list:
-    """Read a topic to its present end."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "drain",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": isolation,
-            "auto.offset.reset": "earliest",
-            "log_level": 2,
-        }
-    )
-    found, reached = [], set()
-    try:
-        ends = {p: _end(consumer, TopicPartition(topic, p)) for p in range(partitions)}
-        consumer.assign([TopicPartition(topic, p, 0) for p in range(partitions)])
-        limit = time.monotonic() + within_s
-        while len(reached) < partitions:
-            assert time.monotonic() < limit, (
-                f"{topic}: only {sorted(reached)} read to the end within {within_s} s"
-            )
-            for message in consumer.consume(5000, 0.3):
-                if message.error() is None:
-                    found.append(message)
-                    # while records keep coming the client never tells that it stands at the end
-                    if message.offset() + 1 >= ends[message.partition()]:
-                        reached.add(message.partition())
-                elif (
-                    message.error().code() == KafkaError._PARTITION_EOF
-                    and message.offset() >= ends[message.partition()]
-                ):
-                    reached.add(message.partition())
-    finally:
-        consumer.close()
-    return found
-
-
-def fold(bootstrap: str, changelog: str, partitions: int) -> dict[int, dict[bytes, bytes]]:
-    """Return what a table must hold: the last committed value of each key, by partition."""
-    rows: dict[int, dict[bytes, bytes]] = {number: {} for number in range(partitions)}
-    fold_into(rows, drain(bootstrap, changelog, partitions))
-    return rows
-
-
-def fold_into(rows: dict[int, dict[bytes, bytes]], messages: list) -> None:
-    for message in messages:
-        if message.value() is None:
-            rows[message.partition()].pop(message.key(), None)
-        else:
-            rows[message.partition()][message.key()] = message.value()
 
 
 class Rig:
@@ -210,7 +145,7 @@ class Rig:
                 self.stop()
                 raise AssertionError(
                     f"{self._unique_outputs()} of {len(self.sent)} came out within {within_s:.0f} s\n"
-                    + self.log()[-3000:]
+                    f"{self._traces(self._absent())}\n{self._logs()}"
                 )
             assert any(worker.poll() is None for worker in self.workers), (
                 "no worker runs:\n" + self.log()[-3000:]
@@ -273,7 +208,27 @@ class Rig:
         assert not wanted - found.keys(), f"missing: {sorted(wanted - found.keys())[:10]}"
         assert not found.keys() - wanted, f"unexpected: {sorted(found.keys() - wanted)[:10]}"
         doubled = {key: count for key, count in found.items() if count > 1}
-        assert not doubled, f"doubled: {sorted(doubled.items())[:10]}"
+        assert not doubled, (
+            f"doubled: {sorted(doubled.items())[:10]}\n{self._traces({number for number, _ in doubled})}\n{self._logs()}"
+        )
+
+    def _absent(self) -> set[int]:
+        name = "done" if self.source == "held" else "out"
+        found = {json.loads(one.value())["id"] for one in self._drain(name)}
+        return set(self.sent) - found
+
+    def _traces(self, numbers: set[int]) -> str:
+        values = {self.sent[number] for number in sorted(numbers)[:20]}
+        names = ("held", "done") if self.source == "held" else ("in", "mid", "out", "dlq")
+        looked = {self.config.topic(name): lambda one: one.value() in values for name in names}
+        return traces(self.config.bootstrap, self.config.app_id, looked, partitions=self.config.partitions)
+
+    def _logs(self) -> str:
+        parts = sorted(self.directory.glob("worker-*.log"))
+        return "\n".join(f"--- {one.name}\n{one.read_text(errors='replace')[-6000:]}" for one in parts)
+
+    def _drain(self, name: str) -> list:
+        return drain(self.config.bootstrap, self.config.topic(name), self.config.partitions)
 
     def _verify_held(self) -> None:
         """Inside Kafka each record is settled exactly once, however often its outside work was tried."""

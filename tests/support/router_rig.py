@@ -8,9 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from datetime import time as time_of_day
 from pathlib import Path
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
 from confluent_kafka import Producer
@@ -41,14 +43,16 @@ from tests.support.builders import (
     SUPPLIER,
     participant,
 )
-from tests.support.engine_rig import drain, fold_into
+from tests.support.evidence import traces
+from tests.support.reading import drain, fold_into
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 4
 MPANS = tuple(Mpan(f"20000000{number:05d}") for number in range(40))
-START = datetime(2026, 1, 1, tzinfo=UTC)
-CHANGE = datetime(2026, 5, 1, tzinfo=UTC)
-RECEIVED = datetime(2026, 6, 1, 9, tzinfo=UTC)
+RECEIVED = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+"""Today: the workers have the real clock, and forget a reference once its message is RETENTION_DAYS old."""
+CHANGE = RECEIVED - timedelta(days=30)
+START = RECEIVED - timedelta(days=150)
 SHARD_SECRET = "a secret of the tests, long enough"
 CHANGES_EVERY = 10  # every tenth message is a change of data service: the table moves under load
 ENQUIRY = "2600000001"
@@ -142,7 +146,8 @@ class RouterRig:
 
     def _change(self, rng: Random, number: int, mpan: Mpan) -> Message:
         """Appoint the data service anew, far ahead: the table moves, the recipients stay."""
-        at = (RECEIVED + timedelta(days=30 + number)).date().isoformat()
+        day = (RECEIVED + timedelta(days=30 + number)).date()
+        at = datetime.combine(day, time_of_day.min, ZoneInfo("Europe/London")).isoformat()
         body = self._sample(
             rng,
             number,
@@ -153,7 +158,7 @@ class RouterRig:
             mpan,
             **{
                 "CustomBlock.B015.incomingDataServiceDIPID": DATA_SERVICE,
-                "CustomBlock.B015.incomingDataServiceEffectiveFromDate": f"{at}T00:00:00+01:00",
+                "CustomBlock.B015.incomingDataServiceEffectiveFromDate": at,
             },
         )
         return self._taken(body, "IF-036")
@@ -184,7 +189,7 @@ class RouterRig:
                 "CommonBlock.S1.senderDIPID": sender,
                 "CommonBlock.S1.senderRoleID": role,
                 "CommonBlock.S1.DIPConnectionProviderID": None,
-                "CommonBlock.S1.senderUniqueReference": f"S-{interface}-{sender}-{role}-20260601-{number}",
+                "CommonBlock.S1.senderUniqueReference": f"S-{interface}-{sender}-{role}-{RECEIVED:%Y%m%d}-{number}",
                 **more,
             },
         )
@@ -273,10 +278,23 @@ class RouterRig:
         assert not self.expected - found.keys(), f"missing: {sorted(self.expected - found.keys())[:5]}"
         assert not found.keys() - self.expected, f"phantom: {sorted(found.keys() - self.expected)[:5]}"
         doubled = [key for key, count in found.items() if count > 1]
-        assert not doubled, f"doubled: {doubled[:5]}"
+        assert not doubled, f"doubled: {doubled[:5]}\n{self._traces({one for one, _ in doubled})}"
         self._verify_audit()
         for table in ("seen", "appointments"):
             self._verify_table(table)
+
+    def _traces(self, transactions: set[str]) -> str:
+        """Tell where the records of some messages are, and what the workers said."""
+        message, copy, audit = self.codec.decode_message, self.codec.decode_copy, self.codec.decode_audit
+        looked = {
+            topics.INBOUND: lambda one: message(one.value()).transaction_id in transactions,
+            topics.VALIDATED: lambda one: message(one.value()).transaction_id in transactions,
+            topics.OUTBOUND: lambda one: copy(one.value()).transaction_id in transactions,
+            topics.AUDIT: lambda one: audit(one.value()).transaction_id in transactions,
+        }
+        told = traces(self.settings.kafka_bootstrap, ROUTER, looked, partitions=PARTITIONS)
+        logs = [f"--- {one.name}\n{one.read_text()[-9000:]}" for one in self.directory.glob("worker-*.log")]
+        return "\n".join([told, *logs])
 
     def _verify_audit(self) -> None:
         said = [self.codec.decode_audit(record.value()) for record in self.read(topics.AUDIT)]

@@ -27,7 +27,7 @@ from pipeline.operate.main import dip
 from pipeline.settings import Settings
 from pipeline.topics import topic_specs
 from tests.chaos import faults
-from tests.support.engine_rig import drain
+from tests.support.reading import drain
 from tests.support.router_rig import MPANS, PARTITIONS, ROOT, RouterRig
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]

@@ -10,7 +10,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from pipeline.engine import changelog_topic
 from pipeline.engine.store import Shard
 from tests.chaos.faults import until
-from tests.support.engine_rig import create_topics, drain
+from tests.support.engine_rig import create_topics
+from tests.support.reading import drain
 
 pytestmark = pytest.mark.kafka
 

@@ -17,8 +17,9 @@ from pipeline.engine.wire import coordinated, describe_producers, first_address
 from pipeline.operate.doctor import diagnose
 from pipeline.settings import Settings
 from tests.chaos.faults import until
-from tests.support.engine_rig import create_topics, drain
+from tests.support.engine_rig import create_topics
 from tests.support.hanging_transaction import batch, unguard, write
+from tests.support.reading import drain
 
 pytestmark = pytest.mark.kafka
 

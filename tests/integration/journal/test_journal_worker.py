@@ -33,8 +33,8 @@ from pipeline.ingress.replaying import CONTINUATION, Replay
 from pipeline.settings import Settings
 from pipeline.topics import topic_specs
 from tests.chaos import faults
-from tests.support.engine_rig import drain
 from tests.support.journal_rig import copy_of, reference, transaction
+from tests.support.reading import drain
 
 pytestmark = pytest.mark.kafka
 
