@@ -40,12 +40,13 @@ class Change:
 class Assignment:
     """Owned partitions, claims being recovered, claims held."""
 
-    def __init__(self, groups: Mapping[str, str]) -> None:
+    def __init__(self, groups: Mapping[str, str], *, epoch: int = 0) -> None:
+        """Begin with nothing. `epoch` is that of the assignment before: a claim never equals an older one."""
         self._groups = groups
         self._members: dict[str, list[str]] = {}
         for topic, group in groups.items():
             self._members.setdefault(group, []).append(topic)
-        self._epoch = 0
+        self.epoch = epoch
         self.owned: set[TopicPartition] = set()
         self.opening: dict[Key, Claim] = {}
         self.held: dict[Key, Claim] = {}
@@ -78,8 +79,8 @@ class Assignment:
             if key in self.held or key in self.opening:
                 continue
             if all(TopicPartition(topic, partition) in self.owned for topic in self._members[group]):
-                self._epoch += 1
-                claim = Claim(group=group, partition=partition, epoch=self._epoch)
+                self.epoch += 1
+                claim = Claim(group=group, partition=partition, epoch=self.epoch)
                 self.opening[key] = claim
                 change.opened.append(claim)
         return change

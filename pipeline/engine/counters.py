@@ -27,7 +27,6 @@ class Counters:
     last_commit_s: float | None = None
     last_fetch_s: float | None = None
     last_record_s: dict[Place, float] = field(default_factory=dict)
-    reached: dict[Place, int] = field(default_factory=dict)
     read: Counter[str] = field(default_factory=Counter)
     written: Counter[str] = field(default_factory=Counter)
     dead_letters: Tally = field(default_factory=Tally)

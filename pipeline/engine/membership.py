@@ -59,7 +59,7 @@ class Membership:
 
     def begin(self, reader: Reader, groups: dict[str, str]) -> None:
         """Start a session with a reader that owns nothing yet."""
-        self.assignment = Assignment(groups)
+        self.assignment = Assignment(groups, epoch=self.assignment.epoch)
         self.orders = Orders()
         self.reader = reader
         self.failed = None

@@ -150,7 +150,7 @@ class Session:
         if error.code() == _EOF:
             place = (message.topic(), message.partition())
             if self._membership.claim_of(place) is not None:
-                self._counters.reached[place] = message.offset()
+                self._desk.saw_end(place, message.offset())
                 self._counters.last_record_s[place] = time.monotonic()
         elif error.code() in _HARMLESS:
             log.info("consumer: %s", error)

@@ -66,6 +66,14 @@ class Desk:
         """Return the next offset to be taken in."""
         return self._windows[place].position
 
+    def reached(self, place: Place) -> int:
+        """Return how far the partition was read, transaction markers at its end included."""
+        return self._windows[place].reached
+
+    def saw_end(self, place: Place, offset: int) -> None:
+        """Note that the consumer stands at the end of a partition."""
+        self._windows[place].saw_end(offset)
+
     def advance(self, place: Place, next_offset: int) -> None:
         """Note that the records below an offset were taken in."""
         self._windows[place].advance(next_offset)

@@ -79,9 +79,7 @@ class Watchdog:
         """Return how far a partition was read, markers at its end included; None if it is not claimed any more."""
         if self._watched.membership.claim_of(place) is None:
             return None
-        return max(
-            self._watched.membership.desk.position(place), self._watched.counters.reached.get(place, 0)
-        )
+        return self._watched.membership.desk.reached(place)
 
     def _judge(self, now: float, reached: Mapping[Place, int | None]) -> None:
         """Reset when a partition has had records to read for STALL_S and did not move."""

@@ -25,11 +25,11 @@ class Window:
     so that the next owner does not settle it again.
     """
 
-    __slots__ = ("_held", "_known", "_next", "bytes")
+    __slots__ = ("_end", "_held", "_known", "_next", "bytes")
 
     def __init__(self, start: int, known: Known | None = None) -> None:
         self._held: OrderedDict[int, tuple[int, float]] = OrderedDict()
-        self._next = start
+        self._next = self._end = start
         self._known = known
         self.bytes = 0
 
@@ -77,6 +77,15 @@ class Window:
     def position(self) -> int:
         """Return the next offset to be taken in."""
         return self._next
+
+    def saw_end(self, offset: int) -> None:
+        """Note that a reader of this window stood at the end of the partition, behind transaction markers perhaps."""
+        self._end = offset
+
+    @property
+    def reached(self) -> int:
+        """Return how far the partition was read under this claim. What an earlier claim had read says nothing."""
+        return max(self._next, self._end)
 
     @property
     def committable(self) -> int:

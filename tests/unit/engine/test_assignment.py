@@ -76,3 +76,14 @@ def test_revoking_what_is_not_owned_changes_nothing():
     change = assignment.revoke([Place("alone", 5)])
     assert (change.lost, change.halted) == ([], [])
     assert assignment.holds(claim)
+
+
+def test_a_claim_of_a_later_session_never_equals_one_of_an_earlier():
+    """A lane of the session before may still settle: with its own claim, which nobody holds any more."""
+    before = Assignment(GROUPS)
+    first = {claim for topic in GROUPS for claim in before.assign([Place(topic, 0)]).opened}
+    after = Assignment(GROUPS, epoch=before.epoch)
+    second = {claim for topic in GROUPS for claim in after.assign([Place(topic, 0)]).opened}
+    assert first
+    assert second
+    assert not first & second
