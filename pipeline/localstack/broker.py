@@ -5,6 +5,7 @@ import subprocess
 import tempfile
 import uuid
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -91,10 +92,13 @@ class Broker(Server):
         log: Path,
         profile: BrokerProfile = BrokerProfile.SMALL,
         ports: Ports | None = None,
+        more: Mapping[str, str] | None = None,
     ) -> None:
+        """`more` are settings beside the usual ones: listeners of a test's own, or neighbours."""
         super().__init__(name="broker", directory=directory, log=log, ports=ports)
         self._home = home
         self._profile = profile
+        self._more = dict(more or {})
 
     @property
     def bootstrap(self) -> str:
@@ -105,7 +109,7 @@ class Broker(Server):
         """Write the settings, give a new broker its empty data directory, and return what to run."""
         data = self._prepare_data()
         config = self.directory / "server.properties"
-        config.write_text(render(properties(self._profile, ports, data)))
+        config.write_text(render(properties(self._profile, ports, data) | self._more))
         flags = (
             *JVM_FLAGS[self._profile],
             f"-Dlog4j2.configurationFile={_LOG4J}",

@@ -57,7 +57,10 @@ class Elsewhere:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """The settled ledger. It closes when nothing is lost, nothing phantom, and no difference is left."""
+    """The settled ledger. It closes when nothing is lost, nothing phantom, and no difference is left.
+
+    `misrouted` are those of `phantom` whose message was accepted: it went to somebody whom the model does not name.
+    """
 
     submitted: int
     accepted: int
@@ -69,7 +72,9 @@ class Account:
     dead_lettered: int
     lost: int
     phantom: int
+    misrouted: int
     delivered_again: int
+    status_again: int
     status_expected: int
     status_delivered: int
     differences: tuple[str, ...]
@@ -85,10 +90,14 @@ class Ledger:
     """Written during the run, in any order.
 
     `run` begins the last part of every reference that belongs to it, `timed` are the recipients whose latency
-    counts, `place` says where the copy of a recipient must end, given the recipient and the reference.
+    counts, `place` says where the copy of a recipient must end, given the recipient and the reference. Where workers
+    are killed (`repeats`), a status message that is expected may come twice; copies always may, and are counted.
     """
 
-    def __init__(self, *, run: str, timed: Iterable[str], place: Callable[[str, str], Place]) -> None:
+    def __init__(
+        self, *, run: str, timed: Iterable[str], place: Callable[[str, str], Place], repeats: bool = False
+    ) -> None:
+        self._repeats = repeats
         self._run = run
         self._timed = frozenset(timed)
         self._place = place
@@ -208,6 +217,9 @@ class Ledger:
         lost, phantom = expected.keys() - everywhere, everywhere - expected.keys()
         missing_status = self._status_expected - self._status_arrived
         extra_status = self._status_arrived - self._status_expected
+        again = Counter({key: count for key, count in extra_status.items() if key in self._status_expected})
+        if self._repeats:
+            extra_status -= again
         differences = [
             *self._wrong,
             *(f"lost: {expected[key]} for {key.recipient}" for key in sorted(lost)),
@@ -233,7 +245,9 @@ class Ledger:
             dead_lettered=len(places[Place.DEAD_LETTERED]),
             lost=len(lost) + sum(missing_status.values()),
             phantom=len(phantom) + sum(extra_status.values()),
+            misrouted=sum(key.transaction_id in self._references for key in phantom),
             delivered_again=self.delivered_again,
+            status_again=sum(again.values()),
             status_expected=sum(self._status_expected.values()),
             status_delivered=sum((self._status_expected & self._status_arrived).values()),
             differences=tuple(differences),

@@ -39,15 +39,22 @@ class Market:
     run: str
     cast: Cast
     channels: Mapping[str, Channel]
-    plan: Plan
+    days: tuple[Plan, ...]
     writer: Writer
     drafts: Mapping[str, Draft]
     canary: Draft
     appointments: Path
 
+    @property
+    def plan(self) -> Plan:
+        """Return the first day's plan, which most markets have only."""
+        return self.days[0]
 
-def open_market(profile: Profile, *, sandbox: Sandbox, catalogue: Catalogue, now: datetime) -> Market:
-    """Plan the day and write the bulk file of its appointments.
+
+def open_market(
+    profile: Profile, *, sandbox: Sandbox, catalogue: Catalogue, now: datetime, days: int = 1
+) -> Market:
+    """Plan each day, with supply points of its own, and write the bulk file of all appointments.
 
     References and MPANs contain the second of `now`, so that runs against one router stay apart; the rest
     follows from the profile's seed.
@@ -58,20 +65,23 @@ def open_market(profile: Profile, *, sandbox: Sandbox, catalogue: Catalogue, now
     model = Model(channels, cast.roles())
     today, second = now.astimezone(_UK).date(), int(now.timestamp())
     count_new = max(1, int(profile.messages * _NEW_METERS_SHARE))
-    meters = make_meters(cast, profile.meters + count_new, run_number=second, rng=rng)
-    served, unserved = meters[: profile.meters], meters[profile.meters :]
+    meters = make_meters(cast, days * (profile.meters + count_new), run_number=second, rng=rng)
+    served, unserved = meters[: days * profile.meters], meters[days * profile.meters :]
     appoint_all(model, cast, served, today=today, rng=rng)
     appointments = sandbox.write_appointments(appointment_rows(model, served))
     sampler = _sampler(catalogue, profile.seed, now)
     author = Author.create(cast=cast, model=model, rng=rng, run=run_tag(second), today=today, sampler=sampler)
-    plan = DayPlanner(author, profile, served=served, unserved=unserved).plan()
+    plans = tuple(
+        DayPlanner(author, profile, served=served[day::days], unserved=unserved[day::days]).plan()
+        for day in range(days)
+    )
     return Market(
         run=author.run,
         cast=cast,
         channels=channels,
-        plan=plan,
+        days=plans,
         writer=Writer(sampler, environment_tag=ENVIRONMENT, sent_at=now),
-        drafts={draft.reference: draft for draft in _drafts(plan)},
+        drafts={draft.reference: draft for plan in plans for draft in _drafts(plan)},
         canary=_canary(author, served[0]),
         appointments=appointments,
     )

@@ -55,7 +55,7 @@ async def run_market(
 ) -> dict[str, Any]:
     """Run the whole day and return the report."""
     loop, cast = asyncio.get_running_loop(), market.cast
-    ledger = Ledger(run=market.run, timed=cast.conduct(Conduct.HEALTHY), place=_place(cast))
+    ledger = Ledger(run=market.run, timed=cast.conduct(Conduct.HEALTHY), place=places(cast))
     async with AsyncExitStack() as open_things:
         conductor = await _conductor(
             market, profile, open_things, sandbox=sandbox, ledger=ledger, outside=outside
@@ -189,7 +189,7 @@ async def _guarded(work: Coroutine[Any, Any, T], outside: Outside) -> T:
         task.cancel()
 
 
-def _place(cast: Cast) -> Callable[[str, str], Place]:
+def places(cast: Cast) -> Callable[[str, str], Place]:
     """Return where each copy must end: parked for the dead, dead-lettered where a recipient refuses it."""
 
     def place(recipient: str, reference: str) -> Place:
