@@ -81,7 +81,13 @@ class Engine:
                 Output(topic=one.topic, key=one.key, value=one.value, headers=list(one.headers))
                 for one in settling.outputs
             ),
-            writes=tuple(Write(table=parked_table.NAME, key=one.key, value=one.row) for one in settling.rows),
+            writes=tuple(
+                Write(table=parked_table.NAME, key=key, value=value)
+                for key, value in (
+                    *((one.key, one.row) for one in settling.rows),
+                    *((one.key, one.gap) for one in settling.gaps),
+                )
+            ),
         )
         return _durable(self._app.settle(settlement))
 

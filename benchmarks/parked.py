@@ -139,6 +139,13 @@ class Store:
         """Return the last key of a lane."""
         return self.shard.last_key(prefix)
 
+    def gap(self, _key: bytes, _partition: int) -> None:
+        """Return nothing: nothing is given up here."""
+
+    def has_gaps(self, _partition: int) -> bool:
+        """Tell that there is none."""
+        return False
+
     def keys_of(self, _partition: int) -> Iterator[bytes]:
         """Return all keys."""
         return self.shard.keys()

@@ -183,6 +183,7 @@ DELIVERY_IDS_HEADER_CHARS_MAX = 4_000  # common servers take 8 kB of headers in 
 WEBHOOK_SECRET_BYTES_MIN, WEBHOOK_SECRET_BYTES_MAX = 24, 64  # as Standard Webhooks has it
 WEBHOOK_SECRETS_MAX = 3  # of one recipient at a time: a change, and one more for whoever forgot the last
 SEQUENCES_HEADER_CHARS_MAX = 4_000  # a hundred sequences with their predecessors; likewise
+GAP_COPIES_MAX = 999_999  # how many given-up copies are counted one by one; more are as many
 PREDECESSORS_MAX = (
     200_000  # MPANs of a recipient whose last copy a worker knows: 50 MB; others are only not told
 )

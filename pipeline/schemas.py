@@ -28,6 +28,7 @@ SUBJECTS: Final = {
     "table/quarantine": ("dip-router-quarantine-changelog-value",),
     "table/seen": ("dip-router-seen-changelog-value",),
     "table/parked": ("dip-delivery-parked-changelog-value",),
+    "table/gap": ("dip-delivery-parked-changelog-opendip.table.Gap",),
     "table/entry": ("dip-journal-entries-changelog-value",),
     "table/place": ("dip-journal-copies-changelog-value",),
     "table/requeue": ("dip-journal-requeues-changelog-value",),

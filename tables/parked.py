@@ -1,51 +1,92 @@
-"""Table `parked`: recipient, channel, place -> a copy that waits, in Avro behind one byte that names the form."""
+"""Table `parked`: recipient, channel, place -> a copy that waits; and behind all of these the gaps that are to be told.
+
+Rows are Avro behind one byte that names the form.
+"""
 
 import io
 from collections.abc import Iterator
-from typing import Any, Final, Protocol
+from itertools import takewhile
+from typing import Any, Final
 
 import fastavro
 
 from pipeline import schemas
+from pipeline.domain.gaps import GAPS_PREFIX, Gap
 from pipeline.domain.identifiers import DeliveryId
 from pipeline.domain.parked import Parked, Pointer
 from pipeline.errors import UndecodableRecord
 
 NAME: Final = "parked"
 
-_FORM: Final = b"\x02"
+_FORM: Final = b"\x03"
 _SCHEMA: Final = schemas.parsed("table/parked")
+_SECOND_FORM: Final = b"\x02"
 _FIRST_FORM: Final = b"\x01"
-_FIRST_SCHEMA: Final = fastavro.parse_schema(
-    {**_SCHEMA, "fields": [one for one in _SCHEMA["fields"] if one["name"] != "previous"]}
-)
-_SCHEMAS: Final = {_FORM: _SCHEMA, _FIRST_FORM: _FIRST_SCHEMA}
 
 
-class ParkedTable(Protocol):
-    """Committed rows; they are written by settlements only."""
+def _before(*later: str) -> Any:
+    """Return the schema of a form that lacked these fields."""
+    return fastavro.parse_schema(
+        {**_SCHEMA, "fields": [one for one in _SCHEMA["fields"] if one["name"] not in later]}
+    )
+
+
+_SCHEMAS: Final = {
+    _FORM: _SCHEMA,
+    _SECOND_FORM: _before("mpan", "aside"),
+    _FIRST_FORM: _before("previous", "mpan", "aside"),
+}
+_GAP_FORM: Final = b"\x47"
+_GAP_SCHEMA: Final = schemas.parsed("table/gap")
+
+
+class ParkedTable:
+    """The committed rows of a table of the engine (`pipeline.delivery.ports.ParkedRows`); settlements write them."""
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
 
     def scan(
         self, prefix: bytes = b"", partition: int | None = None, *, start: bytes = b""
-    ) -> Iterator[tuple[bytes, Parked]]: ...
+    ) -> Iterator[tuple[bytes, Parked]]:
+        """Yield parked copies, in key order within a partition."""
+        found: Iterator[tuple[bytes, Parked | Gap]] = self._table.scan(prefix, partition, start=start)
+        for key, row in found:
+            if isinstance(row, Parked):
+                yield key, row
+            elif partition is not None:
+                return  # gaps are the last keys of a partition
 
-    def last_key(self, prefix: bytes, partition: int) -> bytes | None: ...
+    def last_key(self, prefix: bytes, partition: int) -> bytes | None:
+        """Return the last key of a lane in one partition."""
+        found: bytes | None = self._table.last_key(prefix, partition)
+        return found
 
-    def keys_of(self, partition: int) -> Iterator[bytes]: ...
+    def keys_of(self, partition: int) -> Iterator[bytes]:
+        """Return the keys of the copies that one partition has at this moment."""
+        return takewhile(lambda key: not key.startswith(GAPS_PREFIX), self._table.keys_of(partition))
+
+    def gap(self, key: bytes, partition: int) -> Gap | None:
+        """Return a gap."""
+        return next((gap for found, gap in self._table.scan(key, partition) if found == key), None)
+
+    def has_gaps(self, partition: int) -> bool:
+        """Tell whether one partition has any gap."""
+        return any(True for _ in self._table.scan(GAPS_PREFIX, partition))
 
 
 def declare(app: Any, *sources: Any) -> ParkedTable:
     """Declare the table on an app of the engine, beside the topics that hold copies."""
-    table: ParkedTable = app.Table(NAME, sources=sources, encode=encode, decode=decode)
-    return table
+    return ParkedTable(app.Table(NAME, sources=sources, encode=encode, decode=decode))
 
 
-def encode(row: Parked) -> bytes:
+def encode(row: Parked | Gap) -> bytes:
     """Return the stored form."""
-    out = io.BytesIO(_FORM)
-    out.seek(len(_FORM))
-    fastavro.schemaless_writer(
-        out,
+    if isinstance(row, Gap):
+        values = {"first": row.first, "last": row.last, "count": row.count}
+        return _written(_GAP_FORM, _GAP_SCHEMA, values)
+    return _written(
+        _FORM,
         _SCHEMA,
         {
             "topic": row.pointer.topic,
@@ -58,31 +99,46 @@ def encode(row: Parked) -> bytes:
             "next_due_at": row.next_due_at,
             "reason": row.reason,
             "previous": row.previous,
+            "mpan": row.mpan,
+            "aside": row.aside,
         },
     )
+
+
+def _written(form: bytes, schema: Any, values: dict[str, Any]) -> bytes:
+    out = io.BytesIO(form)
+    out.seek(len(form))
+    fastavro.schemaless_writer(out, schema, values)
     return out.getvalue()
 
 
-def decode(data: bytes) -> Parked:
+def decode(data: bytes) -> Parked | Gap:
     """Read the stored form; UndecodableRecord for anything else."""
-    schema = _SCHEMAS.get(data[:1])
+    form = data[:1]
+    schema = _GAP_SCHEMA if form == _GAP_FORM else _SCHEMAS.get(form)
     if schema is None:
-        raise UndecodableRecord(f"parked: form {data[:1]!r} is not known to this version")
+        raise UndecodableRecord(f"parked: form {form!r} is not known to this version")
     try:
         row: Any = fastavro.schemaless_reader(io.BytesIO(data[1:]), schema, None)
-        return Parked(
-            pointer=Pointer(
-                topic=row["topic"],
-                partition=row["partition"],
-                offset=row["offset"],
-                checksum=row["checksum"],
-            ),
-            delivery_id=DeliveryId(row["delivery_id"]),
-            attempts=row["attempts"],
-            parked_at=row["parked_at"],
-            next_due_at=row["next_due_at"],
-            reason=row["reason"],
-            previous=row.get("previous"),
-        )
+        return Gap(**row) if form == _GAP_FORM else _parked(row)
     except (EOFError, ValueError, OverflowError, TypeError) as error:
         raise UndecodableRecord(f"parked: {error}") from error
+
+
+def _parked(row: Any) -> Parked:
+    return Parked(
+        pointer=Pointer(
+            topic=row["topic"],
+            partition=row["partition"],
+            offset=row["offset"],
+            checksum=row["checksum"],
+        ),
+        delivery_id=DeliveryId(row["delivery_id"]),
+        attempts=row["attempts"],
+        parked_at=row["parked_at"],
+        next_due_at=row["next_due_at"],
+        reason=row["reason"],
+        previous=row.get("previous"),
+        mpan=row.get("mpan"),
+        aside=row.get("aside", False),
+    )

@@ -23,7 +23,8 @@ from pipeline.adapters.webhook_timing import Timer, traces
 from pipeline.domain.answers import cleaned
 from pipeline.domain.attempt_times import UNTIMED, Timings
 from pipeline.domain.delivery import Answered, ErrorClass, Failed, Result
-from pipeline.domain.extension_signing import ATTEMPT_HEADER, DELIVERY_HEADER, SEQUENCE_HEADER
+from pipeline.domain.extension_signing import ATTEMPT_HEADER, DELIVERY_HEADER, GAP_HEADER, SEQUENCE_HEADER
+from pipeline.domain.gaps import Gap, gaps_text
 from pipeline.domain.identifiers import DeliveryId, ParticipantId
 from pipeline.domain.sequences import Place, sequences_text
 from pipeline.domain.signing import Signer
@@ -65,6 +66,8 @@ class Call(Protocol):
     def attempt(self) -> int: ...
     @property
     def places(self) -> tuple[Place, ...]: ...
+    @property
+    def gaps(self) -> tuple[Gap | None, ...]: ...
     @property
     def signatures(self) -> frozenset[str]: ...
 
@@ -207,6 +210,9 @@ def extension_headers(post: Call) -> dict[str, str]:
     sequences = sequences_text(post.places)
     if sequences is not None:
         found[SEQUENCE_HEADER] = sequences
+    gaps = gaps_text(post.gaps, [place.partition for place in post.places])
+    if gaps is not None:
+        found[GAP_HEADER] = gaps
     return found
 
 

@@ -3,11 +3,15 @@
 X-Open-DIP-Delivery    the delivery ids, in the array's order, with commas between
 X-Open-DIP-Attempt     1 for the first try
 X-Open-DIP-Sequence    <partition>-<offset> of each, and behind a semicolon the one of its MPAN's copy before it
-X-Open-DIP-Signature   v1,signature,key,word: Ed25519 over the DIP's own signature text and the three values above,
-                       a semicolon before each; the key's public half; RSA of the signing certificate over that key
+X-Open-DIP-Gap         <first place>;<last place>;<count> of what was given up before each, nothing where nothing was;
+                       sent only if something was
+X-Open-DIP-Signature   v1,signature,key,word: Ed25519 over the DIP's own signature text and the values above, a semicolon
+                       before each; a gap, only if it is sent, on a line of its own behind its name and a colon;
+                       the key's public half; RSA of the signing certificate over that key
 """
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -21,18 +25,33 @@ from cryptography.hazmat.primitives.hashes import SHA256
 DELIVERY_HEADER: Final = "X-Open-DIP-Delivery"
 ATTEMPT_HEADER: Final = "X-Open-DIP-Attempt"
 SEQUENCE_HEADER: Final = "X-Open-DIP-Sequence"
+GAP_HEADER: Final = "X-Open-DIP-Gap"
 EXTENSION_SIGNATURE_HEADER: Final = "X-Open-DIP-Signature"
 
 _COVERED: Final = (DELIVERY_HEADER, ATTEMPT_HEADER, SEQUENCE_HEADER)
+_GAP: Final = re.compile(r"([0-9]+-[0-9]+);([0-9]+-[0-9]+);([0-9]{1,6})")
 _PARTS: Final = 4  # version, signature, key, word for the key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a copy stands: its sequence, and that of its MPAN's copy before it, None where the DIP does not say."""
+    """Where a copy stands: its sequence, and that of its MPAN's copy before it, None where the DIP does not say.
+
+    `gap` are the copies before it that will not come: the DIP gave them up.
+    """
 
     sequence: str
     previous: str | None = None
+    gap: "Gap | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Copies that were given up: the sequences of the first and the last, and how many."""
+
+    first: str
+    last: str
+    count: int
 
 
 def extension_complaint(headers: Mapping[str, str], signed: bytes, key: RSAPublicKey) -> str | None:
@@ -52,10 +71,12 @@ def extension_complaint(headers: Mapping[str, str], signed: bytes, key: RSAPubli
     except InvalidSignature:
         return f"the key in {EXTENSION_SIGNATURE_HEADER} is not one of the signing certificate's"
     text = b";".join((signed, *(headers.get(name, "").encode() for name in _COVERED)))
+    if GAP_HEADER in headers:
+        text += f"\n{GAP_HEADER}:{headers[GAP_HEADER]}".encode()
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, text)
     except (InvalidSignature, ValueError):
-        return f"{EXTENSION_SIGNATURE_HEADER} does not fit {', '.join(_COVERED)}"
+        return f"{EXTENSION_SIGNATURE_HEADER} does not fit {', '.join((*_COVERED, GAP_HEADER))}"
     return None
 
 
@@ -68,12 +89,20 @@ def places_in(headers: Mapping[str, str], count: int) -> tuple[Place | None, ...
     entries = text.split(",") if text else []
     if len(entries) != count:
         return (None,) * count
-    return tuple(map(_place, entries))
+    gaps = headers[GAP_HEADER].split(",") if GAP_HEADER in headers else []
+    if len(gaps) != count:
+        gaps = [""] * count
+    return tuple(map(_place, entries, gaps))
 
 
-def _place(entry: str) -> Place:
+def _place(entry: str, gap: str) -> Place:
     sequence, _, previous = entry.partition(";")
-    return Place(sequence=sequence, previous=previous or None)
+    told = _GAP.fullmatch(gap)
+    return Place(
+        sequence=sequence,
+        previous=previous or None,
+        gap=told and Gap(first=told[1], last=told[2], count=int(told[3])),
+    )
 
 
 def _base64(text: str) -> bytes:

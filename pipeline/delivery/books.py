@@ -14,6 +14,7 @@ from typing import Any
 from pipeline.delivery.claims import Claims, share
 from pipeline.delivery.committing import Committing
 from pipeline.delivery.entry import Entry
+from pipeline.delivery.gaps import Gaps
 from pipeline.delivery.hearsay import Hearsay
 from pipeline.delivery.lane import Lane
 from pipeline.delivery.lanes import Lanes
@@ -47,12 +48,13 @@ class Books:
         outside: Outside,
         policy: Policy,
         *,
-        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        spawn: Callable[[Coroutine[Any, Any, object]], None],
         pump: Callable[[Lane], None],
     ) -> None:
         self._out = outside
         self._policy = policy
-        self._committing = Committing(outside, spawn=spawn, pump=pump)
+        self.gaps = Gaps(outside.rows)
+        self._committing = Committing(outside, self.gaps, spawn=spawn, pump=pump)
         self.hearsay = Hearsay(outside, worker=policy.worker, settle=self._committing.apart)
         self.lanes = Lanes(
             in_flight_max=policy.lane_in_flight_max,
@@ -64,6 +66,11 @@ class Books:
         )
         self.claims = Claims()
 
+    def open(self, claim: Claim) -> None:
+        """Begin to hold a claim."""
+        self.claims.open(claim)
+        self.gaps.open(claim)
+
     def end(self, claim: Claim) -> None:
         """Send nothing more of a claim; what is under way may still be settled until `close`."""
         self.claims.end(claim)
@@ -72,11 +79,13 @@ class Books:
     def close(self, claim: Claim) -> None:
         """Forget everything under a claim: its next owner meets it again."""
         self.claims.close(claim)
+        self.gaps.close(claim)
         self.lanes.drop(claim)
 
     def account(self, lane: Lane) -> Account:
         """Open an account for a lane."""
-        return Account(lane.key, codec=self._out.codec, topics=self._out.topics)
+        out = self._out
+        return Account(lane.key, lane.rule.order, codec=out.codec, topics=out.topics, gaps=self.gaps)
 
     # --- what a POST decided ---
 

@@ -1,10 +1,12 @@
 """Hands accounts to the engine, and lets lanes go on when they are durable."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 from pipeline.delivery.entry import Entry
+from pipeline.delivery.gaps import Gaps
 from pipeline.delivery.lane import Lane
 from pipeline.delivery.outside import Outside
 from pipeline.delivery.ports import Settling
@@ -17,11 +19,13 @@ class Committing:
     def __init__(
         self,
         outside: Outside,
+        gaps: Gaps,
         *,
-        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        spawn: Callable[[Coroutine[Any, Any, object]], None],
         pump: Callable[[Lane], None],
     ) -> None:
         self._out = outside
+        self._gaps = gaps
         self._spawn = spawn
         self._pump = pump
 
@@ -32,15 +36,15 @@ class Committing:
         the next.
         """
         for work in self._begun(lane, account, refused):
-            self._spawn(_alone(work))
+            self._spawn(work)
 
     async def now(self, lane: Lane, account: Account) -> bool:
         """Hand an account to the engine and wait; tell whether everything of it is durable."""
-        return all([await work for work in self._begun(lane, account)])
+        return all(await asyncio.gather(*self._begun(lane, account)))
 
     def apart(self, settling: Settling) -> None:
         """Hand over a settlement on which no lane waits."""
-        self._spawn(_alone(self._counted(settling, self._out.engine.settle(settling))))
+        self._spawn(self._counted(settling, self._out.engine.settle(settling)))
 
     def _begun(
         self, lane: Lane, account: Account, refused: Collection[Entry] = ()
@@ -76,8 +80,5 @@ class Committing:
         held = await durable
         if held:
             self._out.counters.settled(settling.ended, settling.parked)
+            self._gaps.written(settling.claim, settling.gaps)
         return held
-
-
-async def _alone(work: Coroutine[Any, Any, bool]) -> None:
-    await work

@@ -19,7 +19,8 @@ from pipeline.delivery.mailbox import Mailbox
 from pipeline.delivery.noticing import Noticing, Telling
 from pipeline.delivery.outcomes import common_note
 from pipeline.delivery.outside import Arrival, Figures, Outside, Policy, fresh
-from pipeline.delivery.ports import Claim, Payloads, Post
+from pipeline.delivery.ports import Claim, Payloads
+from pipeline.delivery.posting import post_of
 from pipeline.delivery.refill import Refill
 from pipeline.delivery.samples import counted, held, lanes_now
 from pipeline.delivery.slots import Slot, Slots
@@ -173,6 +174,7 @@ class Dispatcher:
         if not batch:
             self._slots.release(slot)
             return False
+        self._books.gaps.name(batch, lane.rule.order)
         if lane.url != hook.url:
             lane.url = hook.url
             lane.pace.hear(None, self._out.clock.now())  # what the former address declared
@@ -181,14 +183,8 @@ class Dispatcher:
 
     async def _post(self, lane: Lane, hook: Webhook, batch: tuple[Entry, ...], slot: Slot) -> None:
         """Send one array. A crash between the recipient's answer and its settlement sends it again."""
-        post = Post(
-            url=hook.url,
-            recipient=lane.key.recipient,
-            bodies=tuple(entry.copy.body for entry in batch),
-            delivery_ids=tuple(entry.copy.delivery_id for entry in batch),
-            attempt=max(entry.attempts for entry in batch) + 1,
-            places=tuple(entry.place for entry in batch),
-            signatures=self._out.participants.current().signatures_for(lane.key.recipient),
+        post = post_of(
+            hook, batch, signatures=self._out.participants.current().signatures_for(lane.key.recipient)
         )
         with self._books.claims.sending(batch):
             result = await self._out.webhooks.post(post)

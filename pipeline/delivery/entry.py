@@ -5,6 +5,7 @@ from datetime import datetime
 
 from pipeline.delivery.ports import Claim, Ticket
 from pipeline.domain.envelope import Copy
+from pipeline.domain.gaps import Gap
 from pipeline.domain.parked import LaneKey, Parked, Pointer, parked_key
 from pipeline.domain.sequences import Place
 
@@ -16,7 +17,8 @@ class Entry:
     A fresh entry has a ticket: its offset waits for it. `parked` is the row as it was last written; an entry
     may lose its ticket to a row while its POST is under way, and never gets it back. Entries are compared by
     identity: two loads of one row are two entries. `order_key` is what it must not share with another call,
-    `previous` the offset of its MPAN's copy before it, where that is known.
+    `previous` the offset of its MPAN's copy before it, where that is known,
+    `gap` what it named when it was last sent.
     """
 
     copy: Copy
@@ -28,6 +30,7 @@ class Entry:
     attempts: int = 0
     order_key: str | None = None
     previous: int | None = None
+    gap: Gap | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -59,4 +62,5 @@ class Entry:
             next_due_at=due_at,
             reason=reason,
             previous=self.previous,
+            mpan=self.copy.mpan,
         )

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 from pipeline.domain.delivery import Result
 from pipeline.domain.endpoint_health import EndpointFailing
 from pipeline.domain.envelope import AuditRecord, Copy, Status
+from pipeline.domain.gaps import Gap
 from pipeline.domain.identifiers import DeliveryId, ParticipantId
 from pipeline.domain.parked import Parked, Pointer, Reading
 from pipeline.domain.sequences import Place
@@ -50,6 +51,14 @@ class RowWrite:
     row: Parked | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GapWrite:
+    """A gap to write, or to delete where `gap` is None."""
+
+    key: bytes
+    gap: Gap | None
+
+
 class Ended(NamedTuple):
     """A copy that was settled for good. `age_s` is its age since acceptance, None unless it was delivered."""
 
@@ -70,6 +79,7 @@ class Settling:
     tickets: tuple[Ticket, ...] = ()
     outputs: tuple[Output, ...] = ()
     rows: tuple[RowWrite, ...] = ()
+    gaps: tuple[GapWrite, ...] = ()
     ended: tuple[Ended, ...] = ()
     parked: int = 0
 
@@ -105,6 +115,14 @@ class ParkedRows(Protocol):
         """Return the keys that are there at this moment, in order; an open iterator keeps the store open."""
         ...
 
+    def gap(self, key: bytes, partition: int) -> Gap | None:
+        """Return a committed gap of one partition."""
+        ...
+
+    def has_gaps(self, partition: int) -> bool:
+        """Tell whether a partition has any gap."""
+        ...
+
 
 class Payloads(Protocol):
     """Reads records again by their pointers."""
@@ -116,7 +134,7 @@ class Payloads(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
-    """One webhook call: the finished bodies of an array, the ids of its copies and their places."""
+    """One webhook call: the finished bodies of an array, the ids of its copies, their places and the gaps before them."""
 
     url: str
     recipient: ParticipantId
@@ -124,6 +142,7 @@ class Post:
     delivery_ids: tuple[DeliveryId, ...]
     attempt: int
     places: tuple[Place, ...] = ()
+    gaps: tuple[Gap | None, ...] = ()
     signatures: frozenset[str] = frozenset()
 
 

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pipeline.delivery.entry import Entry
-from pipeline.delivery.ports import Claim, Codec, Ended, Output, RowWrite, Settling, Ticket
+from pipeline.delivery.gaps import Gaps
+from pipeline.delivery.ports import Claim, Codec, Ended, GapWrite, Output, RowWrite, Settling, Ticket
 from pipeline.domain.answers import Remark
 from pipeline.domain.attempt_times import UNTIMED, Timings
 from pipeline.domain.delivery import ErrorClass, journal_status, stage_of
+from pipeline.domain.delivery_order import Order
 from pipeline.domain.envelope import AuditCopy, AuditRecord, Status
 from pipeline.domain.fanout import outbound_key
-from pipeline.domain.identifiers import DIP, STATUS_CHANNEL, TransactionId
+from pipeline.domain.identifiers import DIP, STATUS_CHANNEL, Mpan, TransactionId
 from pipeline.domain.parked import LaneKey, Parked, Pointer, parked_key
 from pipeline.domain.rejections import Code
 from pipeline.domain.reports import correlation_in, relayed, report
@@ -62,6 +64,7 @@ class _Part:
     tickets: list[Ticket] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
     rows: list[RowWrite] = field(default_factory=list)
+    gaps: list[GapWrite] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
     parked: int = 0
 
@@ -69,8 +72,10 @@ class _Part:
 class Account:
     """Gathers results; `close` returns them as settlements."""
 
-    def __init__(self, lane: LaneKey, *, codec: Codec, topics: Topics) -> None:
+    def __init__(self, lane: LaneKey, order: Order, *, codec: Codec, topics: Topics, gaps: Gaps) -> None:
         self._lane = lane
+        self._order = order
+        self._gaps = gaps
         self._stage = stage_of(lane.channel)
         self._codec = codec
         self._topics = topics
@@ -90,6 +95,7 @@ class Account:
         age_s = (at - entry.copy.received_at).total_seconds()
         ended = Ended(Status.DELIVERED, self._lane.recipient, age_s, entry.parked is not None)
         self._part(entry.claim).ended.append(ended)
+        self._mark(entry.claim, self._gaps.taken(entry, self._order))
 
     def park(self, entry: Entry, row: Parked) -> None:
         """Settle a copy by keeping it: its offset may be committed, its row says when it is tried again."""
@@ -129,6 +135,7 @@ class Account:
         """Give a copy up, with its bytes and the reason that its sender will be told."""
         self.finish(entry)
         self.note((entry,), note)
+        self._leaves_gap(entry.claim, entry.pointer, entry.copy.mpan)
         part = self._part(entry.claim)
         part.ended.append(Ended(note.status, self._lane.recipient))
         part.outputs.append(
@@ -145,6 +152,7 @@ class Account:
 
         The header `dlq.delivery-id` names the copy: without the record nothing else does.
         """
+        self._leaves_gap(claim, row.pointer, row.mpan)
         part = self._part(claim)
         part.ended.append(Ended(note.status, self._lane.recipient))
         part.rows.append(RowWrite(key=parked_key(self._lane, row.pointer), row=None))
@@ -163,11 +171,20 @@ class Account:
                 tickets=tuple(part.tickets),
                 outputs=tuple(part.outputs),
                 rows=tuple(part.rows),
+                gaps=tuple(part.gaps),
                 ended=tuple(part.ended),
                 parked=part.parked,
             )
             for claim, part in self._parts.items()
         )
+
+    def _leaves_gap(self, claim: Claim, pointer: Pointer, mpan: Mpan | None) -> None:
+        offset = pointer.offset
+        self._mark(claim, self._gaps.given_up(claim, self._lane, self._order, mpan=mpan, offset=offset))
+
+    def _mark(self, claim: Claim, write: GapWrite | None) -> None:
+        if write is not None:
+            self._part(claim).gaps.append(write)
 
     def _part(self, claim: Claim) -> _Part:
         return self._parts.setdefault(claim, _Part())

@@ -33,7 +33,7 @@ class Takeover:
 
     async def claimed(self, claim: Claim) -> None:
         """Take a partition over: its lanes stand where their first parked rows say."""
-        self._books.claims.open(claim)
+        self._books.open(claim)
         self._count(claim)
         wanted = partial(self._books.claims.serves, claim)
         for one in await in_breaths(lanes_of(self._out.rows, claim.partition), wanted=wanted):

@@ -12,13 +12,16 @@ class Tasks:
 
     def __init__(self) -> None:
         self._under_way: dict[
-            asyncio.Task[None], None
+            asyncio.Task[object], None
         ] = {}  # in the order of their start, so that a seed repeats it
         self._error: BaseException | None = None
         self.wake = asyncio.Event()
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Start work beside everything else."""
+    def spawn(self, work: Coroutine[Any, Any, object]) -> None:
+        """Start work beside everything else; what it returns is nobody's.
+
+        A coroutine in another one would be left unawaited where the task is let go before it has begun.
+        """
         task = asyncio.get_running_loop().create_task(work)
         self._under_way[task] = None
         task.add_done_callback(self._done)
@@ -46,7 +49,7 @@ class Tasks:
         for task in tuple(self._under_way):
             task.cancel()
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, task: asyncio.Task[object]) -> None:
         self._under_way.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._break(error)

@@ -21,6 +21,7 @@ DELIVERY_HEADER: Final = "X-Open-DIP-Delivery"
 ATTEMPT_HEADER: Final = "X-Open-DIP-Attempt"
 SEQUENCE_HEADER: Final = "X-Open-DIP-Sequence"
 EXTENSION_SIGNATURE_HEADER: Final = "X-Open-DIP-Signature"
+GAP_HEADER: Final = "X-Open-DIP-Gap"
 COVERED: Final = (DELIVERY_HEADER, ATTEMPT_HEADER, SEQUENCE_HEADER)
 """In the order in which they are signed; one that is not sent counts as empty."""
 
@@ -29,8 +30,13 @@ _CERTIFIED: Final = b"open-dip extension key;"
 
 
 def extension_text(signed: bytes, headers: Mapping[str, str]) -> bytes:
-    """Return what is signed: the text of the DIP's own signature, then the covered headers, each behind a semicolon."""
-    return b";".join((signed, *(headers.get(name, "").encode() for name in COVERED)))
+    """Return what is signed: the text of the DIP's own signature, then the covered headers, each behind a semicolon.
+
+    A gap stands on a line of its own, behind its name, and only if there is one. No header has a line end in it, so a gap
+    cannot be passed off as the end of a list of sequences; and whoever knows no gaps verifies all calls without one.
+    """
+    text = b";".join((signed, *(headers.get(name, "").encode() for name in COVERED)))
+    return text + f"\n{GAP_HEADER}:{headers[GAP_HEADER]}".encode() if GAP_HEADER in headers else text
 
 
 def certified_text(public: bytes) -> bytes:

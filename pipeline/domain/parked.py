@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from pipeline.domain.envelope import Copy
-from pipeline.domain.identifiers import DeliveryId, InterfaceId, ParticipantId
+from pipeline.domain.identifiers import DeliveryId, InterfaceId, Mpan, ParticipantId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,8 @@ Reading = Mapping[Pointer, bytes | Missing] | Unreadable
 class Parked:
     """A copy that waits for its recipient (table `parked`). `attempts` are its own POSTs that count.
 
-    `previous` is the offset of its MPAN's copy before it, where that is known.
+    `previous` is the offset of its MPAN's copy before it, where that is known. `aside`: it is tried alone, because others
+    were taken while it was not. `mpan` is None where the copy has none, and in rows of forms before the third.
     """
 
     pointer: Pointer
@@ -50,6 +51,8 @@ class Parked:
     next_due_at: datetime
     reason: str
     previous: int | None = None
+    mpan: Mpan | None = None
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,8 @@ from pipeline.simulator.ledger import CopyKey, Elsewhere
 
 _COPY, _PARKED = ("envelope/copy", 5), ("table/parked", 1)
 """Schema, and the bytes before the datum: Confluent's frame (a zero, the registry id), or the table's form byte."""
+_NO_COPY: Final = b"~"
+"""Keys of the table's changelog that are no parked copies begin so: gaps that are still to be told."""
 _CALL_S_MAX: Final = 10
 _SILENT_POLLS_MAX: Final = (
     600  # half a minute without a word: longer than a transaction can hold readers back
@@ -87,6 +89,8 @@ class Observer:
 
     def _fold(self, message: Message) -> None:
         key, value = message.key() or b"", message.value()
+        if key.startswith(_NO_COPY):
+            return
         if value is None:
             self._parked.pop(key, None)
         else:

@@ -28,10 +28,11 @@ from pipeline.domain.delivery import (
 )
 from pipeline.domain.delivery_order import ChannelRule, Order
 from pipeline.domain.envelope import Copy
+from pipeline.domain.gaps import gap_key
 from pipeline.domain.identifiers import DeliveryId, InterfaceId, ParticipantId
 from pipeline.domain.lane_limits import LaneLimits, Rates
 from pipeline.domain.lane_orders import LaneOrder, LaneOrders, LaneState
-from pipeline.domain.parked import Parked, Pointer
+from pipeline.domain.parked import LaneKey, Parked, Pointer
 from pipeline.domain.participants import ANY_CHANNEL, Webhook
 from pipeline.limits import BATCH_BYTES_MAX, BATCH_MESSAGES_MAX
 from tables import parked
@@ -208,6 +209,8 @@ def entry(number: int, size: int) -> Entry:
         next_due_at=instants,
         reason=st.text(max_size=200),
         previous=st.none() | st.integers(0, 2**63 - 1),
+        mpan=st.none() | st.text(max_size=30),
+        aside=st.booleans(),
     )
 )
 def test_a_parked_row_comes_back_as_it_was(row: Parked) -> None:
@@ -222,6 +225,7 @@ def test_a_row_of_the_first_form_is_still_read() -> None:
     row = parked.decode(first)
     assert (row.pointer.partition, row.pointer.offset, row.delivery_id) == (3, 70_000, "T-1>2300000001")
     assert (row.attempts, row.reason, row.previous) == (2, "x", None)
+    assert (row.mpan, row.aside) == (None, False)
 
 
 ANSWERS = (
@@ -295,6 +299,7 @@ async def storm(seed: int) -> None:
     attempts(world, exact=not disturbed)
     if order is not Order.NONE:
         in_order(world, sent)
+    gaps_are_told(world, sent, order)
 
 
 def send_some(world: World, dice: Random, names: list[str], sent: list[Copy]) -> None:
@@ -348,6 +353,40 @@ def in_order(world: World, sent: list) -> None:
             assert at > before, f"{delivery_id} was overtaken by {before}"
             newest[recipient, mpan] = at
         arrived.add(delivery_id)
+
+
+def gaps_are_told(world: World, sent: list[Copy], order: Order) -> None:
+    """What was given up is named by a copy that was taken, or still waits to be named; nothing else is ever named."""
+    log = world.engine.log
+    at = {
+        PlainCodec().decode_copy(value).delivery_id: (partition, offset)
+        for (topic, partition), values in log.items()
+        for offset, value in enumerate(values)
+        if topic == OUTBOUND
+    }
+    copies = {copy.delivery_id: copy for copy in sent}
+    taken, dead = (
+        set(world.webhooks.arrived),
+        [PlainCodec().decode_copy(one.value) for one in world.engine.dead()],
+    )
+    given_up = {at[one.delivery_id] for one in dead}
+    told: set[tuple[bytes, int, int]] = set()
+    for post in world.webhooks.posts:
+        for one, place, gap in zip(post.delivery_ids, post.places, post.gaps, strict=True):
+            if gap is None:
+                continue
+            assert gap.first < place.offset
+            assert {(place.partition, gap.first), (place.partition, gap.last)} <= given_up
+            key = gap_key(LaneKey.of(copies[one]), order, copies[one].mpan)
+            assert key is not None
+            if one in taken:
+                told |= {(key, place.partition, offset) for offset in range(gap.first, gap.last + 1)}
+    for copy in dead:
+        key = gap_key(LaneKey.of(copy), order, copy.mpan)
+        partition, offset = at[copy.delivery_id]
+        kept = None if key is None else world.engine.gaps[partition].get(key)
+        waits = kept is not None and kept.first <= offset <= kept.last
+        assert key is None or waits or (key, partition, offset) in told or copy.delivery_id in taken
 
 
 def attempts(world: World, *, exact: bool) -> None:

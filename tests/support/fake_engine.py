@@ -23,6 +23,7 @@ from pipeline.domain.delivery import Answered, Result, Schedule
 from pipeline.domain.delivery_order import Rules
 from pipeline.domain.endpoint_health import ALL_WELL, EndpointFailing, EndpointHealth
 from pipeline.domain.envelope import AuditRecord, Copy
+from pipeline.domain.gaps import Gap
 from pipeline.domain.identifiers import (
     DeliveryId,
     EventCode,
@@ -167,6 +168,8 @@ class FakeEngine:
     taken_in: dict[tuple[FakeClaim, str], int] = field(default_factory=dict)
     sorted_keys: dict[int, list[bytes]] = field(default_factory=dict)
     rows_looked_at: int = 0
+    gaps: dict[int, dict[bytes, Gap]] = field(default_factory=dict)
+    gaps_looked_at: int = 0
 
     # --- the log ---
 
@@ -246,9 +249,18 @@ class FakeEngine:
                     rows.pop(write.key, None)
                 else:
                     rows[write.key] = write.row
+            self._write_gaps(settling)
             self.outputs.extend(settling.outputs)
             if not done.done():
                 done.set_result(True)
+
+    def _write_gaps(self, settling: Settling) -> None:
+        gaps = self.gaps.setdefault(settling.claim.partition, {})
+        for write in settling.gaps:
+            if write.gap is None:
+                gaps.pop(write.key, None)
+            else:
+                gaps[write.key] = write.gap
 
     def crash(self) -> None:
         """Lose what was not committed, as a killed process does."""
@@ -274,6 +286,13 @@ class FakeEngine:
 
     def keys_of(self, partition: int) -> Iterator[bytes]:
         return iter(tuple(self._sorted(partition)))
+
+    def gap(self, key: bytes, partition: int) -> Gap | None:
+        self.gaps_looked_at += 1
+        return self.gaps.get(partition, {}).get(key)
+
+    def has_gaps(self, partition: int) -> bool:
+        return bool(self.gaps.get(partition))
 
     def _sorted(self, partition: int) -> list[bytes]:
         """Return the keys in order; sorted once for each commit that changed them."""

@@ -18,6 +18,7 @@ from pipeline.adapters.certificates import CertificateAuthority
 from pipeline.adapters.registry import connect
 from pipeline.adapters.topics import ensure_topics
 from pipeline.domain.envelope import AuditRecord, Copy
+from pipeline.domain.gaps import GAPS_PREFIX
 from pipeline.domain.identifiers import DeliveryId, EventCode, InterfaceId, ParticipantId, TransactionId
 from pipeline.domain.participants import ANY_CHANNEL, Participant, Webhook
 from tables import parked
@@ -194,6 +195,8 @@ class Rig:
         """Return the table, as the fold of its changelog."""
         rows: dict[bytes, DeliveryId] = {}
         for message in self.read(topics.PARKED_CHANGELOG):
+            if message.key().startswith(GAPS_PREFIX):
+                continue
             if message.value() is None:
                 rows.pop(message.key(), None)
             else:

@@ -1,5 +1,6 @@
 """What the router says beside the DIP's protocol is believed as it was signed, and only so."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from pipeline.adapters.certificates import CertificateAuthority
 from pipeline.adapters.webhook import extension_headers
 from pipeline.client import Delivery, SignerTrust, Webhook
 from pipeline.client.deliveries import Reply
+from pipeline.client.extensions import Gap as TheirGap
 from pipeline.client.extensions import extension_complaint
 from pipeline.delivery.ports import Post
 from pipeline.domain.extension_signing import ExtensionKey
+from pipeline.domain.gaps import Gap
 from pipeline.domain.identifiers import DeliveryId, ParticipantId
 from pipeline.domain.sequences import Place
 from pipeline.domain.signing import Signer
@@ -72,6 +75,37 @@ def test_ids_attempt_and_sequences_arrive_as_they_were_signed(router, webhook):
     places = [(one.place.sequence, one.place.previous) for one in delivery.items]
     assert places == [("3-70", None), ("3-71", "3-68")]
     assert delivery.attempt == 3
+
+
+GAPPED = replace(POST, gaps=(None, Gap(first=65, last=68, count=2)))
+
+
+def test_what_was_given_up_before_a_message_is_told_with_it(router, webhook):
+    delivery = webhook.open(headers(router[1], post=GAPPED), BODY, now=NOW)
+    gaps = [one.place.gap for one in delivery.items]
+    assert gaps == [None, TheirGap(first="3-65", last="3-68", count=2)]
+
+
+@pytest.mark.parametrize(
+    ("post", "changes"),
+    [
+        (GAPPED, {"X-Open-DIP-Gap": None}),
+        (GAPPED, {"X-Open-DIP-Gap": "3-65;3-68;2,"}),
+        (
+            GAPPED,
+            {"X-Open-DIP-Gap": None, "X-Open-DIP-Sequence": "3-70,3-71;3-68;X-Open-DIP-Gap:,3-65;3-68;2"},
+        ),
+        (POST, {"X-Open-DIP-Gap": ",3-65;3-68;2"}),
+        (POST, {"X-Open-DIP-Gap": ""}),
+    ],
+)
+def test_a_gap_can_be_neither_taken_away_nor_added_nor_moved(router, webhook, post, changes):
+    sent = headers(router[1], post=post)
+    for name, value in changes.items():
+        sent.pop(name, None)
+        if value is not None:
+            sent[name] = value
+    assert webhook.open(sent, BODY, now=NOW).status == 401
 
 
 @pytest.mark.parametrize(
