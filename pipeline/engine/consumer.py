@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
@@ -27,7 +26,6 @@ from pipeline.engine.offsets import Place, Topics
 from pipeline.engine.session import Session
 from pipeline.engine.startup import Needs, missing_topics, release_warning, topic_problems
 from pipeline.engine.watchdog import Watchdog
-from pipeline.engine.wire import supported_metadata_level
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +46,7 @@ class Consumer(ConsumerFace):
         self.transport = transport
         self.app = transport.app
         self.settings = self.app.engine
+        self.outside = self.settings.outside
         self.randomly_assigned_topics: set[str] = set()  # read by Faust
         self._unacked_messages: set[Any] = set()  # read by Faust's compiled stream iterator
         self.in_transaction = False
@@ -59,10 +58,12 @@ class Consumer(ConsumerFace):
         self._over = asyncio.Event()
         self._subscribed: frozenset[str] = frozenset()
         self._counts: Mapping[str, tuple[int, int]] = {}
-        self.topics = Topics(base_settings(self.settings))
+        self.topics = Topics(base_settings(self.settings), self.outside)
         normal_wait_s = self.settings.transaction_timeout_s + limits.TRANSACTION_SCAN_S_MAX
-        self.fence = Fence(self.topics, normal_wait_s=normal_wait_s, stopping=self._stop.is_set)
-        self.counters = Counters()
+        self.fence = Fence(
+            self.topics, normal_wait_s=normal_wait_s, stopping=self._stop.is_set, outside=self.outside
+        )
+        self.counters = Counters(monotonic=self.outside.monotonic)
         self.membership = Membership(
             self.settings, topics=self.topics, tables=self.app.tables, tell_faust=self._tell_faust,
             on_claimed=self.app.claim_callbacks, on_revoked=self.app.revoke_callbacks,
@@ -70,8 +71,8 @@ class Consumer(ConsumerFace):
         self.delivery = Delivery(
             self.settings, hand_over=callback, desk=self.membership.desk, shards_of=self.app.tables.of
         )
-        self.watchdog = Watchdog(self)
-        self.began_s = time.monotonic()
+        self.watchdog = Watchdog(self, self.outside)
+        self.began_s = self.outside.monotonic()
         super().__init__(**options)
 
     # --- sessions ---
@@ -112,7 +113,7 @@ class Consumer(ConsumerFace):
                 return
             self.counters.resets += 1
             opened_s = session.opened_s
-            steady = opened_s is not None and time.monotonic() - opened_s > limits.SESSION_STEADY_S
+            steady = opened_s is not None and self.outside.monotonic() - opened_s > limits.SESSION_STEADY_S
             progress = self.counters.rounds > rounds or steady
             fruitless = 0 if progress else fruitless + 1
             log.warning("reset %d: %s", self.counters.resets, reason)
@@ -171,14 +172,16 @@ class Consumer(ConsumerFace):
     # --- the start ---
 
     async def _check_start(self) -> None:
-        hand = Hand("start")
+        hand = Hand("start", self.outside)
         self._counts = await self._await_topics(hand)
         problems = topic_problems(self._needs(), self._counts)
         if problems:
             raise TopicsUnfit("; ".join(problems))
         try:
             level = await hand.run(
-                lambda _: supported_metadata_level(self.settings.bootstrap, timeout_s=limits.START_CALL_S_MAX),
+                lambda _: self.outside.metadata_level(
+                    self.settings.bootstrap, timeout_s=limits.START_CALL_S_MAX
+                ),
                 step="ask for the release", limit_s=2 * limits.START_CALL_S_MAX,
             )  # fmt: skip
         except Exception as error:  # noqa: BLE001  # a warning that cannot be given must not stop the worker
@@ -194,8 +197,8 @@ class Consumer(ConsumerFace):
     async def _await_topics(self, hand: Hand) -> Mapping[str, tuple[int, int]]:
         """Ask for topics until all are there: a broker knows a topic some time after whoever created it does."""
         counts = await self._await_broker(hand)
-        end = time.monotonic() + min(limits.TOPICS_WAIT_S_MAX, self.settings.start_wait_s)
-        while (missing := missing_topics(self._needs(), counts)) and time.monotonic() < end:
+        end = self.outside.monotonic() + min(limits.TOPICS_WAIT_S_MAX, self.settings.start_wait_s)
+        while (missing := missing_topics(self._needs(), counts)) and self.outside.monotonic() < end:
             if self._stop.is_set():
                 break
             log.warning(
@@ -206,7 +209,7 @@ class Consumer(ConsumerFace):
         return counts
 
     async def _await_broker(self, hand: Hand) -> Mapping[str, tuple[int, int]]:
-        end = time.monotonic() + self.settings.start_wait_s
+        end = self.outside.monotonic() + self.settings.start_wait_s
         while True:
             try:
                 return await hand.run(
@@ -214,7 +217,7 @@ class Consumer(ConsumerFace):
                     step="ask for topics", limit_s=limits.START_CALL_S_MAX + 2,
                 )  # fmt: skip
             except (KafkaException, Reset) as error:
-                left = end - time.monotonic()
+                left = end - self.outside.monotonic()
                 if left <= 0 or self._stop.is_set():
                     raise BrokerAbsent(
                         f"no Kafka broker answered at {self.settings.bootstrap} within {self.settings.start_wait_s:.0f} s "

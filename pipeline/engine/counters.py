@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import itemgetter
 
@@ -20,6 +21,7 @@ _topic, _headers = itemgetter(0), itemgetter(4)
 class Counters:
     """Counted once a round, not once a record, but for dead letters."""
 
+    monotonic: Callable[[], float] = time.monotonic
     rounds: int = 0
     records: int = 0
     resets: int = 0
@@ -33,7 +35,7 @@ class Counters:
 
     def committed(self, work: RoundWork, started_s: float) -> float:
         """Take a committed round in; return how long its commit took, in seconds."""
-        now = time.monotonic()
+        now = self.monotonic()
         self.rounds += 1
         self.took_in(work)
         self.last_commit_s = now

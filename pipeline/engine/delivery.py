@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -74,7 +73,7 @@ class Delivery:
         batch = Batch(topic=topic, partition=partition, records=records, claim=claim, topics=self.topics)
         done = asyncio.get_running_loop().create_future()
         self._current, self._done, self._ends = batch, done, self.agents_of[topic]
-        self.started_s = time.monotonic()
+        self.started_s = self._settings.outside.monotonic()
         try:
             await self._hand_over(_message(batch))
             await done

@@ -6,7 +6,6 @@ transaction into silent duplicates (engine.md 5).
 """
 
 import logging
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -16,6 +15,7 @@ from pipeline import limits
 from pipeline.engine.errors import Reset
 from pipeline.engine.hand import Watch
 from pipeline.engine.offsets import Place, Topics
+from pipeline.engine.outside import OUTSIDE, Outside
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +32,18 @@ class FenceState:
 class Fence:
     """Clears topics for writing, once after each initialisation of the transactional id."""
 
-    def __init__(self, topics: Topics, *, normal_wait_s: float, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        topics: Topics,
+        *,
+        normal_wait_s: float,
+        stopping: Callable[[], bool],
+        outside: Outside = OUTSIDE,
+    ) -> None:
         self._topics = topics
         self._normal_wait_s = normal_wait_s
         self._stopping = stopping
+        self._outside = outside
         self.state = FenceState()
 
     def reset(self) -> None:
@@ -52,7 +60,7 @@ class Fence:
         Raises Reset after FENCE_S_MAX: the caller starts over, and after several times the process exits.
         """
         wanted = list(places)
-        started = time.monotonic()
+        started = self._outside.monotonic()
         said = 0.0
         targets: dict[Place, int] | None = None
         while True:
@@ -67,7 +75,7 @@ class Fence:
             except KafkaException as error:  # leaders move after a freeze: ask again
                 log.warning("fence: cannot ask for offsets: %s", error)
                 behind = dict.fromkeys(wanted, (-1, -1))
-            waited = time.monotonic() - started
+            waited = self._outside.monotonic() - started
             if not behind:
                 break
             self.state.waiting, self.state.since_s = behind, started
@@ -78,7 +86,7 @@ class Fence:
                 raise Reset(
                     f"fence: {len(behind)} partitions still hold an open transaction after {waited:.0f} s"
                 )
-            time.sleep(limits.FENCE_POLL_S)
+            self._outside.sleep(limits.FENCE_POLL_S)
         self.state.waiting, self.state.since_s = {}, None
         self.state.cleared.update(topics)
         if waited > 1:
@@ -88,7 +96,7 @@ class Fence:
     def overdue(self) -> bool:
         """Tell whether the wait is longer than a dead transaction needs to be ended by the broker."""
         since = self.state.since_s
-        return since is not None and time.monotonic() - since > self._normal_wait_s
+        return since is not None and self._outside.monotonic() - since > self._normal_wait_s
 
     def _say(self, behind: dict[Place, tuple[int, int]], waited: float) -> None:
         level = logging.ERROR if waited > self._normal_wait_s else logging.WARNING

@@ -5,14 +5,15 @@ than 100 s), so the deadline is kept from outside. A job names its steps; each s
 """
 
 import asyncio
-import queue
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from pipeline.engine.errors import CallLate, Reset
+from pipeline.engine.outside import OUTSIDE, Jobs, Outside
 
 T = TypeVar("T")
 
@@ -24,13 +25,14 @@ class Abandoned(Reset):
 class Watch:
     """The current step of a job and its deadline. Written by the job's thread, read by the event loop."""
 
-    __slots__ = ("_abandoned", "_deadline", "_lock", "_started", "step")
+    __slots__ = ("_abandoned", "_deadline", "_lock", "_monotonic", "_started", "step")
 
-    def __init__(self, step: str, limit_s: float) -> None:
+    def __init__(self, step: str, limit_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
         self._lock = threading.Lock()
         self._abandoned = False
         self.step = step
-        self._started = time.monotonic()
+        self._started = self._monotonic()
         self._deadline = self._started + limit_s
 
     def enter(self, step: str, limit_s: float) -> None:
@@ -39,13 +41,13 @@ class Watch:
             if self._abandoned:
                 raise Abandoned(f"left behind before {step}")
             self.step = step
-            self._started = time.monotonic()
+            self._started = self._monotonic()
             self._deadline = self._started + limit_s
 
     @property
     def left_s(self) -> float:
         """Return the time left for the current step."""
-        return self._deadline - time.monotonic()
+        return self._deadline - self._monotonic()
 
     @property
     def abandoned(self) -> bool:
@@ -55,7 +57,7 @@ class Watch:
     def give_up_if_late(self) -> str | None:
         """Abandon the job if its step is over time; return a description of the step if so."""
         with self._lock:
-            if self._deadline > time.monotonic():
+            if self._deadline > self._monotonic():
                 return None
             return self._give_up()
 
@@ -66,7 +68,7 @@ class Watch:
 
     def _give_up(self) -> str:
         self._abandoned = True
-        return f"{self.step}: stuck, left alone after {time.monotonic() - self._started:.1f} s"
+        return f"{self.step}: stuck, left alone after {self._monotonic() - self._started:.1f} s"
 
 
 @dataclass(slots=True)
@@ -80,9 +82,10 @@ class _Job:
 class Hand:
     """Runs one job at a time in a daemon thread of its own; a stuck thread is left behind and replaced."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, outside: Outside = OUTSIDE) -> None:
         self._name = name
-        self._jobs: queue.SimpleQueue[_Job | None] | None = None
+        self._outside = outside
+        self._jobs: Jobs | None = None
 
     async def run(self, work: Callable[..., T], *arguments: Any, step: str, limit_s: float) -> T:
         """Run `work(watch, *arguments)` and return its result.
@@ -90,7 +93,8 @@ class Hand:
         Raises CallLate when a step exceeds its limit; the thread then belongs to nobody.
         """
         loop = asyncio.get_running_loop()
-        job = _Job(work, Watch(step, limit_s), arguments, loop.create_future())
+        watch = Watch(step, limit_s, self._outside.monotonic)
+        job = _Job(work, watch, arguments, loop.create_future())
         timer: asyncio.TimerHandle | None = None
 
         def check() -> None:
@@ -119,14 +123,14 @@ class Hand:
             self._jobs.put(None)
             self._jobs = None
 
-    def _queue(self) -> "queue.SimpleQueue[_Job | None]":
+    def _queue(self) -> Jobs:
         if self._jobs is None:
-            self._jobs = queue.SimpleQueue()
-            threading.Thread(target=_serve, args=(self._jobs,), name=self._name, daemon=True).start()
+            self._jobs = self._outside.jobs()
+            self._outside.start(self._name, partial(_serve, self._jobs, self._outside))
         return self._jobs
 
 
-def _serve(jobs: "queue.SimpleQueue[_Job | None]") -> None:
+def _serve(jobs: Jobs, outside: Outside) -> None:
     while (job := jobs.get()) is not None:
         answer: tuple[Any, BaseException | None]
         try:
@@ -137,7 +141,7 @@ def _serve(jobs: "queue.SimpleQueue[_Job | None]") -> None:
             return
         loop = job.done.get_loop()
         try:
-            loop.call_soon_threadsafe(_resolve, job.done, *answer)
+            outside.post(loop, _resolve, job.done, *answer)
         except RuntimeError:  # the loop is closed: nobody waits any more
             return
         del job, answer  # a result may be the last reference to a client
@@ -150,8 +154,3 @@ def _resolve(done: "asyncio.Future[Any]", result: Any, error: BaseException | No
         done.set_result(result)
     else:
         done.set_exception(error)
-
-
-def detach(name: str, work: Callable[[], object]) -> None:
-    """Run `work` in a daemon thread that nobody waits for: closing or destroying a client may take for ever."""
-    threading.Thread(target=work, name=name, daemon=True).start()

@@ -1,6 +1,5 @@
 """Readiness and liveness, with reasons a person can act on."""
 
-import time
 from typing import TYPE_CHECKING
 
 from pipeline import limits
@@ -12,7 +11,7 @@ if TYPE_CHECKING:
 
 def health_of(consumer: "Consumer") -> Health:
     """Return how the worker is. Ready: all assigned shards recovered. Alive: rounds advance while there is lag."""
-    counters, now = consumer.counters, time.monotonic()
+    counters, now = consumer.counters, consumer.settings.outside.monotonic()
     reasons = [*_not_ready(consumer), *_silent(consumer, now)]
     stuck = [*_not_alive(consumer, now)]
     shards = tuple(

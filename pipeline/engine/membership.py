@@ -47,7 +47,7 @@ class Membership:
         self._live: dict[Place, Claim] = {}
         self._warned: set[Claim] = set()  # on_revoked was called, the partitions are still owned
         self.assignment = Assignment({})
-        self.desk = Desk(holds=self._holds)
+        self.desk = Desk(holds=self._holds, monotonic=settings.outside.monotonic)
         self.orders = Orders()
         self.reader: Reader | None = None
         self.failed: Exception | None = None
@@ -111,7 +111,7 @@ class Membership:
         limit_s = limits.REVOKE_GRACE_S + self._settings.call_deadline_s
         watch.enter(step, limit_s + 1)
         assert self.loop is not None
-        asyncio.run_coroutine_threadsafe(work, self.loop).result(limit_s)
+        self._settings.outside.ask(self.loop, work, limit_s)
 
     # --- gaining ---
 
@@ -128,7 +128,7 @@ class Membership:
 
     async def _open(self, claims: Sequence[Claim]) -> None:
         """Recover the shards of some claims, then hold the claims."""
-        hand = Hand("recovery")
+        hand = Hand("recovery", self._settings.outside)
         try:
             begins = await hand.run(
                 self._recover, claims, step="recovery: open", limit_s=self._settings.recovery_stall_s + 5
@@ -160,6 +160,7 @@ class Membership:
             lost=lambda: watch.abandoned or not any(self.assignment.opens(claim) for claim in claims),
             stall_s=self._settings.recovery_stall_s,
             now_s=self._settings.now_s,
+            outside=self._settings.outside,
         ).run(watch)
         places = [tuple(place) for claim in claims for place in self.assignment.places(claim)]
         return self._starts(watch, reader, places)  # type: ignore[arg-type]  # tuple() loses the two element types

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import IsolationLevel, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
+from confluent_kafka.admin import ConfigResource, OffsetSpec, ResourceType
 
 from pipeline import limits
+from pipeline.engine.outside import OUTSIDE, Outside
 
 Place = tuple[str, int]  # topic and partition
 
@@ -28,11 +29,12 @@ class TopicFacts:
 class Topics:
     """Asks one cluster. Methods block; call them from a thread that may be left behind."""
 
-    def __init__(self, kafka: Mapping[str, Any]) -> None:
+    def __init__(self, kafka: Mapping[str, Any], outside: Outside = OUTSIDE) -> None:
         self._kafka = kafka
+        self._outside = outside
 
     def _admin(self) -> Any:
-        return AdminClient({**self._kafka, "log_level": 2})
+        return self._outside.admin({**self._kafka, "log_level": 2})
 
     def partition_counts(self, *, timeout_s: float) -> dict[str, tuple[int, int]]:
         """Return, for every topic, its number of partitions and the smallest number of replicas."""

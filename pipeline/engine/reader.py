@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import TopicPartition
 
 from pipeline.engine.clients import consumer_settings
 from pipeline.engine.errors import TopicsUnfit
-from pipeline.engine.hand import Watch, detach
+from pipeline.engine.hand import Watch
 from pipeline.engine.offsets import Place
 from pipeline.engine.values import Claim, EngineSettings
 from pipeline.engine.window import Known, decode
@@ -39,7 +39,7 @@ class Reader:
     def __init__(self, settings: EngineSettings, *, group: str, listener: Listener) -> None:
         self._settings = settings
         self._listener: Listener | None = listener
-        self._consumer: Any = Consumer(consumer_settings(settings, group))
+        self._consumer: Any = settings.outside.consumer(consumer_settings(settings, group))
         self._watch: Watch | None = None
 
     def subscribe(self, topics: Iterable[str]) -> None:
@@ -97,7 +97,7 @@ class Reader:
         """Leave the group in a thread that nobody waits for: the consumer does not answer any more."""
         self._listener = None
         held, self._consumer = [self._consumer], None
-        detach("close-consumer", lambda: held.pop().close())
+        self._settings.outside.start("close-consumer", lambda: held.pop().close())
 
     # --- rebalance ---
 

@@ -4,16 +4,16 @@ A transaction that is still open there may yet commit, so its outcome must be wa
 """
 
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import KafkaError, TopicPartition
 
 from pipeline import limits
 from pipeline.engine.errors import RecoveryStalled, ShardClosed
 from pipeline.engine.hand import Watch
 from pipeline.engine.offsets import Place, Topics
+from pipeline.engine.outside import OUTSIDE, Outside
 from pipeline.engine.store import Shard
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ class Recovery:
         lost: Callable[[], bool],
         stall_s: float,
         now_s: Callable[[], float],
+        outside: Outside = OUTSIDE,
     ) -> None:
         self._shards: dict[Place, Shard] = {(one.changelog, one.partition): one for one in shards}
         self._kafka = kafka
@@ -38,6 +39,7 @@ class Recovery:
         self._lost = lost
         self._stall_s = stall_s
         self._now_s = now_s
+        self._outside = outside
         self._records = 0
 
     def run(self, watch: Watch) -> int:
@@ -47,7 +49,7 @@ class Recovery:
         """
         if not self._shards:
             return 0
-        started = time.monotonic()
+        started = self._outside.monotonic()
         watch.enter("recovery: look at changelogs", self._stall_s)
         ends = self._prepare()
         todo = {place: shard for place, shard in self._shards.items() if shard.mark.offset < ends[place]}
@@ -61,7 +63,8 @@ class Recovery:
                 raise
         log.info(
             "recovered %d shards, %d records in %.2f s%s",
-            len(self._shards), self._records, time.monotonic() - started, " (lost meanwhile)" if self._lost() else "",
+            len(self._shards), self._records, self._outside.monotonic() - started,
+            " (lost meanwhile)" if self._lost() else "",
         )  # fmt: skip
         return self._records
 
@@ -85,7 +88,7 @@ class Recovery:
         return ends
 
     def _replay(self, todo: dict[Place, Shard], watch: Watch) -> None:
-        consumer = Consumer(
+        consumer = self._outside.consumer(
             {
                 **self._kafka,
                 "group.id": "recovery-reads-without-a-group",
@@ -104,7 +107,7 @@ class Recovery:
             consumer.close()
 
     def _follow(self, consumer: Any, todo: dict[Place, Shard], watch: Watch) -> None:
-        moved = said = time.monotonic()
+        moved = said = self._outside.monotonic()
         while todo and not self._lost():
             watch.enter("recovery: read", self._stall_s)
             changes = self._collect(consumer.consume(limits.RECOVERY_CHUNK_RECORDS, 0.2))
@@ -113,7 +116,7 @@ class Recovery:
                 shard.apply(rows, offset=max(offset, shard.mark.offset), at_s=self._now_s())
                 if shard.mark.offset >= shard.target and todo.pop(place, None) is not None and todo:
                     consumer.incremental_unassign([TopicPartition(*place)])
-            now = time.monotonic()
+            now = self._outside.monotonic()
             if changes:
                 moved = now
             if now - said >= limits.RECOVERY_REPORT_S:

@@ -1,6 +1,5 @@
 """The engine's metrics, made from what it counts anyway when somebody asks for them."""
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 def samples_of(consumer: "Consumer") -> Iterator[Sample]:
     """Yield the samples that every worker shows."""
-    counters, health, now = consumer.counters, health_of(consumer), time.monotonic()
+    counters, health, now = consumer.counters, health_of(consumer), consumer.settings.outside.monotonic()
     yield Sample("dip_ready", health.ready)
     yield Sample("dip_alive", health.alive)
     yield from (Sample("dip_records_read_total", count, (topic,)) for topic, count in counters.read.items())

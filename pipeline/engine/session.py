@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,6 +44,7 @@ class Session:
         stop: asyncio.Event,
     ) -> None:
         self._settings = settings
+        self._outside = settings.outside
         self._group = group
         self._groups = dict(groups)
         self._tables = tables
@@ -53,7 +53,7 @@ class Session:
         self._delivery = delivery
         self._counters = counters
         self._stop = stop
-        self._hand = Hand("kafka")
+        self._hand = Hand("kafka", settings.outside)
         self._reader: Reader | None = None
         self.opened_s: float | None = None
         changelogs = [table.changelog for table in tables.values()]
@@ -65,7 +65,7 @@ class Session:
         await self._hand.run(self._open_writer, step="open producer", limit_s=limit_s)
         self._delivery.topics = self._writer.topics
         self._reader = await self._hand.run(self._open_reader, step="open consumer", limit_s=limit_s)
-        self.opened_s = time.monotonic()
+        self.opened_s = self._outside.monotonic()
         while not self._stop.is_set():
             await self._round(await self._fetch())
             self._raise_failure()
@@ -114,7 +114,7 @@ class Session:
         linger_s, oldest = self._settings.linger_s, self._desk.oldest_at_s
         orders = self._membership.take_orders()
         if oldest is not None:
-            wait_s = max(self._settings.settle_linger_s - (time.monotonic() - oldest), 0.0)
+            wait_s = max(self._settings.settle_linger_s - (self._outside.monotonic() - oldest), 0.0)
         elif self._desk.used or orders.begin or self._membership.assignment.opening:
             wait_s = linger_s  # a settlement or a recovery may end at any time and must not wait for a record
         else:
@@ -123,7 +123,7 @@ class Session:
             _fetch, self._reader, orders, wait_s, wait_s > 0, step="fetch",
             limit_s=self._settings.call_deadline_s + wait_s,
         )  # fmt: skip
-        self._counters.last_fetch_s = time.monotonic()
+        self._counters.last_fetch_s = self._outside.monotonic()
         self._membership.obeyed(orders)
         self._raise_failure()
         return messages
@@ -151,7 +151,7 @@ class Session:
             place = (message.topic(), message.partition())
             if self._membership.claim_of(place) is not None:
                 self._desk.saw_end(place, message.offset())
-                self._counters.last_record_s[place] = time.monotonic()
+                self._counters.last_record_s[place] = self._outside.monotonic()
         elif error.code() in _HARMLESS:
             log.info("consumer: %s", error)
         elif error.fatal() or not error.retriable():
@@ -165,7 +165,7 @@ class Session:
         places = self._sort(messages)
         work = RoundWork()
         touched: set[Claim] = set()
-        now = time.monotonic()
+        now = self._outside.monotonic()
         for place, records in places.items():
             claim = self._membership.claim_of(place)
             assert claim is not None, "claims change only inside of a fetch"
@@ -197,7 +197,7 @@ class Session:
         oldest = self._desk.oldest_at_s
         if oldest is None:
             return False
-        waited_s = time.monotonic() - oldest
+        waited_s = self._outside.monotonic() - oldest
         return (
             self._stop.is_set()
             or waited_s >= self._settings.settle_linger_s
@@ -221,7 +221,7 @@ class Session:
             work.shards += [shard for shard in self._tables.of(claim) if shard.round]
 
     async def _commit(self, work: RoundWork, touched: set[Claim]) -> None:
-        started = time.monotonic()
+        started = self._outside.monotonic()
         self._complete(work, touched)
         await self._hand.run(self._write, work, step="begin", limit_s=self._settings.call_deadline_s)
         self._account(work, started)
@@ -241,13 +241,11 @@ class Session:
     def _last_round(self, watch: Watch) -> None:
         """Commit the settlements that wait, before partitions are given up. Runs in the reader's thread."""
         loop = self._delivery_loop()
-        work, touched = asyncio.run_coroutine_threadsafe(self._gather_last(), loop).result(
-            limits.REVOKE_GRACE_S
-        )
+        work, touched = self._outside.ask(loop, self._gather_last(), limits.REVOKE_GRACE_S)
         if touched:
-            started = time.monotonic()
+            started = self._outside.monotonic()
             self._write(watch, work)
-            loop.call_soon_threadsafe(self._account, work, started)
+            self._outside.post(loop, self._account, work, started)
 
     def _delivery_loop(self) -> asyncio.AbstractEventLoop:
         loop = self._membership.loop

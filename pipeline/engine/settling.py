@@ -35,8 +35,11 @@ class Desk:
     Lives in the event loop. A record's window exists from the claim on; it is dropped with the claim.
     """
 
-    def __init__(self, *, holds: Callable[[Claim], bool]) -> None:
+    def __init__(
+        self, *, holds: Callable[[Claim], bool], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._held_by_us = holds
+        self._monotonic = monotonic
         self._waiting: deque[Pending] = deque()
         self._carried: list[Pending] = []
         self._windows: dict[Place, Window] = {}
@@ -58,7 +61,7 @@ class Desk:
         """Take in what a batch that ended well holds."""
         if batch.held:
             self.used = True
-            window, now = self._windows[batch.topic, batch.partition], time.monotonic()
+            window, now = self._windows[batch.topic, batch.partition], self._monotonic()
             for offset in sorted(batch.held):
                 window.hold(offset, size=batch.held[offset], at_s=now)
 
@@ -103,7 +106,7 @@ class Desk:
         return WindowState(
             count=sum(len(window) for window in windows.values()),
             bytes=sum(window.bytes for window in windows.values()),
-            oldest_s=time.monotonic() - min(oldest) if oldest else 0.0,
+            oldest_s=self._monotonic() - min(oldest) if oldest else 0.0,
             committed={topic: window.committable for topic, window in windows.items()},
         )
 
@@ -117,7 +120,7 @@ class Desk:
         if not self._held_by_us(settlement.claim):
             done.set_exception(Revoked(f"{settlement.claim} is no longer held"))
             return done
-        self._waiting.append(Pending(settlement, writes, done, time.monotonic()))
+        self._waiting.append(Pending(settlement, writes, done, self._monotonic()))
         self.arrived.set()
         return done
 

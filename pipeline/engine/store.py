@@ -21,6 +21,26 @@ _AFTER = b"\xff"  # behind every key that continues a prefix: keys are text
 _cache: Any = None
 
 
+class Disk:
+    """Where stores lie: RocksDB in folders."""
+
+    def open(self, path: Path) -> Any:
+        """Open the store of a folder, made if need be. Raises when it is open already."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return Rdict(str(path), _options())
+
+    def batch(self) -> Any:
+        """Return an empty batch of writes, which `write` of a store applies whole or not at all."""
+        return WriteBatch(raw_mode=True)
+
+    def wipe(self, path: Path) -> None:
+        """Remove a closed store."""
+        shutil.rmtree(path)
+
+
+DISK = Disk()
+
+
 def _options() -> Any:
     """Return the options of every shard; stated in full, since RocksDB forgets them on re-open."""
     global _cache  # noqa: PLW0603  # one block cache for every shard of the process
@@ -53,10 +73,10 @@ class Shard:
     never ahead of Kafka: `apply` is called only with changes that are in the changelog, together with its offset.
     """
 
-    __slots__ = ("_db", "_lock", "_path", "batch", "changelog", "delivered_offset", "mark", "partition",
+    __slots__ = ("_db", "_disk", "_lock", "_path", "batch", "changelog", "delivered_offset", "mark", "partition",
                  "recovered", "round", "table", "target")  # fmt: skip
 
-    def __init__(self, *, table: str, changelog: str, partition: int, path: Path) -> None:
+    def __init__(self, *, table: str, changelog: str, partition: int, path: Path, disk: Disk = DISK) -> None:
         self.table = table
         self.changelog = changelog
         self.partition = partition
@@ -66,13 +86,13 @@ class Shard:
         self.target = 0
         self.recovered = False
         self._path = path
+        self._disk = disk
         self._lock = threading.Lock()
         self._db: Any = None
         self._open()
 
     def _open(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = Rdict(str(self._path), _options())
+        self._db = self._disk.open(self._path)
         raw = self._db.get(_MARK)
         self.mark = Mark(**json.loads(raw)) if raw else Mark()
 
@@ -147,7 +167,7 @@ class Shard:
         offset: int | None = None,
         topic_id: str | None = None,
     ) -> None:
-        batch = WriteBatch(raw_mode=True)
+        batch = self._disk.batch()
         for key, value in changes:
             if value is None:
                 batch.delete(_ROW + key)
@@ -180,7 +200,7 @@ class Shard:
             if self._db is None:
                 raise ShardClosed(f"{self.changelog}[{self.partition}]")
             self._db.close()
-            shutil.rmtree(self._path)
+            self._disk.wipe(self._path)
             self._open()
 
     def close(self) -> None:

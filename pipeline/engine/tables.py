@@ -219,7 +219,11 @@ class TableManager(FaustTableManager):  # type: ignore[misc]  # faust ships no t
                 if table.sources & set(topics):
                     path = Path(self.app.conf.tabledir) / f"{table.name}-{claim.partition}"
                     shard = Shard(
-                        table=table.name, changelog=table.changelog, partition=claim.partition, path=path
+                        table=table.name,
+                        changelog=table.changelog,
+                        partition=claim.partition,
+                        path=path,
+                        disk=self.app.engine.outside.disk,
                     )
                     table.shards[claim.partition] = shard
                     opened.append(shard)

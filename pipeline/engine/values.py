@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from pipeline.engine.outside import OUTSIDE, Outside
+
 Headers = list[tuple[str, bytes]]
 
 
@@ -136,8 +138,8 @@ class EngineSettings:
     `dead_letters` names the dead-letter topic of every consumed topic. `partitions` names every topic whose
     count must be as given; list all topics the application writes, too: what is listed is fenced at start.
     `now_s` is wall-clock time in seconds; it dates dead letters and decides whether a store is too old to keep:
-    tests and simulations pass their own. `hook` is called at the named crash points of a round: "before-flush",
-    "flushed", "offsets", "committed", "store".
+    tests and simulations pass their own, and simulations the whole `outside`. `hook` is called at the named crash
+    points of a round: "before-flush", "flushed", "offsets", "committed", "store".
     """
 
     bootstrap: str
@@ -156,3 +158,4 @@ class EngineSettings:
     static_membership: bool = False
     now_s: Callable[[], float] = time.time
     hook: Callable[[str], None] = _nothing
+    outside: Outside = field(default=OUTSIDE, repr=False)

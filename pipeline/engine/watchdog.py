@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -15,6 +14,7 @@ from pipeline.engine.errors import Reset
 from pipeline.engine.hand import Hand, Watch
 from pipeline.engine.membership import Membership
 from pipeline.engine.offsets import Place, Topics
+from pipeline.engine.outside import OUTSIDE, Outside
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +31,10 @@ class Watched(Protocol):
 class Watchdog:
     """Compares what the broker has with what was read, every WATCH_S."""
 
-    def __init__(self, watched: Watched) -> None:
+    def __init__(self, watched: Watched, outside: Outside = OUTSIDE) -> None:
         self._watched = watched
-        self._hand = Hand("watchdog")
+        self._outside = outside
+        self._hand = Hand("watchdog", outside)
         self._behind_since: dict[Place, tuple[int, float]] = {}
         self._open_since: dict[Place, float] = {}
         self.lag: Mapping[Place, int] = {}
@@ -64,7 +65,7 @@ class Watchdog:
         except (KafkaException, Reset) as error:
             log.warning("watchdog: cannot ask for offsets: %s", error)
             return
-        now = self.answered_s = time.monotonic()
+        now = self.answered_s = self._outside.monotonic()
         reached = {place: self._reached(place) for place in stable}
         self.lag = {place: max(stable[place] - at, 0) for place, at in reached.items() if at is not None}
         self._open_since = {
@@ -102,5 +103,5 @@ class Watchdog:
 
     def long_open(self, limit_s: float) -> list[Place]:
         """Return source partitions that some producer's transaction has held back for longer than `limit_s`."""
-        now = time.monotonic()
+        now = self._outside.monotonic()
         return sorted(place for place, since in self._open_since.items() if now - since > limit_s)

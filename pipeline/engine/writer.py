@@ -4,20 +4,19 @@ produce -> flush -> send offsets -> commit -> store last. Every method blocks an
 """
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from pipeline import limits
 from pipeline.engine.batch import OutputRow
 from pipeline.engine.clients import TRANSACTION_LOST, Trouble, producer_settings
 from pipeline.engine.errors import Reset
 from pipeline.engine.fence import Fence
-from pipeline.engine.hand import Watch, detach
+from pipeline.engine.hand import Watch
 from pipeline.engine.offsets import Place, Topics, offsets_partition
 from pipeline.engine.store import Shard
 from pipeline.engine.values import EngineSettings
@@ -46,6 +45,7 @@ class Writer:
         self, settings: EngineSettings, *, group: str, topics: Topics, fence: Fence, changelogs: Iterable[str]
     ) -> None:
         self._settings = settings
+        self._outside = settings.outside
         self._group = group
         self._id = f"{group}-{settings.instance}"
         self._topics = topics
@@ -61,7 +61,7 @@ class Writer:
         """Initialise the transactional id and pass the fence: from here on this process may write."""
         self._trouble = Trouble()
         settings = {**producer_settings(self._settings, self._id), "error_cb": self._trouble.on_error}
-        self._producer = Producer(settings)
+        self._producer = self._outside.producer(settings)
         self._step(watch, "init_transactions", self._producer.init_transactions)
         self._producer.poll(0)  # what was reported before the initialisation is covered by it
         self._trouble.reason = None
@@ -86,7 +86,7 @@ class Writer:
         held, self._producer = [self._producer], None
         if held[0] is not None:
             held[0].purge(in_queue=True, in_flight=True, blocking=False)
-            detach("destroy-producer", held.clear)
+            self._outside.start("destroy-producer", held.clear)
 
     def _renew(self, watch: Watch) -> None:
         """Initialise the id again and pass the fence before the next write: a broker went away and came back."""
@@ -184,7 +184,7 @@ class Writer:
             try:
                 self._producer.produce(topic, value, key, partition, **options)
             except BufferError:
-                now = time.monotonic()
+                now = self._outside.monotonic()
                 end = end or now + self._settings.call_deadline_s
                 if now > end:
                     raise Reset("produce: the queue stayed full") from None
@@ -197,19 +197,19 @@ class Writer:
     def _step(self, watch: Watch, name: str, call: Callable[..., Any], *arguments: Any) -> None:
         """Make one transactional call, again while it says "retriable", until the deadline of the step."""
         limit_s = self._settings.call_deadline_s
-        end = time.monotonic() + limit_s
+        end = self._outside.monotonic() + limit_s
         watch.enter(name, limit_s + 1)
         while True:
             try:
-                call(*arguments, max(end - time.monotonic(), 0.1))
+                call(*arguments, max(end - self._outside.monotonic(), 0.1))
             except KafkaException as error:
                 what = error.args[0]
                 if not what.retriable():
                     raise
-                if what.code() == _TIMED_OUT or time.monotonic() > end:
+                if what.code() == _TIMED_OUT or self._outside.monotonic() > end:
                     raise Reset(f"{name}: {what.name()}") from None
                 log.warning("%s: %s, trying again", name, what.name())
-                time.sleep(limits.RETRY_PAUSE_S)
+                self._outside.sleep(limits.RETRY_PAUSE_S)
             else:
                 return
 
