@@ -3,14 +3,14 @@
 import zlib
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from agents.loop import Emission
 from agents.sweep import Sweep
 from pipeline import limits
 from pipeline.codec import Codec
-from pipeline.domain.copy_index import Place, Position, place_of, row_key
+from pipeline.domain.copy_index import Place, micros_of, place_of, row_key
 from pipeline.domain.journal import index_prefixes
 from pipeline.domain.journal import row_key as entry_key
 from pipeline.engine import Record
@@ -19,6 +19,8 @@ from tables.entries import Entry
 
 T = TypeVar("T")
 KEPT: Final = timedelta(days=limits.RETENTION_DAYS)
+_DAY_MICROS: Final = 86_400_000_000
+_DAY_MAX: Final = 2**16 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +35,8 @@ class EntryIndex:
     def __call__(self, record: Record) -> Iterator[Emission]:
         """Note under all that a record is to be found by where it is. Old rows go, as many as come."""
         value = record.value() or b""
-        said = self.codec.decode_audit(value)
-        row = Entry(checksum=zlib.crc32(value), at_s=int(said.at.timestamp()))
+        said = self.codec.decode_audit_head(value)
+        row = Entry(zlib.crc32(value), min(max(said.at // _DAY_MICROS, 0), _DAY_MAX))
         for prefix in index_prefixes(said):
             self.entries[entry_key(prefix, record.offset())] = row
             self._forget(record.partition())
@@ -56,7 +58,7 @@ class CopyIndex:
     def __call__(self, record: Record) -> Iterator[Emission]:
         """Note where a recipient's copy is. One that is sent again on purpose is there already."""
         value = record.value() or b""
-        copy = self.codec.decode_copy(value)
+        copy = self.codec.decode_copy_head(value)
         if not copy.replay:
             self.copies[row_key(copy, record.offset())] = place_of(copy, checksum=zlib.crc32(value))
             self._forget(record.partition())
@@ -66,12 +68,13 @@ class CopyIndex:
         _forget(self.copies, self.sweep, partition, now=self.clock.now, at_of=_copy_at)
 
 
-def _entry_at(_key: bytes, row: Entry) -> datetime:
-    return datetime.fromtimestamp(row.at_s, UTC)
+def _entry_at(_key: bytes, row: Entry) -> int:
+    """Return the end of a record's day: nobody may ask for any of it any more."""
+    return (row.day + 1) * _DAY_MICROS
 
 
-def _copy_at(key: bytes, _row: Place) -> datetime:
-    return Position.of_key(key).at
+def _copy_at(key: bytes, _row: Place) -> int:
+    return micros_of(key)
 
 
 def _forget(
@@ -80,13 +83,13 @@ def _forget(
     partition: int,
     *,
     now: Callable[[], datetime],
-    at_of: Callable[[bytes, T], datetime],
+    at_of: Callable[[bytes, T], int],
 ) -> None:
     """Let rows go that are older than anybody may ask for, as many as a turn of the sweep finds."""
     rows = sweep.turn(partition) if sweep else ()
     if not rows:
         return
-    since = now() - KEPT
+    since = (now() - KEPT).timestamp() * 1e6
     for key, row in rows:
         if at_of(key, row) < since:
             del table[key]

@@ -53,8 +53,8 @@ class EntryAnswers:
         return OpenBook(name=JOURNAL, topic=topics.AUDIT, reply=self)
 
     async def __call__(self, partition: int, question: Mapping[str, Any]) -> Any:
-        """Return the records under a prefix, as they are on the topic, in base64."""
-        if question["what"] != "entries":
+        """Return offset and value of the records under a prefix, the value as it is on the topic, in base64."""
+        if question["what"] != "records":
             raise ValueError(question["what"])
         prefix = bytes.fromhex(question["prefix"])
         pointers: list[Pointer] = []
@@ -72,8 +72,12 @@ class EntryAnswers:
             found = await self.payloads.read(pointers)
         if isinstance(found, Unreadable):
             return Later(text=found.text)
-        values = (found[one] for one in pointers)
-        return [base64.b64encode(one).decode() for one in values if not isinstance(one, Missing)]
+        values = ((one.offset, found[one]) for one in pointers)
+        return [
+            (offset, base64.b64encode(value).decode())
+            for offset, value in values
+            if not isinstance(value, Missing)
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

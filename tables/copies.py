@@ -1,15 +1,17 @@
-"""Table `copies`: recipient, channel, receipt, offset -> what a copy is told apart by."""
+"""Table `copies`: recipient, channel, receipt, offset -> what a copy is told apart by.
+
+Rows are Avro of fixed lengths, which is what `struct` packs: there are four for each message (docs/adr/0311).
+"""
 
 from abc import abstractmethod
 from collections.abc import Iterator, MutableMapping
 from typing import Any, Final
 
 from pipeline.domain.copy_index import Place
-from pipeline.domain.identifiers import Mpan
-from tables.rows import RowCodec
+from tables.rows import PackedRows
 
 NAME: Final = "copies"
-_MPAN_DIGITS: Final = 13
+_HALF: Final = 1 << 8
 
 
 class Copies(MutableMapping[bytes, Place]):
@@ -21,24 +23,18 @@ class Copies(MutableMapping[bytes, Place]):
     ) -> Iterator[tuple[bytes, Place]]: ...
 
 
-def _plain(row: Place) -> dict[str, Any]:
-    return {"checksum": row.checksum, "mark": row.mark, "mpan": _packed(row.mpan), "event": row.event}
+def _build(checksum: int, mark: bytes, mpan_high: int, mpan_low: int, event: int) -> Place:
+    return Place(checksum, mark, mpan_high * _HALF + mpan_low, event)
 
 
-def _packed(mpan: Mpan | None) -> str | int | None:
-    """Make a number of thirteen digits: half as long."""
-    if mpan is not None and len(mpan) == _MPAN_DIGITS and mpan.isascii() and mpan.isdigit():
-        return int(mpan)
-    return mpan
+_ROWS: Final = PackedRows("table copies", ">BI4sHBH", build=_build)
+decode = _ROWS.decode
 
 
-def _build(row: dict[str, Any]) -> Place:
-    mpan = row.pop("mpan")
-    return Place(**row, mpan=f"{mpan:013d}" if isinstance(mpan, int) else mpan)  # type: ignore[arg-type]  # Mpan is a str
-
-
-_CODEC: Final = RowCodec[Place]("table/place", plain=_plain, build=_build)
-encode, decode = _CODEC.encode, _CODEC.decode
+def encode(row: Place) -> bytes:
+    """Return the stored form. The MPAN's three bytes are two and one: `struct` has no three."""
+    checksum, mark, mpan, event = row
+    return _ROWS.encode((checksum, mark, *divmod(mpan, _HALF), event))
 
 
 def declare(app: Any, *sources: Any) -> Copies:

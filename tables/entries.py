@@ -1,21 +1,22 @@
-"""Table `entries`: what an audit record is found by -> where it is. Keys are those of `pipeline.domain.journal`."""
+"""Table `entries`: what an audit record is found by -> where it is. Keys are those of `pipeline.domain.journal`.
+
+Rows are Avro of fixed lengths, which is what `struct` packs: there are eight for each message (docs/adr/0311).
+"""
 
 from abc import abstractmethod
 from collections.abc import Iterator, MutableMapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from tables.rows import RowCodec
+from tables.rows import PackedRows
 
 NAME: Final = "entries"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One row; `at_s` is the record's time in seconds since 1970."""
+class Entry(NamedTuple):
+    """One row: the CRC-32 of the record's value, and its day, counted from 1970; older ones than the retention go."""
 
     checksum: int
-    at_s: int
+    day: int
 
 
 class Entries(MutableMapping[bytes, Entry]):
@@ -27,12 +28,8 @@ class Entries(MutableMapping[bytes, Entry]):
     ) -> Iterator[tuple[bytes, Entry]]: ...
 
 
-_CODEC: Final = RowCodec[Entry](
-    "table/entry",
-    plain=lambda row: {"checksum": row.checksum, "at": row.at_s},
-    build=lambda row: Entry(checksum=row["checksum"], at_s=row["at"]),
-)
-encode, decode = _CODEC.encode, _CODEC.decode
+_ROWS: Final = PackedRows("table entries", ">BIH", build=Entry)
+encode, decode = _ROWS.encode, _ROWS.decode
 
 
 def declare(app: Any, *sources: Any) -> Entries:

@@ -1,7 +1,8 @@
 """How rows are stored: Avro behind one byte that names the form."""
 
 import io
-from collections.abc import Callable, Mapping
+import struct
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 import fastavro
@@ -10,7 +11,34 @@ from pipeline import schemas
 from pipeline.errors import UndecodableRecord
 
 _FORM: Final = b"\x01"
+_PACKED: Final = 2
 Row = TypeVar("Row")
+
+
+class PackedRows(Generic[Row]):
+    """Encodes and decodes rows of one table that are a few numbers of fixed length, without fastavro.
+
+    `layout` begins with the byte of the form; behind it a schema whose fields are all `fixed` has the same bytes.
+    """
+
+    def __init__(self, name: str, layout: str, *, build: Callable[..., Row]) -> None:
+        self._name = name
+        self._struct = struct.Struct(layout)
+        self._build = build
+
+    def encode(self, row: Sequence[Any]) -> bytes:
+        """Return the stored form."""
+        return self._struct.pack(_PACKED, *row)
+
+    def decode(self, data: bytes) -> Row:
+        """Read the stored form; UndecodableRecord for anything else."""
+        try:
+            form, *values = self._struct.unpack(data)
+        except struct.error as error:
+            raise UndecodableRecord(f"{self._name}: {error}") from None
+        if form != _PACKED:
+            raise UndecodableRecord(f"{self._name}: form {form} is not known to this version")
+        return self._build(*values)
 
 
 class RowCodec(Generic[Row]):

@@ -21,6 +21,7 @@ STAGES: Final = {
     "addressing": topics.DEAD_LETTER_ADDRESSING,
     "delivery": topics.DEAD_LETTER_DELIVERY,
     "reporting": topics.DEAD_LETTER_REPORTING,
+    "journal": topics.DEAD_LETTER_JOURNAL,
 }
 _STAGE_OF: Final = {topic: stage for stage, topic in STAGES.items()}
 _FENCED: Final = frozenset(
@@ -68,9 +69,10 @@ def _letter(message: Any, codec: Codec | None) -> Letter:
 
 
 def _record(codec: Codec, topic: str, value: bytes) -> Message | Copy | None:
-    """Return what a letter holds; reporting's letters are letters of any stage again."""
+    """Return what a letter holds; reporting's letters are letters of any stage again, of the journal's some are copies."""
     kinds = {
         topics.DEAD_LETTER_DELIVERY: (codec.decode_copy,),
+        topics.DEAD_LETTER_JOURNAL: (codec.decode_copy,),
         topics.DEAD_LETTER_REPORTING: (codec.decode_copy, codec.decode_message),
     }
     for decode in kinds.get(topic, (codec.decode_message,)):

@@ -18,6 +18,7 @@ class Wanted:
     transaction: str | None = None
     reference: str | None = None
     mpan: str | None = None
+    correlation: str | None = None
     participant: str | None = None
     channel: str | None = None
     stage: str | None = None
@@ -37,6 +38,7 @@ class Wanted:
             and self._about(datum, "transaction_id", self.transaction)
             and self._about(datum, "sender_reference", self.reference)
             and self._about(datum, "mpan", self.mpan)
+            and _is(self.correlation, datum.get("correlation_id"))
             and (self.participant is None or self.participant in set(parties(datum)))
         )
 

@@ -1,45 +1,98 @@
 """What each recipient was sent, as an index: which copies a request for a replay means (protocol.md 8).
 
 A row says where a copy lies and just enough of it to leave out what nobody asked for. Rows of a recipient's channel are
-in the order of time, so a period is one stretch of them.
+in the order of time, so a period is one stretch of them. There are four for each message, so a row is made of numbers,
+not of texts: tags tell apart what a request surely does not mean, and the copy itself decides (docs/adr/0311).
 """
 
+import re
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Self
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 
-from pipeline.domain.envelope import Copy
-from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId, Mpan, ParticipantId, TransactionId
+from pipeline.domain.envelope import Copy, CopyHead
+from pipeline.domain.identifiers import (
+    STATUS_CHANNEL,
+    EventCode,
+    InterfaceId,
+    Mpan,
+    ParticipantId,
+    TransactionId,
+)
 from pipeline.domain.journal import mark_of
 from pipeline.domain.times import parse_instant
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SECOND: Final = timedelta(seconds=1)
-_TAIL_BYTES: Final = 16  # time of receipt and offset, eight bytes each
+_TIME_BYTES: Final = 7
+_OFFSET_BYTES: Final = 6
+_TAIL_BYTES: Final = _TIME_BYTES + _OFFSET_BYTES
+_MICROS_MAX: Final = (1 << 8 * _TIME_BYTES) - 1  # in the year 4253
+_DIGITS: Final = re.compile(r"[0-9]{10}", re.ASCII)
+_NUMBERED: Final = re.compile(r"(IF|REP)-([0-9]{3})([A-Z]?)", re.ASCII)
+_AS_TEXT: Final = b"\xff"  # begins what has no number; no number begins with it
+_STATUS_NUMBER: Final = b"\xfe\x00"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """One row: where a copy is, and what it can be told apart by. `checksum` is the CRC-32 of its record."""
+class Place(NamedTuple):
+    """One row: where a copy is, and what it can be told apart by.
+
+    `checksum` is the CRC-32 of its record, `mark` the first four bytes of its transaction's mark; `mpan` and `event` are
+    tags of three and two bytes. Different values may have one tag.
+    """
 
     checksum: int
     mark: bytes
-    mpan: Mpan | None
-    event: str | None
+    mpan: int
+    event: int
 
 
-def place_of(copy: Copy, *, checksum: int) -> Place:
+def place_of(copy: Copy | CopyHead, *, checksum: int) -> Place:
     """Return a copy's row."""
-    return Place(checksum=checksum, mark=mark_of(copy.transaction_id), mpan=copy.mpan, event=copy.event)
+    return Place(checksum, mark_of(copy.transaction_id)[:4], mpan_tag(copy.mpan), event_tag(copy.event))
 
 
+def mpan_tag(mpan: Mpan | None) -> int:
+    """Return three bytes that stand for a meter point, 0 for none."""
+    return 0 if mpan is None else zlib.crc32(mpan.encode()) >> 8
+
+
+@lru_cache(maxsize=1_024)
+def event_tag(event: EventCode | None) -> int:
+    """Return two bytes that stand for an event code, 0 for none. Those of the catalogue differ (a test says so)."""
+    return 0 if event is None else zlib.crc32(event.encode()) >> 16
+
+
+@lru_cache(maxsize=16_384)
 def prefix_of(recipient: ParticipantId, channel: InterfaceId) -> bytes:
-    """Return the prefix of the rows of a recipient's channel."""
-    return f"{recipient}|{channel}|".encode()
+    """Return the prefix of the rows of a recipient's channel; none is the beginning of another one."""
+    return _recipient_bytes(recipient) + _channel_bytes(channel)
+
+
+def _recipient_bytes(recipient: ParticipantId) -> bytes:
+    return int(recipient).to_bytes(5, "big") if _DIGITS.fullmatch(recipient) else _text(recipient)
+
+
+def _channel_bytes(channel: InterfaceId) -> bytes:
+    if channel == STATUS_CHANNEL:
+        return _STATUS_NUMBER
+    found = _NUMBERED.fullmatch(channel)
+    if found is None:
+        return _text(channel)
+    series = 0 if found[1] == "IF" else 27_000  # 27 letters with none, a thousand numbers each
+    letter = ord(found[3]) - ord("A") + 1 if found[3] else 0
+    return (series + letter * 1_000 + int(found[2])).to_bytes(2, "big")
+
+
+def _text(value: str) -> bytes:
+    data = value.encode()
+    return _AS_TEXT + len(data).to_bytes(2, "big") + data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -51,25 +104,30 @@ class Position:
 
     def key(self, prefix: bytes) -> bytes:
         """Return the row's key."""
-        micros = (self.at - _EPOCH) // _MICROSECOND
-        return prefix + micros.to_bytes(8, "big") + self.offset.to_bytes(8, "big")
+        return _key(prefix, (self.at - _EPOCH) // _MICROSECOND, self.offset)
 
     @classmethod
     def of_key(cls, key: bytes) -> Self:
         """Return the position that a row's key ends with."""
-        tail = key[-_TAIL_BYTES:]
-        micros, offset = int.from_bytes(tail[:8], "big"), int.from_bytes(tail[8:], "big")
-        return cls(at=_EPOCH + micros * _MICROSECOND, offset=offset)
+        return cls(
+            at=_EPOCH + micros_of(key) * _MICROSECOND, offset=int.from_bytes(key[-_OFFSET_BYTES:], "big")
+        )
 
 
-def time_of(copy: Copy) -> datetime:
-    """Return the time that periods are about: of a message its receipt, of a status message when it was written."""
-    return copy.routed_at if copy.channel == STATUS_CHANNEL else copy.received_at
+def micros_of(key: bytes) -> int:
+    """Return the time in a row's key, in microseconds since 1970."""
+    return int.from_bytes(key[-_TAIL_BYTES:-_OFFSET_BYTES], "big")
 
 
-def row_key(copy: Copy, offset: int) -> bytes:
-    """Return the key of a copy's row."""
-    return Position(at=time_of(copy), offset=offset).key(prefix_of(copy.recipient, copy.channel))
+def _key(prefix: bytes, micros: int, offset: int) -> bytes:
+    micros = min(max(micros, 0), _MICROS_MAX)
+    return prefix + micros.to_bytes(_TIME_BYTES, "big") + offset.to_bytes(_OFFSET_BYTES, "big")
+
+
+def row_key(copy: CopyHead, offset: int) -> bytes:
+    """Return the key of a copy's row. Periods are about a message's receipt, and when a status message was written."""
+    at = copy.routed_at if copy.channel == STATUS_CHANNEL else copy.received_at
+    return _key(prefix_of(copy.recipient, copy.channel), at, offset)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,21 +149,29 @@ class Wanted:
     reference: str | None = None
     correlation: str | None = None
     _marks: frozenset[bytes] | None = field(init=False, default=None, repr=False, compare=False)
+    _mpan: int | None = field(init=False, default=None, repr=False, compare=False)
+    _event: int | None = field(init=False, default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        marks = None if self.transactions is None else frozenset(map(mark_of, self.transactions))
-        object.__setattr__(self, "_marks", marks)
+        if self.transactions is not None:
+            object.__setattr__(self, "_marks", frozenset(mark_of(one)[:4] for one in self.transactions))
+        if self.mpan is not None:
+            object.__setattr__(self, "_mpan", mpan_tag(self.mpan))
+        if self.event is not None:
+            object.__setattr__(self, "_event", event_tag(EventCode(self.event)))
 
     def may_be(self, place: Place) -> bool:
         """Tell whether a row may be of a copy that is wanted; its record decides."""
         return (
-            self.event in (None, place.event)
-            and self.mpan in (None, place.mpan)
+            self._event in (None, place.event)
+            and self._mpan in (None, place.mpan)
             and (self._marks is None or place.mark in self._marks)
         )
 
     def takes(self, copy: Copy) -> bool:
-        """Tell whether a copy is wanted; its row has been looked at."""
+        """Tell whether a copy in a stretch is wanted."""
+        if self.event not in (None, copy.event) or self.mpan not in (None, copy.mpan):
+            return False
         if self.transactions is not None and copy.transaction_id not in self.transactions:
             return False
         if self.version is None and self.reference is None and self.correlation is None:

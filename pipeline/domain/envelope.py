@@ -207,6 +207,43 @@ class AuditRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CopyHead:
+    """What an index wants to know of a Copy; the times are microseconds since 1970."""
+
+    recipient: ParticipantId
+    channel: InterfaceId
+    transaction_id: TransactionId
+    event: EventCode | None
+    mpan: Mpan | None
+    received_at: int
+    routed_at: int
+    replay: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditCopyHead:
+    """Which message a copy inside an AuditHead is of."""
+
+    transaction_id: TransactionId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditHead:
+    """What an index wants to know of an AuditRecord; `at` is microseconds since 1970."""
+
+    at: int
+    stage: Stage
+    transaction_id: TransactionId | None
+    interface: InterfaceId | None
+    sender_id: ParticipantId | None
+    sender_reference: SenderReference | None
+    mpan: Mpan | None
+    duplicate: bool
+    copies: tuple[AuditCopyHead, ...]
+    correlation_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Holding:
     """A role slot of one MPAN held over `[valid_from, valid_to)`; no end means: until further notice.
 

@@ -1,18 +1,21 @@
 """The published journal as a view of the audit: how records are found again, and how they are told (protocol.md 8)."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from pipeline.domain.envelope import Addressee, AuditRecord, Kind, Stage, Status
+from pipeline.domain.envelope import Addressee, AuditHead, AuditRecord, Kind, Stage, Status
 from pipeline.domain.identifiers import ParticipantId, SenderReference, TransactionId, reference_key
 from pipeline.domain.rejections import Code
 from pipeline.domain.responses import text_of
 
 _MARK_BYTES: Final = 10
-_OFFSET_BYTES: Final = 8
+_KEY_MARK_BYTES: Final = 6  # a partition has some 30 million keys: one foreign record in ten million look-ups
+_OFFSET_BYTES: Final = 6
+_NAMED_SENDER: Final = re.compile(r"S-(?:(?:IF|REP)-)?[0-9]{3,4}[A-B]?-([0-9a-fA-F]{10})-", re.ASCII)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _STAGES: Final = {stage: number for number, stage in enumerate(Stage)}
 
@@ -20,8 +23,8 @@ _STAGES: Final = {stage: number for number, stage in enumerate(Stage)}
 # --- finding records again ---
 
 
-def mark_of(transaction: TransactionId) -> bytes:
-    """Return ten bytes that stand for a transaction.
+def mark_of(transaction: str) -> bytes:
+    """Return ten bytes that stand for a transaction, or for a correlation id.
 
     Of an id that the router gave they are its last part, which follows from sender and reference: so a message is found
     by those as well, without an index of its own. Of any other id (participants name some) they are a digest.
@@ -45,12 +48,43 @@ def _digest(data: bytes) -> bytes:
 
 def by_transaction(mark: bytes) -> bytes:
     """Return the prefix of the index rows of a transaction."""
-    return b"t" + mark
+    return b"t" + mark[:_KEY_MARK_BYTES]
 
 
 def by_reference(reference: str) -> bytes:
-    """Return the prefix of the index rows of a reference, whoever used it."""
-    return b"r" + _digest(reference.encode())
+    """Return the prefix of the index rows of a reference that does not name its sender, whoever used it."""
+    return b"r" + _digest(reference.encode())[:_KEY_MARK_BYTES]
+
+
+def by_mpan(mpan: str) -> bytes:
+    """Return the prefix of the index rows of the messages about a meter point: their receipts."""
+    return b"m" + _digest(mpan.encode())[:_KEY_MARK_BYTES]
+
+
+def by_correlation(correlation: str) -> bytes:
+    """Return the prefix of the index rows of messages that hand a correlation id back.
+
+    Where it was minted its mark is the transaction's: `by_transaction(mark_of(...))` finds that one without a row.
+    """
+    return b"c" + mark_of(correlation)[:_KEY_MARK_BYTES]
+
+
+def prefixes_of_reference(reference: SenderReference) -> tuple[bytes, ...]:
+    """Return the prefixes under which the receipt of a reference is, whoever used it."""
+    named = named_sender(reference)
+    own = () if named is None else (by_transaction(mark_of_reference(named, reference)),)
+    return (by_reference(reference), *own)
+
+
+def prefixes_of_correlation(correlation: str) -> tuple[bytes, ...]:
+    """Return the prefixes under which the routing of all messages of an exchange is."""
+    return (by_correlation(correlation), by_transaction(mark_of(correlation)))
+
+
+def named_sender(reference: str) -> ParticipantId | None:
+    """Return the sender that a reference of the published form names (protocol.md 2)."""
+    found = _NAMED_SENDER.match(reference)
+    return None if found is None else ParticipantId(found[1])
 
 
 def row_key(prefix: bytes, offset: int) -> bytes:
@@ -63,16 +97,24 @@ def offset_of(key: bytes) -> int:
     return int.from_bytes(key[-_OFFSET_BYTES:], "big")
 
 
-def index_prefixes(record: AuditRecord) -> Iterator[bytes]:
-    """Yield what a record is to be found by: its transactions, and once for each message its reference."""
-    for transaction in dict.fromkeys(_transactions(record)):
+def index_prefixes(record: AuditHead) -> Iterator[bytes]:
+    """Yield what a record is to be found by: its transactions, and once for each message what else it is known by."""
+    transactions = dict.fromkeys(transactions_of(record))
+    for transaction in transactions:
         yield by_transaction(mark_of(transaction))
-    received = record.stage is Stage.INBOUND and record.transaction_id is not None and not record.duplicate
-    if received and record.sender_reference is not None:
-        yield by_reference(record.sender_reference)
+    if record.stage is Stage.INBOUND and record.transaction_id is not None and not record.duplicate:
+        reference = record.sender_reference
+        if reference is not None and named_sender(reference) != record.sender_id:
+            yield by_reference(reference)
+        if record.mpan is not None:
+            yield by_mpan(record.mpan)
+    handed_back = record.correlation_id
+    if handed_back is not None and mark_of(handed_back) not in map(mark_of, transactions):
+        yield by_correlation(handed_back)
 
 
-def _transactions(record: AuditRecord) -> Iterator[TransactionId]:
+def transactions_of(record: AuditRecord | AuditHead) -> Iterator[TransactionId]:
+    """Yield the transactions that a record is about: its own, and those of the copies it speaks of."""
     if record.transaction_id is not None:
         yield record.transaction_id
     for copy in record.copies:
@@ -108,7 +150,7 @@ class Story:
 
 def story_of(transaction: TransactionId, records: Iterable[AuditRecord]) -> Story:
     """Put the records of one transaction in order; those that only share its mark are left out."""
-    own = [one for one in records if transaction in set(_transactions(one))]
+    own = [one for one in records if transaction in set(transactions_of(one))]
     return Story(
         transaction=transaction, records=tuple(sorted(own, key=lambda one: (one.at, _STAGES[one.stage])))
     )

@@ -1,23 +1,20 @@
 """`GET .../deliveryStatus/...`: what became of a message, for its sender and for who was to get it."""
 
 import asyncio
-import base64
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
-from pipeline.adapters.shard_client import TooBusy, Unanswered
-from pipeline.domain.envelope import AuditRecord
+from pipeline.adapters.journal_client import find
 from pipeline.domain.identifiers import InterfaceId, ParticipantId, SenderReference, TransactionId
 from pipeline.domain.journal import (
-    by_reference,
     by_transaction,
     journal_record,
     mark_of,
+    prefixes_of_reference,
     story_of,
     transactions_in,
 )
-from pipeline.domain.shards import JOURNAL
 from pipeline.ingress.asking import unanswered
 from pipeline.ingress.calls import Asks, Call, Outcome, Reply
 from pipeline.ingress.journal_requests import unasked
@@ -48,10 +45,10 @@ class DeliveryStatus:
     async def _ask(
         self, viewer: ParticipantId, channel: InterfaceId, reference: SenderReference, shards: Shards
     ) -> Outcome:
-        received = await self._records(shards, by_reference(reference))
+        received = await find(shards, self._encoder, *prefixes_of_reference(reference))
         if not isinstance(received, list):
             return unanswered(received)
-        own = [one for one in received if one.interface == channel]
+        own = [one.record for one in received if one.record.interface == channel]
         candidates = transactions_in(sorted(own, key=lambda one: one.sender_id != viewer), reference)
         stories = await asyncio.gather(
             *(self._story(shards, one, viewer) for one in candidates[:_CANDIDATES_MAX])
@@ -65,15 +62,8 @@ class DeliveryStatus:
         self, shards: Shards, transaction: TransactionId, viewer: ParticipantId
     ) -> Outcome | None:
         """Return a transaction's journal, None where it is none of the viewer's business."""
-        records = await self._records(shards, by_transaction(mark_of(transaction)))
-        if not isinstance(records, list):
-            return unanswered(records)
-        told = journal_record(story_of(transaction, records), viewer)
-        return None if told is None else Reply(status=HTTPStatus.OK, value=told)
-
-    async def _records(self, shards: Shards, prefix: bytes) -> list[AuditRecord] | Unanswered | TooBusy:
-        question: dict[str, Any] = {"what": "entries", "prefix": prefix.hex()}
-        found = await shards.ask_all(JOURNAL, question)
+        found = await find(shards, self._encoder, by_transaction(mark_of(transaction)))
         if not isinstance(found, list):
-            return found
-        return [self._encoder.decode_audit(base64.b64decode(one)) for some in found for one in some]
+            return unanswered(found)
+        told = journal_record(story_of(transaction, [one.record for one in found]), viewer)
+        return None if told is None else Reply(status=HTTPStatus.OK, value=told)

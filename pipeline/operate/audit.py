@@ -18,16 +18,21 @@ from pipeline.domain.audit_query import COLUMNS, Wanted, flat, plain
 from pipeline.errors import SettingsInvalid
 from pipeline.operate.archive import key_option, run_verification
 from pipeline.operate.archive_process import keys_of, storage_of
+from pipeline.operate.audit_journal import journalled
 from pipeline.operate.audit_records import SOURCES, Entry, entries
 from pipeline.operate.options import DAY_FORMS, Instant
 from pipeline.settings import Settings
 
+JOURNAL: Final = "journal"
 _PLACE: Final = re.compile(r"(?P<topic>[a-z.-]+)\[(?P<partition>\d+)\]@(?P<offset>\d+)", re.ASCII)
 
 _FILTERS: Final = (
     click.option("--transaction", help="Only what was done with this transaction id."),
     click.option("--reference", help="Only this sender's unique reference."),
     click.option("--mpan", help="Only this MPAN."),
+    click.option(
+        "--correlation", help="Only messages of the exchange with this correlation id: their routing."
+    ),
     click.option("--participant", help="Only records that name this DIP ID: sender, recipient, addressee."),
     click.option("--channel", help="Only this channel, as IF-021, or status."),
     click.option("--stage", help="Only this stage, as Outbound."),
@@ -38,10 +43,11 @@ _FILTERS: Final = (
     click.option(
         "--from",
         "source",
-        type=click.Choice(SOURCES),
+        type=click.Choice((*SOURCES, JOURNAL)),
         default="auto",
         show_default=True,
-        help="Where to look; auto: the topic for the last 14 days, else the archive and what is not in it yet.",
+        help="Where to look; auto: the topic for the last 14 days, else the archive and what is not in it yet;"
+        " journal: the workers' index of the last 14 days, at once, for a transaction, reference, MPAN or correlation id.",
     ),
 )
 
@@ -147,7 +153,11 @@ def search(source: str, limit: int, *, as_json: bool, **filters: Any) -> None:
 
 def _found(source: str, filters: dict[str, Any]) -> Iterator[Entry]:
     wanted, settings = Wanted(**filters), Settings.load()
-    read = entries(settings, source=source, since=wanted.since, until=wanted.until)
+    read = (
+        journalled(settings, wanted)
+        if source == JOURNAL
+        else entries(settings, source=source, since=wanted.since, until=wanted.until)
+    )
     for number, one in enumerate(read, start=1):
         if number % limits.BULK_REPORT_RECORDS == 0 and sys.stderr.isatty():
             click.echo(f"\r\x1b[2K{number:,} records read", err=True, nl=False)

@@ -34,6 +34,11 @@ _FILTERS: Final = (
     click.option("--until", type=Instant(), help="Only what was given up before."),
 )
 
+_STAYING: Final = {
+    "reporting": "what reporting failed on is a letter of another stage already; ask for that one",
+    "journal": "what the journal failed on was delivered all the same: only its index lacks it",
+}
+
 
 def _filtered(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(_FILTERS):
@@ -115,11 +120,8 @@ def requeue(
     took meanwhile stays, and so does a letter that went back before: a command that was interrupted is simply given
     again. Its sender was told that the message failed, and is told nothing new.
     """
-    if stage == "reporting":
-        raise click.BadParameter(
-            "what reporting failed on is a letter of another stage already; ask for that one",
-            param_hint="--stage",
-        )
+    if stage in _STAYING:
+        raise click.BadParameter(_STAYING[stage], param_hint="--stage")
     settings, codec = _connected(needed=True)
     assert codec is not None, "asked for"
     stages = [stage] if stage else requeueing.STAGES

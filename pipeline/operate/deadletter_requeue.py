@@ -21,7 +21,8 @@ from pipeline.domain.identifiers import STATUS_CHANNEL
 from pipeline.settings import Settings
 
 STAGES: Final = ("validation", "addressing", "delivery")
-"""What can go back. What reporting failed on is a letter of these already, whose sender was not told."""
+"""What can go back. What reporting failed on is a letter of these already, whose sender was not told; what the journal
+failed on is where it belongs, and only not in its index."""
 
 _CLOCKS_APART: Final = timedelta(seconds=limits.CLOCKS_APART_S_MAX)
 Say = Callable[[int], None]

@@ -9,10 +9,13 @@ from agents.sweep import Sweep
 from pipeline.domain.copy_index import place_of, row_key
 from tables.entries import Entry
 from tests.support.fake_engine import FakeClock, PlainCodec, make_copy
+from tests.support.journal_rig import CODEC
 from tests.support.world import TableFake
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 AGES = {"just too old": KEPT + timedelta(seconds=1), "at the edge": KEPT, "new": timedelta(0)}
+DAYS = {"just too old": KEPT + timedelta(days=1, seconds=1), "of the last day": KEPT, "new": timedelta(0)}
 
 
 @pytest.fixture
@@ -24,21 +27,21 @@ def left(table: TableFake, names: dict[bytes, str]) -> set[str]:
     return {names[key] for key in table}
 
 
-def test_entries_go_when_nobody_may_ask_for_them(table: TableFake) -> None:
-    names = {name.encode(): name for name in AGES}
+def test_entries_go_by_day_when_nobody_may_ask_for_any_of_it(table: TableFake) -> None:
+    names = {name.encode(): name for name in DAYS}
     table.committed = {
-        name.encode(): Entry(checksum=1, at_s=int((NOW - age).timestamp())) for name, age in AGES.items()
+        name.encode(): Entry(checksum=1, day=(NOW - age - EPOCH).days) for name, age in DAYS.items()
     }
     index = EntryIndex(codec=PlainCodec(), clock=FakeClock(NOW), entries=table, sweep=Sweep(table, every=1))
     index._forget(0)
-    assert left(table, names) == {"at the edge", "new"}
+    assert left(table, names) == {"of the last day", "new"}
 
 
 def test_copies_go_when_nobody_may_ask_for_them(table: TableFake) -> None:
     names = {}
     for number, (name, age) in enumerate(AGES.items()):
         copy = make_copy(number, at=NOW - age)
-        key = row_key(copy, number)
+        key = row_key(CODEC.decode_copy_head(CODEC.encode_copy(copy)), number)
         names[key] = name
         table.committed[key] = place_of(copy, checksum=1)
     index = CopyIndex(codec=PlainCodec(), clock=FakeClock(NOW), copies=table, sweep=Sweep(table, every=1))

@@ -1,0 +1,53 @@
+"""Asks the journal for audit records by what they are indexed under; every partition of the audit has some."""
+
+import asyncio
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pipeline.adapters.shard_client import TooBusy, Unanswered
+from pipeline.domain.envelope import AuditRecord
+from pipeline.domain.shards import JOURNAL, Book
+
+
+class Shards(Protocol):
+    """The part of ShardClient that is asked."""
+
+    async def ask_all(self, book: Book, question: Mapping[str, Any]) -> list[Any] | Unanswered | TooBusy: ...
+
+
+class Decoder(Protocol):
+    """The part of the codec that reads what comes back."""
+
+    def decode_audit(self, data: bytes) -> AuditRecord: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """An audit record and where it lies."""
+
+    partition: int
+    offset: int
+    record: AuditRecord
+
+
+async def find(shards: Shards, decoder: Decoder, *prefixes: bytes) -> list[Found] | Unanswered | TooBusy:
+    """Return the records under any of the prefixes (`pipeline.domain.journal`), each once; or why some are missing.
+
+    Prefixes are marks: records of others may be among them. The caller looks at what they say.
+    """
+    found: dict[tuple[int, int], Found] = {}
+    for told in await asyncio.gather(*(shards.ask_all(JOURNAL, _question(one)) for one in prefixes)):
+        if not isinstance(told, list):
+            return told
+        for partition, rows in enumerate(told):
+            for offset, value in rows:
+                if (partition, offset) not in found:
+                    record = decoder.decode_audit(base64.b64decode(value))
+                    found[partition, offset] = Found(partition=partition, offset=offset, record=record)
+    return list(found.values())
+
+
+def _question(prefix: bytes) -> dict[str, Any]:
+    return {"what": "records", "prefix": prefix.hex()}
