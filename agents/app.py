@@ -19,6 +19,7 @@ from agents.quarantine import Quarantine
 from agents.reporting import Reporting
 from agents.shards import Desk, answer_questions
 from agents.sweep import Sweep
+from agents.tracing import Traced, traced_by, untraced
 from agents.validation import Validation
 from pipeline import limits, topics
 from pipeline.adapters.identity import identity
@@ -29,7 +30,7 @@ from pipeline.engine import App, EngineSettings
 from pipeline.errors import SettingsInvalid
 from pipeline.intake import terms_of
 from pipeline.metrics import Sample
-from pipeline.ports import Clock, ParticipantSource
+from pipeline.ports import Clock, ParticipantSource, Traces
 from pipeline.settings import Settings
 from tables import appointments as appointments_table
 from tables import quarantine as quarantine_table
@@ -63,6 +64,8 @@ class Outside:
     hook: Callable[[str], None]
     desk: Desk | None = None
     """Where bridges ask this worker; None: they cannot."""
+    traces: Traces | None = None
+    """Where spans go; None: nothing is traced."""
 
 
 def create_app(name: str, outside: Outside, *, dead_letters: Mapping[str, str] = DEAD_LETTERS) -> App:
@@ -116,6 +119,7 @@ def create_router(outside: Outside, catalogue: Catalogue) -> App:
     appointments = appointments_table.declare(app, validated, registration)
     waiting = quarantine_table.declare(app, validated, registration)
 
+    traced = traced_by(outside.traces)
     bind(
         app,
         inbound,
@@ -129,6 +133,7 @@ def create_router(outside: Outside, catalogue: Catalogue) -> App:
             sweep=Sweep(seen),
             terms=terms_of(outside.settings),
         ),
+        traced=traced,
     )
     addressing = Addressing(
         codec=codec,
@@ -140,9 +145,9 @@ def create_router(outside: Outside, catalogue: Catalogue) -> App:
         sweep=Sweep(waiting),
         keep=_keep(outside.settings),
     )
-    bind(app, validated, "addressing", addressing)
+    bind(app, validated, "addressing", addressing, traced=traced)
     loading = Loading(codec=codec, clock=clock, appointments=appointments, addressing=addressing)
-    bind(app, registration, "loading", loading)
+    bind(app, registration, "loading", loading, traced=traced)
     _bind_reporting(app, outside, catalogue)
     add_metrics(app, outside.settings)
     explaining = Explaining(catalogue=catalogue, participants=participants, appointments=appointments)
@@ -165,7 +170,8 @@ def _bind_reporting(app: App, outside: Outside, catalogue: Catalogue) -> None:
             read=read,
             relay=outside.settings.relay_answers,
         )
-        bind(app, app.topic(topic), f"reporting-{topic.rsplit('.', 1)[-1]}", step)
+        name = f"reporting-{topic.rsplit('.', 1)[-1]}"
+        bind(app, app.topic(topic), name, step, traced=traced_by(outside.traces))
 
 
 def _keep(settings: Settings) -> timedelta:
@@ -178,8 +184,8 @@ def _keep(settings: Settings) -> timedelta:
     return timedelta(days=days)
 
 
-def bind(app: App, topic: Any, name: str, step: Step) -> None:
+def bind(app: App, topic: Any, name: str, step: Step, *, traced: Traced = untraced) -> None:
     """Make an agent of a step; the step's docstring is what `faust agents` prints."""
-    agent = partial(drive, step=step)
+    agent = partial(drive, step=traced(name, step))
     update_wrapper(agent, type(step).__call__)
     app.agent(topic, name=name)(agent)

@@ -18,6 +18,7 @@ from pipeline.adapters.notices import NoticeFeed
 from pipeline.adapters.participants import ParticipantFeed
 from pipeline.adapters.registry import connect
 from pipeline.adapters.rules_notice import announce
+from pipeline.adapters.traces import traces_of
 from pipeline.catalogue import load_catalogue
 from pipeline.domain.requeue import RequeueId
 from pipeline.engine import App
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 
 def router() -> App:
     """Make the router worker. Raises RouterError where the outside is not as it must be."""
-    outside = _outside()
+    outside = _outside("router")
     versions = tuple(one for one in outside.settings.schema_versions.split(",") if one)
     catalogue = load_catalogue(versions_accepted=versions, rules=outside.settings.rules_dir)
     announce(
@@ -43,7 +44,7 @@ def router() -> App:
 
 def delivery() -> App:
     """Make the delivery worker. Raises RouterError where the outside is not as it must be."""
-    outside = _outside()
+    outside = _outside("delivery")
     orders = LaneOrderFeed(outside.settings, outside.codec)
     orders.start()
     notices = NoticeFeed(outside.settings, outside.codec)
@@ -58,7 +59,7 @@ def journal() -> App:
     return create_journal(_outside(), new_id=lambda: RequeueId(f"RQ-{secrets.token_hex(10)}"))
 
 
-def _outside() -> Outside:
+def _outside(traced_as: str | None = None) -> Outside:
     settings = Settings.load()
     settings.require("kafka_bootstrap", "schema_registry_url")
     codec = connect(settings.schema_registry_url, wait_s=settings.start_wait_s, say=log.warning)
@@ -73,6 +74,7 @@ def _outside() -> Outside:
         web_port=web_port,
         hook=crash_hook(settings.crash_at),
         desk=_desk(settings, web_port),
+        traces=None if traced_as is None else traces_of(settings, traced_as),
     )
 
 

@@ -10,6 +10,7 @@ import logging
 import zlib
 from collections.abc import AsyncIterable, Awaitable, Callable
 
+from agents.tracing import Origins
 from pipeline.codec import Codec
 from pipeline.delivery.dispatch import Dispatcher
 from pipeline.delivery.outside import Arrival
@@ -33,7 +34,9 @@ from tables import parked as parked_table
 log = logging.getLogger(__name__)
 
 
-async def take_in(stream: AsyncIterable[Batch], *, dispatcher: Dispatcher, codec: Codec) -> None:
+async def take_in(
+    stream: AsyncIterable[Batch], *, dispatcher: Dispatcher, codec: Codec, origins: Origins | None = None
+) -> None:
     """Hand copies to the lanes of their recipients; their offsets wait until each is settled.
 
     All records of a batch are decoded before the first is held: where one cannot be read, the engine gives the
@@ -42,7 +45,12 @@ async def take_in(stream: AsyncIterable[Batch], *, dispatcher: Dispatcher, codec
     async for batch in stream:
         copies = [(record, codec.decode_copy(record.value() or b"")) for record in batch]
         arrivals = [
-            Arrival(ticket=batch.hold(record), pointer=pointer_of(record), copy=copy)
+            Arrival(
+                ticket=batch.hold(record),
+                pointer=pointer_of(record),
+                copy=copy,
+                trace=None if origins is None else origins.note(copy.delivery_id, record),
+            )
             for record, copy in copies
         ]
         # After this batch has ended, and outside of its context: what is held counts only then.

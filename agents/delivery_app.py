@@ -9,6 +9,7 @@ from agents.delivery import Engine, beside_the_rounds, take_in
 from agents.health import add_lane_page
 from agents.mailroom import Mailroom
 from agents.shards import answer_questions
+from agents.tracing import Origins, TracedWebhooks
 from pipeline import topics
 from pipeline.adapters.callable_network import CallableNetwork, policy_of
 from pipeline.adapters.records import RecordReader
@@ -22,6 +23,7 @@ from pipeline.delivery.dispatch import Dispatcher
 from pipeline.delivery.noticing import Telling
 from pipeline.delivery.outside import Outside as DeliveryOutside
 from pipeline.delivery.outside import Policy
+from pipeline.delivery.ports import Webhooks
 from pipeline.delivery.settling import Topics
 from pipeline.domain.delivery import Schedule
 from pipeline.domain.fanout import outbound_partitions
@@ -49,12 +51,13 @@ def create_delivery(
     certificates = ServerCertificates()
     webhooks = _webhooks(outside, certificates)
     records = RecordReader(settings)
+    origins = None if outside.traces is None else Origins()
     dispatcher = Dispatcher(
         DeliveryOutside(
             engine=Engine(app),
             rows=rows,
             payloads=records,
-            webhooks=CrashingWebhooks(webhooks, outside.hook) if settings.crash_at else webhooks,
+            webhooks=_watched(outside, webhooks, origins),
             codec=outside.codec,
             participants=outside.participants,
             orders=orders,
@@ -72,7 +75,7 @@ def create_delivery(
         _telling(outside, notices, certificates),
     )
     for topic in sources:
-        agent = partial(take_in, dispatcher=dispatcher, codec=outside.codec)
+        agent = partial(take_in, dispatcher=dispatcher, codec=outside.codec, origins=origins)
         app.agent(topic, name=f"delivery-{topic.get_topic_name().rsplit('.', 1)[-1]}")(
             update_wrapper(agent, take_in)
         )
@@ -122,6 +125,15 @@ def _telling(outside: Outside, notices: NoticeSource, certificates: ServerCertif
         audit_topic=topics.AUDIT,
         certificates=certificates,
     )
+
+
+def _watched(outside: Outside, webhooks: Webhooks, origins: Origins | None) -> Webhooks:
+    """Return the webhooks with what the settings add to each call: a point to crash at, a span."""
+    if outside.settings.crash_at:
+        webhooks = CrashingWebhooks(webhooks, outside.hook)
+    if outside.traces is not None and origins is not None:
+        webhooks = TracedWebhooks(webhooks, outside.traces, origins)
+    return webhooks
 
 
 def _webhooks(outside: Outside, certificates: ServerCertificates) -> WebhookClient:

@@ -7,16 +7,21 @@ An IF-021 of 4.5 kB goes to the recipients that the tables name. Kafka, RocksDB 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any, Final
 
 import orjson
+from opentelemetry.sdk.trace import TracerProvider
 
 from agents.addressing import Addressing
 from agents.audit import audited
+from agents.loop import Emission
 from agents.quarantine import Quarantine
+from agents.tracing import HEADER, TracedStep
 from agents.validation import Validation
 from benchmarks.bridge_steps import Step
+from pipeline.adapters.tracing import OtelTraces
 from pipeline.catalogue.samples import sample
 from pipeline.codec import Codec
 from pipeline.domain.addressing import Addressed, address
@@ -31,6 +36,7 @@ MESSAGES: Final = 400
 MPANS: Final = 100
 IF_021: Any = "IF-021"
 EVENT: Any = "ActivePower"
+CONTEXT: Final = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def main() -> None:
@@ -56,7 +62,7 @@ def steps() -> list[Step]:
         quarantine=Quarantine(rows=TableFake()),
     )
 
-    def validate(record: BusRecord) -> object:
+    def validate(record: Any) -> list[Emission]:
         """Run the step on a reference that was never seen."""
         step = Validation(
             codec=written,
@@ -85,10 +91,17 @@ def steps() -> list[Step]:
     sent = [[written.encode_copy(one) for one in some] for some in made]
 
     def audit(message: Message) -> object:
-        return audited(written, message, now=NOW, stage=Stage.INBOUND, status=Status.GOOD_TO_GO)
+        return audited(
+            written, message, record=records[0], now=NOW, stage=Stage.INBOUND, status=Status.GOOD_TO_GO
+        )
 
+    named = [replace(one, header_list=[(HEADER, CONTEXT)]) for one in records]
+    traces = OtelTraces(TracerProvider(shutdown_on_exit=False))
+    traced_validation = TracedStep(traces, "validation", validate)
+    traced_addressing = TracedStep(traces, "addressing", addressing)
     return [
         Step(name="validation: all", run=validate, inputs=records),
+        Step(name="  with its span (DIP_TRACES)", run=lambda one: list(traced_validation(one)), inputs=named),
         Step(name="  read the envelope", run=reading_of(written.decode_message), inputs=records),
         Step(name="  audit record", run=audit, inputs=messages),
         Step(
@@ -97,6 +110,7 @@ def steps() -> list[Step]:
             inputs=records,
         ),
         Step(name="  read the envelope", run=reading_of(written.decode_message), inputs=records),
+        Step(name="  with its span (DIP_TRACES)", run=lambda one: list(traced_addressing(one)), inputs=named),
         Step(name="  who gets it", run=addressed, inputs=messages),
         Step(name="  the same, and its copies", run=copies, inputs=messages),
         Step(name="  write the copies", run=lambda some: [*map(written.encode_copy, some)], inputs=made),

@@ -444,3 +444,9 @@ SILENCE_S_MAX = 60.0  # of the broker or of fetches, before a worker is not read
 METRIC_LANES_MAX = (
     50  # lanes in trouble shown one by one, the largest backlog first; all others are in the totals
 )
+TRACES_REMEMBERED_MAX = (
+    20_000  # traces of undelivered copies that a delivery worker knows, where traces are on: 6 MB
+)
+TRACES_END_S_MAX = (
+    3.0  # for the last spans of a process that ends; a pod is killed some time after it is asked to end
+)

@@ -51,6 +51,12 @@ class Settings:
     log_levels: str = _setting("", "other levels of single modules, as pipeline.delivery=debug,faust=warning")
     log_format: str = _setting("text", "text, or json: an object a line with fixed keys")
 
+    # Traces
+    traces: bool = _setting(
+        False,  # noqa: FBT003  # a default, not a flag of the call
+        "write OpenTelemetry traces; where to is said by OTEL_EXPORTER_OTLP_ENDPOINT (docs/TRACES.md)",
+    )
+
     # Topics
     topic_partitions: int = _setting(12, "partitions of every keyed topic; fixed at creation")
     topic_replication: int = _setting(1, "replication factor; 3 in production")

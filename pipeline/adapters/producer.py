@@ -28,6 +28,7 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     topic: str
     key: bytes
     value: bytes | None
+    headers: list[tuple[str, bytes]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +99,13 @@ class KafkaPublisher:
         timer = None
         try:
             for record in records:
-                producer.produce(record.topic, record.value, record.key, on_delivery=batch.delivered)
+                producer.produce(
+                    record.topic,
+                    record.value,
+                    record.key,
+                    on_delivery=batch.delivered,
+                    headers=record.headers,
+                )
             # The client reports every record by itself in its own time; the timer is for the day it does not.
             timer = loop.call_later(_REPORT_S_MAX, batch.settle, "no delivery report came")
             reason = await batch.done

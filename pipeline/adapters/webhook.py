@@ -70,6 +70,8 @@ class Call(Protocol):
     def gaps(self) -> tuple[Gap | None, ...]: ...
     @property
     def signatures(self) -> frozenset[str]: ...
+    @property
+    def traceparent(self) -> str | None: ...
 
 
 class WebhookClient:
@@ -136,6 +138,8 @@ class WebhookClient:
             "Accept-Encoding": "identity",
             PARTICIPANT_HEADER: post.recipient,
         }
+        if post.traceparent is not None:
+            headers["traceparent"] = post.traceparent
         # encoded=True: the address goes out as it was registered and signed, not as a library would spell it.
         url = URL(post.url, encoded=True)
         async with self._opened().post(url, data=body, headers=headers, allow_redirects=False) as response:

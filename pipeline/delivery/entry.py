@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipeline.delivery.ports import Claim, Ticket
+from pipeline.delivery.ports import Claim, Origin, Ticket
 from pipeline.domain.envelope import Copy
 from pipeline.domain.gaps import Gap
 from pipeline.domain.parked import LaneKey, Parked, Pointer, parked_key
@@ -18,7 +18,8 @@ class Entry:
     may lose its ticket to a row while its POST is under way, and never gets it back. Entries are compared by
     identity: two loads of one row are two entries. `order_key` is what it must not share with another call,
     `previous` the offset of its MPAN's copy before it, where that is known,
-    `gap` what it named when it was last sent.
+    `gap` what it named when it was last sent. `origin` is the trace that its record
+    named; what is read back for a row has none.
     """
 
     copy: Copy
@@ -31,6 +32,7 @@ class Entry:
     order_key: str | None = None
     previous: int | None = None
     gap: Gap | None = None
+    origin: Origin | None = None
 
     @property
     def size_bytes(self) -> int:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pipeline.delivery.counters import DeliveryCounters
 from pipeline.delivery.entry import Entry
-from pipeline.delivery.ports import Codec, Engine, ParkedRows, Payloads, Ticket, Webhooks
+from pipeline.delivery.ports import Codec, Engine, Origin, ParkedRows, Payloads, Ticket, Webhooks
 from pipeline.delivery.settling import Topics
 from pipeline.domain.delivery import Schedule
 from pipeline.domain.delivery_order import Rules
@@ -60,11 +60,12 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """A copy that came from its topic, with the ticket that holds its offset."""
+    """A copy that came from its topic, with the ticket that holds its offset and the trace that its record names."""
 
     ticket: Ticket
     pointer: Pointer
     copy: Copy
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,4 +96,5 @@ def fresh(arrival: Arrival, now: datetime) -> Entry:
         claim=arrival.ticket.claim,
         arrived_at=now,
         ticket=arrival.ticket,
+        origin=None if arrival.trace is None else Origin(arrival.trace, now),
     )

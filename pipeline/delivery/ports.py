@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from pipeline.domain.delivery import Result
@@ -132,9 +133,19 @@ class Payloads(Protocol):
         ...
 
 
+class Origin(NamedTuple):
+    """The trace that a copy is part of, as its record says, and when the copy came to this worker."""
+
+    context: str
+    since: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
-    """One webhook call: the finished bodies of an array, the ids of its copies, their places and the gaps before them."""
+    """One webhook call: the finished bodies of an array, the ids of its copies, their places and the gaps before them.
+
+    `origins` are the copies' traces, None for copies without one; `traceparent` is what the recipient is told of them.
+    """
 
     url: str
     recipient: ParticipantId
@@ -144,6 +155,8 @@ class Post:
     places: tuple[Place, ...] = ()
     gaps: tuple[Gap | None, ...] = ()
     signatures: frozenset[str] = frozenset()
+    origins: tuple[Origin | None, ...] = ()
+    traceparent: str | None = None
 
 
 class Webhooks(Protocol):

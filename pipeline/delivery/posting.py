@@ -18,4 +18,5 @@ def post_of(hook: Webhook, batch: Sequence[Entry], *, signatures: frozenset[str]
         places=tuple(entry.place for entry in batch),
         gaps=tuple(entry.gap for entry in batch),
         signatures=signatures,
+        origins=tuple(entry.origin for entry in batch),
     )

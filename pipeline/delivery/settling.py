@@ -128,6 +128,7 @@ class Account:
                 topic=self._topics.status,
                 key=outbound_key(told),
                 value=self._codec.encode_copy(told),
+                headers=_trace(entry),
             )
         )
 
@@ -143,7 +144,7 @@ class Account:
                 topic=self._topics.dead_letters,
                 key=entry.copy.transaction_id.encode(),
                 value=self._codec.encode_copy(entry.copy),
-                headers=self._headers(entry.pointer, note),
+                headers=(*self._headers(entry.pointer, note), *_trace(entry)),
             )
         )
 
@@ -233,6 +234,11 @@ class Account:
             values["dlq.message"] = note.remark.message
             values["dlq.help"] = note.remark.help or ""
         return tuple((name, value.encode()) for name, value in values.items())
+
+
+def _trace(entry: Entry) -> tuple[tuple[str, bytes], ...]:
+    """Return the header by which what comes of a copy goes on with its trace."""
+    return () if entry.origin is None else (("traceparent", entry.origin.context.encode()),)
 
 
 def _audit_copy(entry: Entry) -> AuditCopy:

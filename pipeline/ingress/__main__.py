@@ -23,6 +23,7 @@ from pipeline.adapters.registry import connect
 from pipeline.adapters.shard_client import ShardClient
 from pipeline.adapters.shard_feed import ShardFeed
 from pipeline.adapters.topics import require_topics
+from pipeline.adapters.traces import traces_of
 from pipeline.catalogue import load_catalogue
 from pipeline.errors import BrokerUnavailable, SettingsInvalid
 from pipeline.ingress.allowances import AllowanceFile
@@ -30,6 +31,7 @@ from pipeline.ingress.app import Bridge
 from pipeline.ingress.entrance import Entrance
 from pipeline.ingress.outside import Outside, Publisher
 from pipeline.ingress.server import Health, Listening, listen
+from pipeline.ingress.tracing import TracedBridge, TracedPublisher
 from pipeline.ingress.trust import TrustFiles
 from pipeline.intake import terms_of
 from pipeline.settings import Settings
@@ -75,7 +77,7 @@ async def start(outside: Outside, readiness: "Readiness") -> Running:
     )
     try:
         front = await listen(
-            bridge.handle,
+            bridge.handle if outside.traces is None else TracedBridge(bridge, outside.traces).handle,
             host=settings.bridge_host,
             port=settings.bridge_port,
             tls=tls,
@@ -138,6 +140,7 @@ def run(settings: Settings, *, make_publisher: Callable[[Settings], KafkaPublish
     terms_of(settings)  # checked here, made by the bridge
     versions = tuple(one.strip() for one in settings.schema_versions.split(",") if one.strip())
     catalogue = load_catalogue(versions_accepted=versions, rules=settings.rules_dir)
+    traces = traces_of(settings, "bridge")
     publisher = make_publisher(settings)
     try:
         _await_broker(settings, publisher)
@@ -152,13 +155,14 @@ def run(settings: Settings, *, make_publisher: Callable[[Settings], KafkaPublish
             settings=settings,
             clock=SystemClock(),
             participants=feed,
-            publisher=publisher,
+            publisher=publisher if traces is None else TracedPublisher(publisher, traces),
             encoder=codec,
             catalogue=catalogue,
             trust=trust,
             allowances=allowances,
             notices=told,
             shards=_shards(settings, owners),
+            traces=traces,
         )
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -38,6 +38,8 @@ from pipeline.openapi.operations import Content
 
 log = logging.getLogger(__name__)
 
+CALLER: Final = web.RequestKey("dip.participant", str)
+"""What a request is asked for who called, where that is known."""
 _ARRAYS: Final = frozenset({Content.MESSAGES, Content.STATUSES, Content.PAYLOADS})
 _STOPPING: Final = Refusal(
     status=HTTPStatus.SERVICE_UNAVAILABLE,
@@ -116,6 +118,13 @@ class Bridge:
             response.force_close()
         return response
 
+    def route_of(self, request: web.BaseRequest) -> str:
+        """Return the path of the call that a request names, its parameters unfilled; `documents` and `none` beside."""
+        match = self._found(request.method, request.raw_path.partition("?")[0])
+        if match is None:
+            return "documents"
+        return match.route.path if isinstance(match, Match) else "none"
+
     async def finish(self) -> None:
         """Have written what the audit does not say yet."""
         await self._calls.close()
@@ -134,6 +143,7 @@ class Bridge:
         if isinstance(caller, Refusal):
             self._note("", match, caller, Tally(), 0.0)
             return caller
+        request[CALLER] = caller.name
         tally, began_s = Tally(), time.perf_counter()
         outcome = await self._known(request, match, caller, participants, tally)
         self.entrance.counters.requests_by.add(caller.name, str(int(outcome.status)))

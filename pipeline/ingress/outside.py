@@ -16,7 +16,7 @@ from pipeline.domain.standing_data import CompanyRow
 from pipeline.ingress.allowances import AllowanceSource
 from pipeline.ingress.refusals import Refusal
 from pipeline.ingress.trust import TrustSource
-from pipeline.ports import Clock, NoticeSource, ParticipantSource
+from pipeline.ports import Clock, NoticeSource, ParticipantSource, Traces
 from pipeline.settings import Settings
 
 
@@ -127,3 +127,5 @@ class Outside:
     """What was told of certificates; None: nothing is told."""
     shards: Shards | None = None
     """Whom to ask what workers know; None: nobody can be asked (no DIP_SHARD_SECRET)."""
+    traces: Traces | None = None
+    """Where spans go; None: nothing is traced."""

@@ -26,7 +26,9 @@ from pipeline.ingress.app import Bridge
 from pipeline.ingress.connections import ClientBounds
 from pipeline.ingress.outside import Outside, Shards
 from pipeline.ingress.server import Listening, listen
+from pipeline.ingress.tracing import TracedBridge, TracedPublisher
 from pipeline.ingress.trust import FixedTrust, Trust
+from pipeline.ports import Traces
 from pipeline.settings import Settings
 from tests.support.documented import Documented
 
@@ -268,6 +270,7 @@ async def open_world(
     now: datetime = NOW,
     bounds: ClientBounds | None = None,
     shards: Shards | None = None,
+    traces: Traces | None = None,
     **settings: Any,
 ) -> World:
     publisher = publisher or Recorder()
@@ -277,14 +280,14 @@ async def open_world(
             settings=chosen,
             clock=FixedClock(now),
             participants=FixedParticipants(participants),
-            publisher=publisher,
+            publisher=publisher if traces is None else TracedPublisher(publisher, traces),
             encoder=codec(),
             catalogue=catalogue(),
             trust=FixedTrust(trust=Trust(signing=Policy(skew_s=chosen.clock_skew_s))),
             shards=shards,
         )
     )
-    watched = Documented(bridge.handle)
+    watched = Documented(bridge.handle if traces is None else TracedBridge(bridge, traces).handle)
     listening = await listen(
         watched,
         host="127.0.0.1",
