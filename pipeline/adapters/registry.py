@@ -12,7 +12,7 @@ from pipeline import limits, schemas
 from pipeline.codec import Codec
 from pipeline.errors import RegistryUnavailable, SettingsInvalid
 
-_NOT_FOUND = 404
+_UNKNOWN = frozenset({400, 404, 422})  # no such id, or none that could be one: no outage
 _INCOMPATIBLE = 409
 _WAIT_S = 1.0
 
@@ -31,7 +31,7 @@ class Registry:
         try:
             return str(self._client.get_schema(schema_id).schema_str)
         except SchemaRegistryError as error:
-            if error.http_status_code == _NOT_FOUND:
+            if error.http_status_code in _UNKNOWN:
                 raise KeyError(schema_id) from None
             raise RegistryUnavailable(f"schema registry {self.url}: {error}") from None
         except Exception as error:  # noqa: BLE001  # the HTTP library beneath raises its own kinds

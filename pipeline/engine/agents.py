@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
 from pipeline.engine.batch import Batch, current_batch
-from pipeline.engine.errors import AgentEnded, Unsupported, WorkerStopped
+from pipeline.engine.errors import AgentEnded, Unsupported
+from pipeline.errors import RouterError
 
 AgentFunction = Callable[[Any], Awaitable[None]]
 
@@ -18,7 +19,7 @@ class Rounds(Protocol):
 
     def ended(self, batch: Batch) -> None: ...
 
-    async def refuse(self, error: WorkerStopped) -> None: ...
+    async def refuse(self, error: RouterError) -> None: ...
 
 
 class BatchStream:
@@ -74,7 +75,7 @@ class BatchStream:
 
 
 def guard(function: AgentFunction, *, agent: str, rounds: Callable[[], Rounds]) -> AgentFunction:
-    """Wrap an agent's function so that an exception fails its batch and not the agent.
+    """Wrap an agent's function so that an exception fails its batch and not the agent; a RouterError stops the worker.
 
     (Faust's supervisor would restart the agent, but loses wake-ups: stalls of 5 s were measured.)
     """
@@ -86,7 +87,7 @@ def guard(function: AgentFunction, *, agent: str, rounds: Callable[[], Rounds]) 
             taken = batches.taken
             try:
                 await function(batches)
-            except WorkerStopped as error:
+            except RouterError as error:  # "stop this worker": the record is not at fault, it is met again
                 batches.fail(error)
                 await rounds().refuse(error)
                 return

@@ -6,6 +6,8 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import closing
+from pathlib import Path
 from typing import Any, NoReturn
 
 from confluent_kafka import KafkaException
@@ -26,6 +28,7 @@ from pipeline.engine.offsets import Place, Topics
 from pipeline.engine.session import Session
 from pipeline.engine.startup import Needs, missing_topics, release_warning, topic_problems
 from pipeline.engine.watchdog import Watchdog
+from pipeline.errors import RouterError
 
 log = logging.getLogger(__name__)
 
@@ -83,8 +86,9 @@ class Consumer(ConsumerFace):
         try:
             await self._topics_known.wait()
             if not self._stop.is_set():
-                await self._check_start()
-                await self._sessions()
+                with closing(await self.outside.claim(Path(self.app.conf.datadir))):
+                    await self._check_start()
+                    await self._sessions()
         except WorkerStopped as error:
             self._exit(error)
         finally:
@@ -157,14 +161,14 @@ class Consumer(ConsumerFace):
         except TimeoutError:
             log.warning("stop: not finished after %.0f s; what is open is not committed", limits.STOP_S_MAX)
 
-    def _exit(self, error: WorkerStopped) -> NoReturn:
+    def _exit(self, error: RouterError) -> NoReturn:
         """End the process with one clear line. Stuck client threads would hold an orderly exit for ever."""
         log.critical("worker stopped: %s", error)
         print(f"worker stopped: {error}", file=sys.stderr, flush=True)  # noqa: T201  # a log may go elsewhere
         logging.shutdown()
         os._exit(EXIT_STOPPED)
 
-    async def refuse(self, error: WorkerStopped) -> None:
+    async def refuse(self, error: RouterError) -> None:
         """Stop the worker because of an agent (called by the agent's guard)."""
         self.delivery.break_off(error)
         self._exit(error)

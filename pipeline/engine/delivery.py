@@ -8,10 +8,10 @@ from typing import Any
 from faust.types import TP, Message
 
 from pipeline.engine.batch import Batch, OutputRow, dead_letter_headers
-from pipeline.engine.errors import WorkerStopped
 from pipeline.engine.settling import Desk
 from pipeline.engine.store import Shard
 from pipeline.engine.values import Claim, EngineSettings, Record
+from pipeline.errors import RouterError
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Delivery:
         if self._ends <= 0 and not self._done.done():
             self._done.set_result(None)
 
-    def break_off(self, error: WorkerStopped) -> None:
+    def break_off(self, error: RouterError) -> None:
         """End the wait for the current batch: the worker stops, the round is thrown away."""
         if self._done is not None and not self._done.done():
             self._done.set_exception(error)

@@ -38,6 +38,20 @@ class BrokerAbsent(WorkerStopped, BrokerUnavailable):
     """
 
 
+class StateTaken(WorkerStopped):
+    """Another process works in this worker's state folder.
+
+    The operator gives each worker its own DIP_INSTANCE, or ends the other; a supervisor may simply try again.
+    """
+
+
+class StateTooNew(WorkerStopped):
+    """The state folder was written by a newer version of the product.
+
+    The operator runs that version again, or deletes the folder: its tables are restored from their changelogs.
+    """
+
+
 class NoProgress(WorkerStopped):
     """Several resets in a row brought no committed round.
 

@@ -9,11 +9,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
+from pipeline.engine.state_folder import StateFolder
 from pipeline.engine.store import Disk
 from pipeline.engine.wire import supported_metadata_level
 
@@ -39,6 +41,10 @@ class Outside:
     def sleep(self, seconds: float) -> None:
         """Block the calling thread."""
         time.sleep(seconds)
+
+    async def claim(self, folder: Path) -> StateFolder:
+        """Take the right to the folder of a worker's stores. Raises StateTaken and StateTooNew."""
+        return await StateFolder.claim(folder)
 
     # --- threads ---
 

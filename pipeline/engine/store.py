@@ -1,6 +1,7 @@
 """One partition of one table: RocksDB holds what is committed, overlays hold what is not."""
 
 import json
+import logging
 import shutil
 import threading
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,11 @@ from rocksdict import BlockBasedOptions, Cache, Options, Rdict, ReadOptions, Wri
 from pipeline import limits
 from pipeline.engine.errors import ShardClosed
 
+log = logging.getLogger(__name__)
+
+_CORRUPT = (
+    "Corruption"  # RocksDB's status of files that are damaged; full, locked and unreadable disks have others
+)
 _MARK = b"\x00"  # apart from every row, whose keys begin with _ROW
 _ROW = b"\x01"
 _AFTER = b"\xff"  # behind every key that continues a prefix: keys are text
@@ -92,7 +98,16 @@ class Shard:
         self._open()
 
     def _open(self) -> None:
-        self._db = self._disk.open(self._path)
+        try:
+            self._db = self._disk.open(self._path)
+        except Exception as error:  # the library raises nothing narrower
+            if not str(error).startswith(_CORRUPT):
+                raise
+            log.warning(
+                "%s: the local store is corrupt, and is rebuilt from its changelog: %s", self._path, error
+            )
+            self._disk.wipe(self._path)
+            self._db = self._disk.open(self._path)
         raw = self._db.get(_MARK)
         self.mark = Mark(**json.loads(raw)) if raw else Mark()
 

@@ -7,6 +7,7 @@ import pytest
 from pipeline.engine.agents import BatchStream, guard, refuse_options
 from pipeline.engine.batch import current_batch, dead_letter_headers
 from pipeline.engine.errors import AgentEnded, EmitRefused, NotInBatch, Unsupported
+from pipeline.errors import RegistryUnavailable
 from tests.support.engine_fakes import Record, Rounds, batch
 
 
@@ -36,6 +37,19 @@ async def test_an_exception_fails_the_batch_and_the_agent_goes_on_with_the_next(
     rounds = await run(agent, first, second)
     assert [failed and str(failed[1]) for _, failed in rounds.endings] == ["no", None]
     assert rounds.endings[0][1][0] == "stage"
+
+
+async def test_what_is_not_the_record_s_fault_stops_the_worker_and_no_record_becomes_a_dead_letter():
+    """A registry that is away in the middle of traffic: the batch is not committed, and met again."""
+
+    async def agent(stream):
+        async for _ in stream:
+            raise RegistryUnavailable("the registry is away")
+
+    one = batch()
+    rounds = await run(agent, one, batch())
+    assert isinstance(rounds.refused, RegistryUnavailable)
+    assert rounds.endings == [(one, one.failed)]
 
 
 async def test_a_cancelled_agent_fails_its_batch():

@@ -94,3 +94,28 @@ def test_a_full_disk_is_an_error_and_what_was_written_before_it_is_whole(tmp_pat
     again.close()
     assert 0 < len(rows) < 10_000
     assert again.mark.offset == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"), [("CURRENT", b""), ("MANIFEST-*", b"\0" * 200)], ids=["CURRENT", "MANIFEST"]
+)
+def test_a_store_whose_files_are_damaged_begins_empty_for_its_changelog_to_fill(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, file: str, damage: bytes
+) -> None:
+    path = tmp_path / "t-0"
+    first = Shard(table="t", changelog="c", partition=0, path=path)
+    first.apply([(row("b", 1), b"x")], offset=7, at_s=0)
+    first.close()
+    for one in path.glob(file):
+        one.write_bytes(damage)
+    second = Shard(table="t", changelog="c", partition=0, path=path)
+    assert second.mark.offset == 0
+    assert list(second.keys()) == []
+    assert "rebuilt from its changelog" in caplog.text
+    second.close()
+
+
+def test_a_store_that_another_has_open_is_left_as_it_is(shard: Shard, tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="lock"):
+        Shard(table="t", changelog="c", partition=0, path=tmp_path / "t-0")
+    assert shard.last_key(b"b|") == row("b", 49)
