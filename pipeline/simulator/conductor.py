@@ -47,7 +47,7 @@ class _Waiting:
 
 @dataclass(slots=True, kw_only=True)
 class Conductor:
-    """One run of one plan."""
+    """One run of one plan. What waits for a message is given up when there was no news for `stall_s`."""
 
     plan: Plan
     cast: Cast
@@ -56,6 +56,7 @@ class Conductor:
     pens: Mapping[str, Author]
     writer: Writer
     rate_per_s: float
+    stall_s: float = limits.SIMULATOR_STALL_S_MAX
     _received: set[str] = field(default_factory=set)
     _accepted: set[str] = field(default_factory=set)
     _waiting: dict[str, list[_Waiting]] = field(default_factory=dict)
@@ -122,12 +123,12 @@ class Conductor:
                 return None
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), limits.SIMULATOR_STALL_S_MAX)
+                await asyncio.wait_for(self._wake.wait(), self.stall_s)
             except TimeoutError:
                 example = next(iter(self._waiting))
                 self.ledger.wrong(
                     f"{self._held_back} posts were never sent: no healthy recipient has {example} "
-                    f"{limits.SIMULATOR_STALL_S_MAX} s after the last news"
+                    f"{self.stall_s:.0f} s after the last news"
                 )
                 return None
 
@@ -137,7 +138,7 @@ class Conductor:
             before = len(self._received)
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), limits.SIMULATOR_STALL_S_MAX)
+                await asyncio.wait_for(self._wake.wait(), self.stall_s)
             except TimeoutError:
                 if before == len(self._received):
                     return  # the account will say what does not arrive

@@ -36,7 +36,7 @@ def shape(stage: int) -> Shape:
 
 async def play(stage_number: int, numbers: list[int], report: Report, state: Path) -> bool:
     """Play the rounds of one stage; tell whether all closed."""
-    folder = state / f"stage-{stage_number}"
+    folder = state / f"rounds-{numbers[0]}-{numbers[-1]}"
     shutil.rmtree(folder, ignore_errors=True)
     form = shape(stage_number)
     stage = Stage(folder=folder, keys=state, shape=form, rounds=len(numbers), seed=stage_number)
@@ -50,9 +50,11 @@ async def play(stage_number: int, numbers: list[int], report: Report, state: Pat
             )
             print(before.line(), flush=True)
             if not before.closes:
-                print(f"  round {number} does not close; logs: {folder}", flush=True)
+                print(f"  round {number} does not close; logs: {folder}/logs", flush=True)
                 return False
-    shutil.rmtree(folder, ignore_errors=True)
+    for part in folder.iterdir():
+        if part.name != "logs":
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
     return True
 
 

@@ -290,4 +290,5 @@ class Stage:
             pens=self.sandbox.pens(self.market.cast),
             writer=self.market.writer,
             rate_per_s=self.shape.rate_per_s,
+            stall_s=_STALL_S,
         )
