@@ -187,6 +187,15 @@ GAP_COPIES_MAX = 999_999  # how many given-up copies are counted one by one; mor
 PREDECESSORS_MAX = (
     200_000  # MPANs of a recipient whose last copy a worker knows: 50 MB; others are only not told
 )
+ENDPOINT_PROVEN_S = (
+    10.0  # for so long after a success a failed call may be held against its copies: a call's own time
+)
+STUMBLES_MAX = (
+    2  # such calls in a row; the third is the endpoint's (delivery.md 4: three failures open the breaker)
+)
+ASIDE_COPIES_MAX = (
+    100  # of a lane, tried alone: as many as refusals in a row are believed; more are the endpoint's fault
+)
 LETTER_TOKENS_MAX = (
     100  # refusals in a row that are believed: a bad hour of one sender, not a broken endpoint
 )

@@ -5,7 +5,7 @@ them. Both are right at once when a partition is taken over, from one look at a 
 are is for people only, and is counted beside everything else (`census`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -24,7 +24,7 @@ class Backlog:
     committed rows that are not in memory; it is short of those that were there at the claim until they are counted.
     `parking` are the rows whose writing is under way; `loaded` are the keys of rows in memory or being changed: a scan
     leaves them out. `inherited` is the last key that was there when the claim began: a copy that arrives with a key up
-    to it may be a row already.
+    to it may be a row already. `passed` is the first row that was left out because a copy of its MPAN is aside.
     """
 
     more: bool = False
@@ -33,6 +33,7 @@ class Backlog:
     parking: set[bytes] = field(default_factory=set)
     loaded: set[bytes] = field(default_factory=set)
     inherited: bytes = b""
+    passed: bytes | None = None
 
     @property
     def empty(self) -> bool:
@@ -74,10 +75,27 @@ class Backlog:
         self.waiting += 1
         self._there(key)
 
-    def scan(self, rows: ParkedRows, lane: LaneKey, partition: int, count: int) -> list[Row]:
-        """Return the first rows that are not in memory, in key order: `count`, and one that says whether there are more."""
+    def scan(
+        self,
+        rows: ParkedRows,
+        lane: LaneKey,
+        partition: int,
+        count: int,
+        *,
+        held_up: Container[str] = frozenset(),
+    ) -> list[Row]:
+        """Return the first rows that are not in memory, in key order: `count`, and one that says whether there are more.
+
+        Those of a `held_up` MPAN are passed over; `resume` brings them back.
+        """
         scan = rows.scan(lane.prefix(), partition, start=self.start)
-        return list(islice(self._unloaded(scan), count + 1))
+        return list(islice(self._free(scan, held_up), count + 1))
+
+    def resume(self) -> None:
+        """Find again what was passed over: a copy that was aside has left."""
+        if self.passed is not None:
+            self._there(self.passed)
+            self.passed = None
 
     def load(self, chosen: Iterable[bytes], scanned: Iterable[Row]) -> None:
         """Note which rows of a scan were taken into memory; one that was left is where the next scan begins."""
@@ -87,8 +105,14 @@ class Backlog:
         left = next((key for key, _ in scanned if key not in taken), None)
         self.more, self.start = left is not None, left or b""
 
-    def _unloaded(self, scan: Iterable[Row]) -> Iterator[Row]:
-        return (row for row in scan if row[0] not in self.loaded)
+    def _free(self, scan: Iterable[Row], held_up: Container[str]) -> Iterator[Row]:
+        for key, row in scan:
+            if key in self.loaded:
+                continue
+            if row.mpan is not None and row.mpan in held_up:
+                self.passed = key if self.passed is None else min(self.passed, key)
+            else:
+                yield key, row
 
     def _there(self, key: bytes) -> None:
         self.start = min(self.start, key) if self.more else key

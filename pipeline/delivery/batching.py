@@ -63,6 +63,23 @@ def take(queue: deque[Entry], limits: BatchLimits, *, busy: Container[str] = ())
     return tuple(taken)
 
 
+def put_first(queue: deque[Entry], turn: int, *, busy: Container[str] = ()) -> None:
+    """Put another entry first than the one that is: by turns one of those that pass none of their order key."""
+    free: list[int] = []
+    keys: set[str] = set()
+    for at, entry in enumerate(queue):
+        key = entry.order_key
+        if key is None or (key not in busy and key not in keys):
+            free.append(at)
+        if key is not None:
+            keys.add(key)
+    if len(free) > 1:
+        at = free[1 + turn % (len(free) - 1)]
+        entry = queue[at]
+        del queue[at]
+        queue.appendleft(entry)
+
+
 def halves(batch: Sequence[Entry]) -> tuple[tuple[Entry, ...], ...]:
     """Divide a refused array; n messages with one bad need about 2 log2(n) calls, not n."""
     middle = (len(batch) + 1) // 2

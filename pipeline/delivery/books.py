@@ -35,7 +35,7 @@ from pipeline.domain.delivery import (
 )
 from pipeline.domain.delivery_order import Order
 from pipeline.domain.envelope import Status
-from pipeline.domain.parked import Parked
+from pipeline.domain.parked import LaneKey, Parked
 
 log = logging.getLogger(__name__)
 
@@ -157,6 +157,59 @@ class Books:
         if stepped:
             self.hearsay.failed(lane, failure.text, now)
 
+    def set_apart(self, lane: Lane, entry: Entry, failure: LaneFailure, common: Note) -> None:
+        """Try a copy alone from now on, on a schedule of its own; the lane goes on with the others.
+
+        Where the order of its MPAN is kept, what comes behind it waits for it.
+        """
+        now = self._out.clock.now()
+        account = self.account(lane)
+        book_failed(account, (entry,), failure, common)
+        entry.attempts += 1
+        if self._policy.schedule.exhausted(entry.copy, now=now):
+            self._give_up_aside(account, lane, entry, failure.text)
+            return
+        wait_s = self._policy.schedule.wait_s(
+            failure, failures=entry.attempts, fraction=self._out.dice.fraction()
+        )
+        due_at = now + timedelta(seconds=wait_s)
+        if entry.parked is None or not entry.parked.aside:
+            text = "%s on %s takes others, but not %s (%s): it is tried alone from now on"
+            log.warning(text, lane.key.recipient, lane.key.channel, entry.copy.delivery_id, failure.text)
+        row = replace(entry.row(now=now, due_at=due_at, reason=failure.text), aside=True)
+        account.park(entry, row)
+        self._release(entry)
+        entry.parked = row
+        lane.backlog(entry.claim).loaded.add(entry.key)
+        lane.aside.rest(entry, due_at)
+        for settling in account.close():
+            self._committing.apart(settling)
+        self.put_back(lane, lane.take_behind(entry), "a copy of its MPAN is tried alone")
+
+    def end_holds_aside(self, lane: Lane) -> None:
+        """Give up what was tried alone for as long as a copy is held, though nothing may be sent now."""
+        now = self._out.clock.now()
+        for entry in [
+            one for one in lane.aside.resting if self._policy.schedule.exhausted(one.copy, now=now)
+        ]:
+            self._give_up_aside(self.account(lane), lane, entry, entry.parked.reason if entry.parked else "")
+
+    def _give_up_aside(self, account: Account, lane: Lane, entry: Entry, reason: str) -> None:
+        self.give_up(account, entry, reason)
+        self._let_go(lane, (entry,))
+        self.commit(lane, account, refused=(entry,))
+
+    def put_back(self, lane: Lane, entries: Sequence[Entry], reason: str) -> None:
+        """Keep entries that were taken off a queue as rows."""
+        account = self.account(lane)
+        self._put_back(account, lane, entries, reason)
+        self.commit(lane, account)
+
+    def left_aside(self, lane: Lane, entry: Entry) -> None:
+        """Let what waited for a copy go on, if that was aside."""
+        if lane.aside.release(entry) and (backlog := lane.backlogs.get(entry.claim)) is not None:
+            backlog.resume()
+
     def park_fresh(self, lane: Lane, reason: str) -> None:
         """Make what waits fresh in a lane durable. In order, what was read back from behind it goes with it."""
         if lane.rule.order is Order.NONE:
@@ -171,11 +224,14 @@ class Books:
         self.commit(lane, account)
 
     def _empty(self, account: Account, lane: Lane, reason: str) -> None:
-        queued = lane.empty_queue()
-        for entry in queued:
+        self._put_back(account, lane, lane.empty_queue(), reason)
+
+    def _put_back(self, account: Account, lane: Lane, entries: Sequence[Entry], reason: str) -> None:
+        for entry in entries:
             if entry.ticket is None:
+                self.left_aside(lane, entry)
                 self.unload(lane, entry.claim, entry.key)
-        self._keep_unsent(account, lane, [entry for entry in queued if entry.ticket], reason)
+        self._keep_unsent(account, lane, [entry for entry in entries if entry.ticket], reason)
 
     def _step(self, lane: Lane, failure: LaneFailure, now: datetime) -> None:
         wait_s = self._policy.schedule.wait_s(
@@ -254,6 +310,15 @@ class Books:
         note = Note(at=self._out.clock.now(), status=Status.EXCEPTION, reason=why, error=ErrorClass.OURS)
         account.dead_row(claim, row, value=value, note=note)
 
+    def give_back(self, key: LaneKey, claim: Claim, row_key: bytes) -> None:
+        """Let a row that is tried alone, and not just now, out of memory: somebody else takes it."""
+        lane = self.lanes.get(key)
+        entry = None if lane is None else lane.aside.find(row_key)
+        if lane is not None and entry is not None and entry.claim == claim:
+            lane.leave((entry,))
+            self.left_aside(lane, entry)
+            self.unload(lane, claim, row_key)
+
     def unload(self, lane: Lane, claim: Claim, key: bytes) -> None:
         """Let a row go out of memory; it stays as it is in the table."""
         backlog = lane.backlogs.get(claim)
@@ -266,6 +331,7 @@ class Books:
         """Take entries out of memory; their settlement is on its way."""
         for entry in entries:
             lane.leave((entry,))
+            self.left_aside(lane, entry)
             self._release(entry)
 
     def _release(self, entry: Entry) -> None:

@@ -23,12 +23,24 @@ from pipeline.delivery.ports import Claim, Payloads
 from pipeline.delivery.posting import post_of
 from pipeline.delivery.refill import Refill
 from pipeline.delivery.samples import counted, held, lanes_now
+from pipeline.delivery.settling import Note
 from pipeline.delivery.slots import Slot, Slots
 from pipeline.delivery.standing import LaneStanding, OwnLane, oldest_of, own_lane_of, standing_of
 from pipeline.delivery.takeover import Takeover
 from pipeline.delivery.tasks import Tasks
 from pipeline.delivery.tending import Tending
-from pipeline.domain.delivery import Answered, Divide, ErrorClass, ParkLane, Result, Retry, Settled, judge
+from pipeline.domain.blame import Blame
+from pipeline.domain.delivery import (
+    Answered,
+    Divide,
+    ErrorClass,
+    LaneFailure,
+    ParkLane,
+    Result,
+    Retry,
+    Settled,
+    judge,
+)
 from pipeline.domain.lane_limits import declared_per_min
 from pipeline.domain.parked import LaneKey
 from pipeline.domain.participants import Webhook
@@ -100,7 +112,7 @@ class Dispatcher:
             lane = self._books.lanes[entry.lane]
             if self._books.is_row(lane, entry):
                 self._books.pass_over(lane, entry)
-            elif lane not in parked and lane.direct(entry.size_bytes):
+            elif lane not in parked and lane.direct(entry):
                 lane.add(entry)
                 touched[lane] += 1
             else:
@@ -178,6 +190,7 @@ class Dispatcher:
         if lane.url != hook.url:
             lane.url = hook.url
             lane.pace.hear(None, self._out.clock.now())  # what the former address declared
+            lane.aside.hurry(self._out.clock.now())
         self._tasks.spawn(self._post(lane, hook, batch, slot))
         return True
 
@@ -222,10 +235,28 @@ class Dispatcher:
             case Divide():
                 self._books.divided(lane, halves(held), judgement, common)
             case Retry() | ParkLane():
-                self._books.failed(lane, judgement, held, common)
+                self._failed(lane, batch, held, judgement, common)
                 self._tasks.wake.set()
             case _:
                 assert_never(judgement)
+
+    def _failed(
+        self,
+        lane: Lane,
+        batch: tuple[Entry, ...],
+        held: tuple[Entry, ...],
+        failure: LaneFailure,
+        common: Note,
+    ) -> None:
+        """Hold a failed call against the endpoint, or against what was sent where others are taken meanwhile."""
+        match lane.blame(failure, batch, self._out.clock.now()):
+            case Blame.ENDPOINT:
+                self._books.failed(lane, failure, held, common)
+            case Blame.ARRAY:
+                divide = Divide(status=common.status_code, text=failure.text, error=failure.error)
+                self._books.divided(lane, halves(held), divide, common)
+            case Blame.COPY:
+                self._books.set_apart(lane, held[0], failure, common)
 
     # --- time passes ---
 

@@ -65,4 +65,5 @@ class Entry:
             reason=reason,
             previous=self.previous,
             mpan=self.copy.mpan,
+            aside=self.parked is not None and self.parked.aside,
         )

@@ -16,6 +16,7 @@ class Fortune:
     calls it may have under way: it grows up to `in_flight_max` while the recipient keeps up, and is halved by a
     failure. `trouble` is how it failed last, `failing_since` when the first of these failures was, and `answers` that
     it has answered since: nothing of it is known of a lane that was just taken over.
+    `stumbles` are calls in a row that failed and were held against their copies instead.
     `heard`: it waits because another worker failed; `told`: somebody said that the recipient fails.
     """
 
@@ -32,6 +33,7 @@ class Fortune:
     heard: bool = False
     told: bool = False
     succeeded_at: datetime | None = None
+    stumbles: int = 0
 
     @property
     def sick(self) -> bool:
@@ -63,7 +65,7 @@ class Fortune:
         """
         if self.due_at is not None:
             return
-        self.failures = 0
+        self.failures = self.stumbles = 0
         self.trouble, self.failing_since, self.answers = None, None, True
         self.succeeded_at = now
         if self.ramp is not None:

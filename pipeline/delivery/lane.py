@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from pipeline.delivery.aside import Aside
 from pipeline.delivery.backlog import Backlog
-from pipeline.delivery.batching import BatchLimits, take
+from pipeline.delivery.batching import BatchLimits, put_first, take
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.fortune import Fortune
 from pipeline.delivery.gathering import Gathering
 from pipeline.delivery.pace import Pace
 from pipeline.delivery.ports import Claim
+from pipeline.domain.blame import Blame, blame, may_be_the_message
+from pipeline.domain.delivery import LaneFailure
 from pipeline.domain.delivery_order import ANY_RULE, ChannelRule, Order, order_key
 from pipeline.domain.lane_orders import LaneOrder
 from pipeline.domain.parked import LaneKey
@@ -72,6 +75,7 @@ class Lane(Fortune):
     sweep_rows: int = PROBE_ROWS
     refilling: bool = False
     gathering: Gathering = field(default_factory=Gathering)
+    aside: Aside = field(default_factory=Aside)
 
     def __post_init__(self) -> None:
         self.limit = float(LANE_IN_FLIGHT_START)
@@ -100,13 +104,15 @@ class Lane(Fortune):
         """Tell whether all calls that it may have are under way."""
         return self.posts >= int(self.limit)
 
-    def direct(self, size_bytes: int) -> bool:
+    def direct(self, entry: Entry) -> bool:
         """Tell whether an arriving copy may be sent from memory; else it is parked.
 
-        Behind rows that are not in memory it must not be: it would overtake them.
+        Behind rows that are not in memory it must not be: it would overtake them; nor behind a copy that is aside.
         """
+        size_bytes = entry.size_bytes
         return (
             not self.held
+            and order_key(entry.copy, self.rule.order) not in self.aside.keys
             and not self.behind
             and self.in_memory < LANE_COPIES_MAX
             and self.in_memory_bytes + size_bytes <= LANE_BYTES_MAX
@@ -179,8 +185,16 @@ class Lane(Fortune):
 
     def add(self, entry: Entry) -> None:
         """Queue an entry behind all others."""
-        entry.order_key = order_key(entry.copy, self.rule.order)
         self.queue.append(entry)
+        self._keep(entry)
+
+    def add_aside(self, entry: Entry, due_at: datetime) -> None:
+        """Keep an entry that is to be tried alone."""
+        self._keep(entry)
+        self.aside.rest(entry, due_at)
+
+    def _keep(self, entry: Entry) -> None:
+        entry.order_key = order_key(entry.copy, self.rule.order)
         self.in_memory += 1
         self.in_memory_bytes += entry.size_bytes
         self.memory.copies += 1
@@ -206,15 +220,45 @@ class Lane(Fortune):
         Empty where everything waits for something of its MPAN that is under way.
         """
         most = self.pace.rows_max(self.allowance) if self.rows_next else self.allowance
-        batch = self._next_part() or take(
-            self.queue, limits.at_most(most), busy=self.busy | order_keys(*self.divided)
-        )
+        busy = self.busy | order_keys(*self.divided) | self.aside.keys
+        if self._tries_another:
+            put_first(self.queue, self.failures // 2, busy=busy)
+        batch = self._next_part() or take(self.queue, limits.at_most(most), busy=busy)
         if batch:
             self.pace.sent(rows=sum(entry.parked is not None for entry in batch))
             self.posts += 1
             self.outstanding += len(batch)
             self.busy |= order_keys(batch)
         return batch
+
+    @property
+    def _tries_another(self) -> bool:
+        """Tell whether to probe with another copy than the oldest: every other time, where the oldest may be the cause."""
+        strict = self.rule.order is Order.STRICT
+        odd = self.failures > 1 and self.failures % 2 == 1
+        return (
+            odd
+            and self.ramp == 1
+            and not strict
+            and self.trouble is not None
+            and may_be_the_message(self.trouble)
+        )
+
+    def blame(self, failure: LaneFailure, batch: tuple[Entry, ...], now: datetime) -> Blame:
+        """Return what a failed call is held against, and count what is not held against the endpoint."""
+        if batch == (self.aside.under_way,) and may_be_the_message(failure):
+            return Blame.COPY  # it says no more of the endpoint than it did before
+        found = blame(
+            failure,
+            copies=len(batch),
+            order=self.rule.order,
+            proven_at=None if self.due_at else self.succeeded_at,
+            stumbles=self.stumbles,
+            room=self.aside.room,
+            now=now,
+        )
+        self.stumbles += found is not Blame.ENDPOINT
+        return found
 
     def _next_part(self) -> tuple[Entry, ...]:
         for at, part in enumerate(self.divided):
@@ -233,6 +277,17 @@ class Lane(Fortune):
         """Return what must wait until a refusal is durable: the rest of the MPAN, or in strict order everything."""
         entries = tuple(refused)
         return {_EVERYTHING} if entries and self.rule.order is Order.STRICT else order_keys(entries)
+
+    def take_behind(self, entry: Entry) -> tuple[Entry, ...]:
+        """Take off the queue what keeps its order with an entry."""
+        behind = tuple(
+            one for one in self.queue if one.order_key is not None and one.order_key == entry.order_key
+        )
+        if behind:
+            gone = frozenset(behind)
+            self.queue = deque(one for one in self.queue if one not in gone)
+            self.leave(behind)
+        return behind
 
     def empty_queue(self) -> tuple[Entry, ...]:
         """Take everything that waits in memory off the queue, oldest first."""
@@ -256,6 +311,7 @@ class Lane(Fortune):
         self.queue = deque(entry for entry in self.queue if entry.claim != claim)
         parts = (tuple(entry for entry in part if entry.claim != claim) for part in self.divided)
         self.divided = deque(part for part in parts if part)
+        self.leave(self.aside.drop(claim))
 
     # --- how a lane fares ---
 

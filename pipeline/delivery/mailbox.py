@@ -149,6 +149,7 @@ class Mailbox:
         for offset in receipt.offsets:
             pointer = Pointer(topic=receipt.topic, partition=receipt.partition, offset=offset, checksum=0)
             row_key = parked_key(key, pointer)
+            self._books.give_back(key, claim, row_key)
             hands = row_key in backlog.loaded or row_key in backlog.parking
             if hands or self._comes_again(claim, pointer):
                 under_way += 1
@@ -170,7 +171,8 @@ class Mailbox:
         ordered channel nothing is shown that is behind what is in other hands: it would overtake.
         """
         backlog = (lane and lane.backlogs.get(claim)) or Backlog()
-        hands = backlog.loaded | backlog.parking
+        resting = {one.key for one in lane.aside.resting if one.claim == claim} if lane else set()
+        hands = (backlog.loaded - resting) | backlog.parking
         first_in_hands = min(hands, default=None)
         ordered = lane is not None and lane.rule.order is not Order.NONE
         for row_key, row in self._out.rows.scan(key.prefix(), claim.partition, start=_start(key, after)):

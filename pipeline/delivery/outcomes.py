@@ -63,7 +63,7 @@ def book_divided(account: Account, entries: Sequence[Entry], divide: Divide, com
     """Book that an array was refused and its parts are sent."""
     code = divide.remark.code if divide.remark else None
     reason = f"array refused, sent in parts: {divide.text}"
-    account.note(entries, _with(common, status_of(divide), reason=reason, code=code, error=ErrorClass.STATUS))
+    account.note(entries, _with(common, status_of(divide), reason=reason, code=code, error=divide.error))
 
 
 def book_failed(account: Account, entries: Sequence[Entry], failure: LaneFailure, common: Note) -> None:

@@ -14,10 +14,10 @@ from pipeline.delivery.lane import Lane
 from pipeline.delivery.outside import Outside, Policy
 from pipeline.delivery.ports import Claim
 from pipeline.delivery.settling import Account
-from pipeline.domain.delivery_order import Order
+from pipeline.domain.delivery_order import Order, order_key
 from pipeline.domain.parked import Missing, Parked, Pointer, Unreadable
 from pipeline.errors import UndecodableRecord
-from pipeline.limits import REREAD_S
+from pipeline.limits import DUE_S_MAX, REREAD_S
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def pick(lane: Lane, out: Outside, wanted: int) -> tuple[Picked, ...]:
     for claim, backlog in lane.backlogs.items():
         if not backlog.more:
             continue
-        scans[claim] = backlog.scan(out.rows, lane.key, claim.partition, wanted)
+        scans[claim] = backlog.scan(out.rows, lane.key, claim.partition, wanted, held_up=lane.aside.keys)
         rows = [Picked(claim=claim, key=key, row=row) for key, row in scans[claim]]
         found.append(rows if lane.rule.order is Order.NONE else list(_in_turn(rows, out, backlog)))
     chosen = tuple(islice(merge(*found, key=lambda one: one.row.parked_at), wanted))
@@ -131,8 +131,10 @@ class Refill:
         if self._policy.schedule.exhausted(copy, now=now):
             self._books.give_up(account, entry, one.row.reason)
             return False
-        if lane.held:
+        if lane.held or order_key(copy, lane.rule.order) in lane.aside.keys:
             self._books.unload(lane, one.claim, one.key)
+        elif one.row.aside and lane.aside.room and lane.rule.order is not Order.STRICT:
+            lane.add_aside(entry, min(one.row.next_due_at, now + timedelta(seconds=DUE_S_MAX)))
         else:
             lane.add(entry)
         return True

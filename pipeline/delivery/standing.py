@@ -32,6 +32,7 @@ class Standing(StrEnum):
 class LaneStanding:
     """One lane at this moment. `parked` counts its rows, `in_memory` its copies here, rows read back among them.
 
+    `aside` are rows that are tried alone, because others are taken and they are not.
     `oldest_at` is since when the oldest of them waits, whatever for: a hold is part of its age. Of a row that is the time
     of parking, up to five seconds after it came. `calls_per_min` and
     `catch_up_per_s` are the rates that bind it, None where none does.
@@ -47,6 +48,7 @@ class LaneStanding:
     calls_max: int
     in_memory: int
     parked: int
+    aside: int
     oldest_at: datetime | None
     calls_per_min: float | None
     catch_up_per_s: float | None
@@ -65,6 +67,7 @@ def standing_of(lane: Lane, *, oldest_at: datetime | None = None) -> LaneStandin
         calls_max=int(lane.limit),
         in_memory=lane.in_memory,
         parked=lane.rows,
+        aside=len(tuple(lane.aside)),
         oldest_at=oldest_at,
         calls_per_min=lane.pace.calls_per_min,
         catch_up_per_s=lane.pace.rates.catch_up_per_s,
@@ -124,7 +127,7 @@ def oldest_of(lane: Lane, rows: ParkedRows) -> datetime | None:
         if one.more
     )
     waits = [head[1].parked_at for head in heads if head is not None]
-    memory = [entry for part in (*lane.divided, lane.queue) for entry in part]
+    memory = [entry for part in (*lane.divided, lane.queue, lane.aside.resting) for entry in part]
     waits += [entry.parked.parked_at if entry.parked else entry.arrived_at for entry in memory]
     return min(waits, default=None)
 

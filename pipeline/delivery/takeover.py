@@ -55,6 +55,9 @@ class Takeover:
 
     def _restore(self, lane: Lane, head: Parked) -> None:
         """Set a lane as its oldest row says, unless it has newer experience from another partition."""
+        if head.aside:  # it was tried alone, and says nothing of the lane
+            self._pump(lane)
+            return
         now = self._out.clock.now()
         # A clock that was wrong once must not keep a lane waiting for years.
         due_at = min(max(head.next_due_at, now), now + timedelta(seconds=DUE_S_MAX))

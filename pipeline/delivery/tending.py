@@ -49,6 +49,8 @@ class Tending:
         for window in tuple(self._books.claims.windows.values()):
             self._park_aged(window.aged(now))
         for lane in self._books.lanes:
+            if lane.aside:
+                self._try_aside(lane, now)
             if (
                 lane.rows_wanted() or lane.idle
             ):  # it found no room before; or a wake-up was missed, whatever the cause
@@ -56,6 +58,14 @@ class Tending:
             elif lane.sweep_due(now):
                 lane.refilling = True
                 self._tasks.spawn(self._sweep(lane))
+
+    def _try_aside(self, lane: Lane, now: datetime) -> None:
+        self._books.end_holds_aside(lane)
+        entry = None if lane.held else lane.aside.next_due(now)
+        if entry is not None:
+            lane.aside.begin(entry)
+            lane.divided.append((entry,))
+            self._pump(lane)
 
     def end_waits(self, now: datetime) -> None:
         """Let lanes go on whose next try is due, or whose pace allows one more call."""

@@ -129,9 +129,10 @@ class Settled:
 class Divide:
     """An array of several was refused: send its halves, so that one bad message does not take the others."""
 
-    status: int
+    status: int | None
     text: str
     remark: Remark | None = None
+    error: ErrorClass = ErrorClass.STATUS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

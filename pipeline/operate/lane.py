@@ -94,6 +94,8 @@ def _standing_line(row: Mapping[str, Any]) -> str:
     more = row["order"] or (
         f"failure {row['failures']}, next try {row['next_try_at']}" if row["next_try_at"] else ""
     )
+    if row["aside"]:
+        more = f"{more}  {row['aside']} tried alone: others are taken".strip()
     calls = f"{row['calls']} of {row['calls_max']} calls"
     return f"{row['recipient']}  {row['channel']:<8}  {row['standing']:<10}  {row['parked']:>8} parked  {calls:<15}  {more}"
 
