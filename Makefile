@@ -6,7 +6,7 @@ READY := .venv/.ready
 # The integration tests mostly wait for sessions and restarts; each job has a broker and a registry of its own (0.5 GB).
 JOBS ?= 3
 
-.PHONY: help setup demo test lint format unit integration soak fuzz sim chaos campaign image up bench wheel clean
+.PHONY: help setup demo test lint format unit integration soak fuzz sim chaos campaign image dashboards up bench wheel clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,9 @@ soak: $(READY) ## the long runs of generated input: messages of every pair, a mi
 
 image: $(READY) ## build the container image and run it, hardened, on real Kafka (needs podman or docker)
 	@$(BIN)/pytest -m image tests/image
+
+dashboards: $(READY) ## ask a real Prometheus every query of dashboards and alerts during a demo (some minutes)
+	@PYTHONPATH=. $(BIN)/python tools/live_dashboards.py
 
 up: $(READY) ## start the local stack and the router, leave them running
 	@$(BIN)/dip up

@@ -199,6 +199,9 @@ class Settings:
     rate_burst_s: float = _setting(
         10.0, "how many seconds' worth of each rate may come at once after a quiet time"
     )
+    bridge_replicas: int = _setting(
+        1, "bridge processes that participants' limits are divided among; 1: each process grants them in full"
+    )
     limits_file: str = _setting(
         "",
         "TOML file with other limits for single participants, read again when it changes; docs/PARTICIPANTS.md",

@@ -1,4 +1,4 @@
-"""Fetch promtool, which judges and tests alert rules, without root: from PATH, or out of the distribution's package.
+"""Fetch promtool, which judges and tests alert rules, or Prometheus itself, without root: from PATH, or out of the distribution's package.
 
 `python tools/fetch_promtool.py` prints where it is. On Debian and Ubuntu `apt-get` downloads the package `prometheus` with
 lists and cache in a folder of our own, and the program is taken out of it; nothing is installed.
@@ -15,16 +15,16 @@ from fetch_helm import Unavailable, cache
 _FETCH_S_MAX = 300
 
 
-def fetch() -> Path:
-    """Return the program. Raises Unavailable."""
-    found = shutil.which("promtool")
+def fetch(name: str = "promtool") -> Path:
+    """Return the program: promtool or prometheus. Raises Unavailable."""
+    found = shutil.which(name)
     if found:
         return Path(found)
     folder = cache() / "tools"
-    program = folder / "promtool"
+    program = folder / name
     if not program.exists():
         if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
-            raise Unavailable("promtool is not on the PATH, and there is no apt-get to fetch it with")
+            raise Unavailable(f"{name} is not on the PATH, and there is no apt-get to fetch it with")
         folder.mkdir(parents=True, exist_ok=True)
         _download(folder / "apt")
         _take_out(folder / "apt", program)
@@ -50,7 +50,7 @@ def _download(folder: Path) -> None:
 def _take_out(folder: Path, program: Path) -> None:
     (package,) = folder.glob("prometheus_*.deb")
     _run(["dpkg-deb", "--extract", str(package), str(folder / "unpacked")], folder)
-    (folder / "unpacked" / "usr" / "bin" / "promtool").replace(program)
+    (folder / "unpacked" / "usr" / "bin" / program.name).replace(program)
 
 
 def _run(command: list[str], folder: Path) -> None:

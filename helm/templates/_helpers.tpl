@@ -193,6 +193,10 @@ initContainers: {{- toYaml . | nindent 2 }}
 {{- define "dip.secretEnvOf" -}}
 {{- $s := .root.Values.secrets }}
 {{- if eq .component "bridge" }}
+{{- $bridge := .root.Values.bridge }}
+{{- if $bridge.divideLimits }}
+- {name: DIP_BRIDGE_REPLICAS, value: {{ ternary $bridge.autoscaling.maxReplicas $bridge.replicas $bridge.autoscaling.enabled | int | quote }}}
+{{- end }}
 {{- if $s.bridgeTls }}
 - {name: DIP_TLS_CERTIFICATE, value: /etc/dip/bridge-tls/tls.crt}
 - {name: DIP_TLS_KEY, value: /etc/dip/bridge-tls/tls.key}

@@ -49,7 +49,7 @@ class Door:
             account = self._by_owner[owner] = _Account(full(own, now_s))
         account.levels = refilled(account.levels, own, now_s)
         self._all.levels = refilled(self._all.levels, everybody, now_s)
-        refusal = _own_limit(account, own) or _our_limit(self._all, everybody)
+        refusal = _own_limit(account, own, allowances.doors) or _our_limit(self._all, everybody)
         if refusal is not None:
             return refusal
         for one in (account, self._all):
@@ -94,12 +94,13 @@ class Visit:
         self._door.charge(self._account, messages=messages, bytes_=bytes_)
 
 
-def _own_limit(account: _Account, own: Allowance) -> Refusal | None:
+def _own_limit(account: _Account, own: Allowance, doors: int) -> Refusal | None:
+    here = "" if doors == 1 else f" through this one of {doors} entrances"
     if own.open_max and account.open >= own.open_max:
         return Refusal(
             status=HTTPStatus.TOO_MANY_REQUESTS,
             slug="too-many-open-requests",
-            help=f"{account.open} of your requests are open already, and at most {own.open_max} may be. Wait for their"
+            help=f"{account.open} of your requests are open already, and at most {own.open_max} may be{here}. Wait for their"
             " answers, and send more messages in one array.",
             retry_after_s=BUSY_RETRY_AFTER_S,
         )
@@ -109,7 +110,7 @@ def _own_limit(account: _Account, own: Allowance) -> Refusal | None:
     return Refusal(
         status=HTTPStatus.TOO_MANY_REQUESTS,
         slug=f"too-many-{over.dimension}",
-        help=f"You may send {over.rate.per_s:g} {_WORDS[over.dimension]} a second, and {over.rate.burst:g} at once"
+        help=f"You may send {over.rate.per_s:g} {_WORDS[over.dimension]} a second{here}, and {over.rate.burst:g} at once"
         f" after a quiet time. Nothing was read of this request: send it again in {whole_seconds(over)} s.",
         retry_after_s=whole_seconds(over),
     )

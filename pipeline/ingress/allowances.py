@@ -1,6 +1,7 @@
 """Who may send how much: the settings' limits for everybody, and a file of exceptions (docs/adr/0120)."""
 
 import logging
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ class Allowances:
     """A participant without an exception."""
 
     exceptions: Mapping[str, Allowance] = field(default_factory=dict)
+    doors: int = 1
+    """How many processes participants' limits are divided among; each of them counts for itself."""
 
     def of(self, owner: str) -> Allowance:
         return self.exceptions.get(owner, self.each)
@@ -103,6 +106,11 @@ class AllowanceFile:
 
 def allowances_of(settings: Settings, exceptions: str = "") -> Allowances:
     """Return the limits by the settings and the text of a limits file. Raises SettingsInvalid naming what is wrong."""
+    doors = settings.bridge_replicas
+    if doors < 1:
+        raise SettingsInvalid(
+            f"DIP_BRIDGE_REPLICAS={doors}: expected 1 or more, the number of bridge processes"
+        )
     each = {
         "requests_per_s": settings.participant_requests_per_s,
         "messages_per_s": settings.participant_messages_per_s,
@@ -120,23 +128,25 @@ def allowances_of(settings: Settings, exceptions: str = "") -> Allowances:
     rows = _rows(exceptions, settings.limits_file)
     return Allowances(
         everybody=_allowance(everybody),
-        each=_allowance(each),
-        exceptions={owner: _allowance({**each, **row}) for owner, row in rows.items()},
+        each=_allowance(each, doors),
+        exceptions={owner: _allowance({**each, **row}, doors) for owner, row in rows.items()},
+        doors=doors,
     )
 
 
-def _allowance(values: Mapping[str, float]) -> Allowance:
+def _allowance(values: Mapping[str, float], doors: int = 1) -> Allowance:
+    """Return one door's share of what a table allows."""
     burst_s = values["burst_s"]
 
     def rate(name: str) -> Rate:
-        per_s = values[name]
+        per_s = values[name] / doors
         return Rate(per_s=per_s, burst=max(1.0, per_s * burst_s))  # less than one would let nobody in
 
     return Allowance(
         requests=rate("requests_per_s"),
         messages=rate("messages_per_s"),
         bytes=rate("bytes_per_s"),
-        open_max=int(values["open_max"]),
+        open_max=math.ceil(values["open_max"] / doors),
     )
 
 

@@ -45,6 +45,8 @@ class Stage:
     catalogue: Catalogue
     outside: Outside
     pids: Callable[[], Mapping[str, int]]
+    metrics: Mapping[str, str]
+    """Where each process of the router shows its metrics, once it runs."""
 
     def cpu_s(self) -> dict[str, float]:
         """Return what each process has used since it started, this one included (as `simulator`)."""
@@ -105,6 +107,7 @@ class Scene:
                     stopped=_watch(stack, group),
                 ),
                 pids=lambda: {**stack.pids(), **group.pids(), "simulator": os.getpid()},
+                metrics=_pages(specs),
             )
             _keep_metrics(specs, self.folder / "metrics")
             self.progress.show("stopping")
@@ -158,10 +161,13 @@ class Scene:
 def _keep_metrics(specs: Iterable[ProcessSpec], folder: Path) -> None:
     """Write down what each process says of itself at the end, as Prometheus would read it."""
     folder.mkdir(parents=True, exist_ok=True)
-    for spec in specs:
-        if isinstance(spec.ready, HealthPages):
-            with urlopen(spec.ready.metrics_url, timeout=OPERATOR_CALL_S_MAX) as page:  # noqa: S310  # our own, on loopback
-                (folder / f"{spec.name}.prom").write_bytes(page.read())
+    for name, url in _pages(specs).items():
+        with urlopen(url, timeout=OPERATOR_CALL_S_MAX) as page:  # noqa: S310  # our own, on loopback
+            (folder / f"{name}.prom").write_bytes(page.read())
+
+
+def _pages(specs: Iterable[ProcessSpec]) -> dict[str, str]:
+    return {one.name: one.ready.metrics_url for one in specs if isinstance(one.ready, HealthPages)}
 
 
 def _watch(stack: LocalStack, group: ProcessGroup) -> Callable[[], str | None]:

@@ -33,6 +33,8 @@ COMBINATIONS: Final[dict[str, dict[str, Any]]] = {
     "strimzi-users": {"topics": {"createdBy": "strimzi", "strimzi": {"cluster": "main", "users": "scram-sha-512"}}},
     "no-topics": {"topics": {"createdBy": "none"}},
     "one-broker": {"topics": {"partitions": 2, "replication": 1, "minIsr": 1}},
+    "divided-limits": {"bridge": {"divideLimits": True, "replicas": 3}},
+    "divided-limits-scaled": {"bridge": {"divideLimits": True, "autoscaling": {"enabled": True, "maxReplicas": 5}}},
     "ingress": {"ingress": {"enabled": True, "className": "nginx", "hosts": ["dip.example"], "annotations": {"a/b": "c"},
                             "tls": [{"secretName": "t", "hosts": ["dip.example"]}]}},
     "http-route": {"httpRoute": {"enabled": True, "parentRefs": [{"name": "gateway", "namespace": "edge"}], "hostnames": ["dip.example"]}},

@@ -267,3 +267,57 @@ def test_a_rate_of_zero_switches_the_slowing_off() -> None:
     for number in range(1_000):
         guesses.was_wrong(Attempt.of("192.0.2.1", f"guess {number}"))
     assert guesses.refusal(Attempt.of("192.0.2.1", "x")) is None
+
+
+def test_participants_limits_are_divided_among_the_doors_and_ours_are_not() -> None:
+    """By two doors with a clock of their own each: together they grant what one would alone."""
+    granted = []
+    for doors in (1, 2):
+        clock = Ticks()
+        made = [
+            _door(clock=clock, bridge_replicas=doors, participant_requests_per_s=10, total_requests_per_s=7)
+            for _ in range(doors)
+        ]
+        outcomes = [_enters(door) for door in made for _ in range(14)]
+        granted.append(sum(isinstance(one, Visit) for one in outcomes))
+    assert granted == [14, 20], "alone the process's own capacity is reached first: it is not divided"
+
+
+def test_a_refusal_of_one_of_several_doors_says_so() -> None:
+    clock = Ticks()
+    door = _door(
+        clock=clock,
+        bridge_replicas=4,
+        participant_requests_per_s=2,
+        participant_requests_open_max=6,
+        rate_burst_s=4.0,
+    )
+    open_ = [door.enter("a"), door.enter("a")]
+    refusal = door.enter("a")
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status, refusal.slug) == (429, "too-many-open-requests")
+    assert "at most 2 may be through this one of 4 entrances" in refusal.help
+    for one in open_:
+        assert isinstance(one, Visit)
+        one.__exit__()
+    refusal = door.enter("a")
+    assert isinstance(refusal, Refusal)
+    assert "You may send 0.5 requests a second through this one of 4 entrances" in refusal.help
+    assert refusal.retry_after_s is not None
+    clock.s += refusal.retry_after_s
+    assert isinstance(_enters(door), Visit), "what this door promised"
+
+
+def test_exceptions_are_divided_too_and_none_stays_none() -> None:
+    limits = allowances_of(
+        Settings(bridge_replicas=3, participant_bytes_per_s=0.0, participant_requests_open_max=0),
+        '[participants."1400000001"]\nrequests_per_s = 30\n',
+    )
+    assert limits.of("1400000001").requests.per_s == 10
+    assert limits.of("other").bytes.per_s == 0
+    assert limits.of("other").open_max == 0
+
+
+def test_no_bridges_at_all_is_a_mistake() -> None:
+    with pytest.raises(SettingsInvalid, match="DIP_BRIDGE_REPLICAS=0: expected 1 or more"):
+        allowances_of(Settings(bridge_replicas=0))
