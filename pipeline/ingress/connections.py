@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -28,6 +28,17 @@ log = logging.getLogger(__name__)
 Now = Callable[[], datetime]
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
+
+class Wait(Protocol):
+    """A time that may be called off."""
+
+    def cancel(self) -> None:
+        """Call it off; it is never said to be over."""
+        ...
+
+
+Later = Callable[[float, Callable[[], None]], Wait]
+
 _CLOSED_EARLY: Final = "The connection was closed by its client before the body was complete."
 
 
@@ -37,6 +48,8 @@ class ClientBounds:
 
     head_s: float = limits.HEAD_S_MAX
     answer_s: float = limits.ANSWER_TAKEN_S_MAX
+    later: Later | None = None
+    """Who says when these times are over; None: the event loop."""
     connections: int = limits.CONNECTIONS_MAX
     of_one_address: int = limits.CONNECTIONS_OF_ONE_ADDRESS_MAX
 
@@ -57,6 +70,7 @@ class GuardedConnection(RequestHandler):
         "_head_bytes",
         "_head_timer",
         "_heads",
+        "_later",
         "_now",
         "_youngest",
     )
@@ -72,10 +86,11 @@ class GuardedConnection(RequestHandler):
     ) -> None:
         super().__init__(server, **options)
         self._bounds = bounds
+        self._later: Later = bounds.later or self._loop.call_later
         self._counters = counters
         self._now = now
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._answer_timer: asyncio.TimerHandle | None = None
+        self._head_timer: Wait | None = None
+        self._answer_timer: Wait | None = None
         self._head_bytes = 0
         self._heads = 0
         self._broken = False
@@ -122,7 +137,7 @@ class GuardedConnection(RequestHandler):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._answer_timer = self._loop.call_later(self._bounds.answer_s, self._give_up_answering)
+        self._answer_timer = self._later(self._bounds.answer_s, self._give_up_answering)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -171,7 +186,7 @@ class GuardedConnection(RequestHandler):
         return True
 
     def _await_head(self) -> None:
-        self._head_timer = self._loop.call_later(self._bounds.head_s, self._head_is_late)
+        self._head_timer = self._later(self._bounds.head_s, self._head_is_late)
 
     def _head_is_over(self) -> None:
         self._head_bytes = 0
