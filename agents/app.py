@@ -68,8 +68,14 @@ class Outside:
     """Where spans go; None: nothing is traced."""
 
 
-def create_app(name: str, outside: Outside, *, dead_letters: Mapping[str, str] = DEAD_LETTERS) -> App:
-    """Make an app on the engine: without agents, tables or pages yet."""
+def create_app(
+    name: str,
+    outside: Outside,
+    *,
+    dead_letters: Mapping[str, str] = DEAD_LETTERS,
+    linger_s: float | None = None,
+) -> App:
+    """Make an app on the engine: without agents, tables or pages yet. `linger_s`: not the routers' and deliveries'."""
     settings = outside.settings
     engine = EngineSettings(
         bootstrap=settings.kafka_bootstrap,
@@ -79,7 +85,7 @@ def create_app(name: str, outside: Outside, *, dead_letters: Mapping[str, str] =
             one.name: one.partitions for one in topics.topic_specs(partitions=settings.topic_partitions)
         },
         max_records=settings.round_records_max,
-        linger_s=settings.round_linger_s,
+        linger_s=settings.round_linger_s if linger_s is None else linger_s,
         settle_linger_s=settings.settle_linger_s,
         transaction_timeout_s=settings.transaction_timeout_s,
         start_wait_s=settings.start_wait_s,

@@ -30,7 +30,8 @@ DEAD_LETTERS: Final[Mapping[str, str]] = dict.fromkeys(
 
 def create_journal(outside: Outside, *, new_id: Callable[[], RequeueId]) -> App:
     """Make the journal worker. It writes nothing that others wait for: without it messages flow as ever."""
-    app = create_app(JOURNAL, outside, dead_letters=DEAD_LETTERS)
+    linger_s = outside.settings.journal_linger_s
+    app = create_app(JOURNAL, outside, dead_letters=DEAD_LETTERS, linger_s=linger_s)
     codec, clock = outside.codec, outside.clock
     audit = app.topic(topics.AUDIT)
     sources = tuple(app.topic(name) for name in (topics.OUTBOUND, topics.STATUS))

@@ -77,6 +77,11 @@ class Settings:
     )
     round_records_max: int = _setting(1000, "records of one transaction round")
     round_linger_s: float = _setting(0.02, "how long a round gathers records after its first")
+    journal_linger_s: float = _setting(
+        0.1,
+        "the same in the journal: a question about a message may wait longer than the message, and each round costs the"
+        " broker a transaction",
+    )
     settle_linger_s: float = _setting(
         0.1,
         "how long results of deliveries wait for more before they are committed; after a crash they are sent again",
