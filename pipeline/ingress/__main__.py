@@ -14,6 +14,7 @@ import uvloop
 from pipeline import limits, topics
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.handles import allow_handles
+from pipeline.adapters.heap import settle_heap
 from pipeline.adapters.identity import identity
 from pipeline.adapters.logs import set_up_logs
 from pipeline.adapters.notices import NoticeFeed
@@ -164,6 +165,7 @@ def run(settings: Settings, *, make_publisher: Callable[[Settings], KafkaPublish
             shards=_shards(settings, owners),
             traces=traces,
         )
+        settle_heap()
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 readiness = Readiness(feed, publisher, trust, allowances)

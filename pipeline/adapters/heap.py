@@ -1,0 +1,13 @@
+"""The memory of this process, as far as Python's collector has to look at it."""
+
+import gc
+
+
+def settle_heap() -> None:
+    """Let the collector pass over what exists now: code and facts, which live as long as the process.
+
+    A process starts with some 110,000 objects of that kind. To look at all of them takes 30-60 ms, in which nothing
+    else runs, again and again under load; what comes after is looked at as ever.
+    """
+    gc.collect()
+    gc.freeze()
