@@ -5,7 +5,7 @@ message, its copies and its audit are one transaction.
 """
 
 from collections.abc import Iterator, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, assert_never
 
@@ -16,10 +16,12 @@ from agents.quarantine import TOTAL, Quarantine
 from agents.sweep import Sweep
 from pipeline import limits, topics
 from pipeline.catalogue import Catalogue
+from pipeline.catalogue.consumption import load_consumption_replay
 from pipeline.codec import Codec
 from pipeline.domain.addressing import Addressed, Unaddressable, address
 from pipeline.domain.appointments import History, trim
 from pipeline.domain.changes import Applied, Change, apply, changes_in
+from pipeline.domain.consumption import ReplayRules, entitled
 from pipeline.domain.drift import distributor_difference, secondary_difference
 from pipeline.domain.envelope import AuditRecord, Copy, Message, Registration, Stage, Status
 from pipeline.domain.fanout import Correlation, correlation_id, fan_out, outbound_key
@@ -52,6 +54,7 @@ class Addressing:
     quarantine: Quarantine
     sweep: Sweep | None = None
     keep: timedelta = KEEP
+    consumption: ReplayRules = field(default_factory=load_consumption_replay)
 
     def __call__(self, record: Record) -> Iterator[Emission]:
         """Apply what the message does to the appointments, then address it and fan it out.
@@ -63,7 +66,7 @@ class Addressing:
         now, canonical = self.clock.now(), self._canonical(message)
         yield from self._update(record, message, now, canonical)
         history = self._history(message.mpan)
-        outcome = self._address(message, history)
+        outcome = self._entitled(message, self._address(message, history), history)
         match outcome:
             case Addressed():
                 yield from self._send(record, message, outcome, now, history=history, canonical=canonical)
@@ -92,7 +95,7 @@ class Addressing:
         history = self._history(mpan) if waiting else None
         for one in waiting:
             message = self.codec.decode_message(one.record)
-            outcome = self._address(message, history)
+            outcome = self._entitled(message, self._address(message, history), history)
             if isinstance(outcome, Addressed):
                 since = f"routed again after {cause}: it waited since {one.since.isoformat()} ({one.code})"
                 canonical = self._canonical(message)
@@ -109,6 +112,15 @@ class Addressing:
     def _address(self, message: Message, history: History | None) -> Addressed | Unaddressable:
         routing = self.catalogue.channels[message.interface].routing(message.event, message.received_at)
         return address(message, routing=routing, history=history, participants=self.participants.current())
+
+    def _entitled(
+        self, message: Message, outcome: Addressed | Unaddressable, history: History | None
+    ) -> Addressed | Unaddressable:
+        """Let only those ask for a consumption replay who may have some, and note of which days."""
+        asks = (message.interface, message.event) == self.consumption.request.pair
+        if asks and isinstance(outcome, Addressed):
+            return entitled(message, outcome, history, self.consumption.request)
+        return outcome
 
     def _send(
         self,

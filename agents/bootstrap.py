@@ -18,6 +18,8 @@ from pipeline.adapters.notices import NoticeFeed
 from pipeline.adapters.participants import ParticipantFeed
 from pipeline.adapters.registry import connect
 from pipeline.adapters.rules_notice import announce
+from pipeline.adapters.shard_client import ShardClient
+from pipeline.adapters.shard_feed import ShardFeed
 from pipeline.adapters.traces import traces_of
 from pipeline.catalogue import load_catalogue
 from pipeline.domain.requeue import RequeueId
@@ -56,7 +58,21 @@ def delivery() -> App:
 
 def journal() -> App:
     """Make the journal worker. Raises RouterError where the outside is not as it must be."""
-    return create_journal(_outside(), new_id=lambda: RequeueId(f"RQ-{secrets.token_hex(10)}"))
+    outside = _outside()
+    settings = outside.settings
+    shards = None
+    if outside.desk is not None:
+        owners = ShardFeed(settings, outside.codec)
+        owners.start()
+        shards = ShardClient(
+            owners, secret=outside.desk.secret, partitions=settings.topic_partitions, clock=outside.clock
+        )
+    return create_journal(
+        outside,
+        load_catalogue(rules=settings.rules_dir),
+        shards=shards,
+        new_id=lambda: RequeueId(f"RQ-{secrets.token_hex(10)}"),
+    )
 
 
 def _outside(traced_as: str | None = None) -> Outside:

@@ -10,11 +10,14 @@ from agents.loop import Emission
 from agents.sweep import Sweep
 from pipeline import limits
 from pipeline.codec import Codec
+from pipeline.domain.consumption import Request, order_of
 from pipeline.domain.copy_index import Place, micros_of, place_of, row_key
+from pipeline.domain.envelope import AuditHead
 from pipeline.domain.journal import index_prefixes
 from pipeline.domain.journal import row_key as entry_key
 from pipeline.engine import Record
 from pipeline.ports import Clock
+from tables.consumption import Ordered
 from tables.entries import Entry
 
 T = TypeVar("T")
@@ -31,16 +34,27 @@ class EntryIndex:
     clock: Clock
     entries: MutableMapping[bytes, Entry]
     sweep: Sweep | None = None
+    orders: MutableMapping[bytes, Ordered] | None = None
+    request: Request | None = None
 
     def __call__(self, record: Record) -> Iterator[Emission]:
         """Note under all that a record is to be found by where it is. Old rows go, as many as come."""
         value = record.value() or b""
         said = self.codec.decode_audit_head(value)
+        self._order(said, value)
         row = Entry(zlib.crc32(value), min(max(said.at // _DAY_MICROS, 0), _DAY_MAX))
         for prefix in index_prefixes(said):
             self.entries[entry_key(prefix, record.offset())] = row
             self._forget(record.partition())
         yield from ()
+
+    def _order(self, said: AuditHead, value: bytes) -> None:
+        """Write down a consumption replay that was let in; `agents.consumption` carries it on."""
+        if self.orders is None or self.request is None or said.interface != self.request.pair[0]:
+            return
+        order = order_of(self.codec.decode_audit(value), self.request)
+        if order is not None:
+            self.orders[(order.record.transaction_id or "").encode()] = Ordered(record=value)
 
     def _forget(self, partition: int) -> None:
         _forget(self.entries, self.sweep, partition, now=self.clock.now, at_of=_entry_at)

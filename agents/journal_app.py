@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from agents.app import Outside, add_metrics, bind, create_app
+from agents.consumption import Consumption
 from agents.gathered_reads import GatheredReads
 from agents.journal import CopyIndex, EntryIndex
 from agents.journal_answers import CopyReader, EntryAnswers, Indexed, Pages
@@ -14,8 +15,12 @@ from agents.shards import answer_questions
 from agents.sweep import Sweep
 from pipeline import topics
 from pipeline.adapters.records import RecordReader
+from pipeline.adapters.shard_client import ShardClient
+from pipeline.catalogue import Catalogue
+from pipeline.catalogue.consumption import load_consumption_replay
 from pipeline.domain.requeue import RequeueId
 from pipeline.engine import App, NotSettled, Settlement, WorkerStopped
+from tables import consumption as consumption_table
 from tables import copies as copies_table
 from tables import entries as entries_table
 from tables import requeues as requeues_table
@@ -28,17 +33,28 @@ DEAD_LETTERS: Final[Mapping[str, str]] = dict.fromkeys(
 )
 
 
-def create_journal(outside: Outside, *, new_id: Callable[[], RequeueId]) -> App:
-    """Make the journal worker. It writes nothing that others wait for: without it messages flow as ever."""
-    linger_s = outside.settings.journal_linger_s
+def create_journal(
+    outside: Outside, catalogue: Catalogue, *, shards: ShardClient | None, new_id: Callable[[], RequeueId]
+) -> App:
+    """Make the journal worker. It writes nothing that others wait for: without it messages flow as ever.
+
+    `shards` asks the owners of all partitions of the audit; None: consumption replays wait until somebody can.
+    """
+    codec, clock, linger_s = outside.codec, outside.clock, outside.settings.journal_linger_s
     app = create_app(JOURNAL, outside, dead_letters=DEAD_LETTERS, linger_s=linger_s)
-    codec, clock = outside.codec, outside.clock
     audit = app.topic(topics.AUDIT)
     sources = tuple(app.topic(name) for name in (topics.OUTBOUND, topics.STATUS))
-    entries = entries_table.declare(app, audit)
-    copies = copies_table.declare(app, *sources)
-    rows = requeues_table.declare(app, *sources)
-    bind(app, audit, "entries", EntryIndex(codec=codec, clock=clock, entries=entries, sweep=Sweep(entries)))
+    entries, orders = entries_table.declare(app, audit), consumption_table.declare(app, audit)
+    copies, rows = copies_table.declare(app, *sources), requeues_table.declare(app, *sources)
+    index = EntryIndex(
+        codec=codec,
+        clock=clock,
+        entries=entries,
+        sweep=Sweep(entries),
+        orders=orders,
+        request=load_consumption_replay().request,
+    )
+    bind(app, audit, "entries", index)
     for topic in sources:
         name = f"copies-{topic.get_topic_name().rsplit('.', 1)[-1]}"
         bind(app, topic, name, CopyIndex(codec=codec, clock=clock, copies=copies, sweep=Sweep(copies)))
@@ -60,7 +76,21 @@ def create_journal(outside: Outside, *, new_id: Callable[[], RequeueId]) -> App:
     pages = Pages(reader=reader, indexed=_indexed(app), clock=clock, requeues=requeueing.answer)
     answers = EntryAnswers(entries=entries, payloads=GatheredReads(audited))
     answer_questions(app, outside.desk, codec=codec, clock=clock, books=(answers.book(), pages.book()))
-    app.task(_beside_the_rounds(app, requeueing, (records, audited)))
+    replays = [
+        Consumption(
+            engine=app,
+            rows=orders,
+            shards=one,
+            payloads=records,
+            codec=codec,
+            catalogue=catalogue,
+            rules=load_consumption_replay(),
+            clock=clock,
+        )
+        for one in filter(None, (shards,))
+    ]
+    works = requeueing.run, *(one.run for one in replays)
+    app.task(_beside_the_rounds(app, works, (records, audited), shards))
     add_metrics(app, outside.settings)
     return app
 
@@ -84,20 +114,27 @@ def _indexed(app: App) -> Indexed:
 
 
 def _beside_the_rounds(
-    app: App, requeueing: Requeueing, records: tuple[RecordReader, ...]
+    app: App,
+    works: Sequence[Callable[[], Awaitable[None]]],
+    records: tuple[RecordReader, ...],
+    shards: ShardClient | None,
 ) -> Callable[[], object]:
-    """Return the app's task: run requeues; whatever breaks in it stops the worker."""
+    """Return the app's task: requeues and consumption replays; whatever breaks in it stops the worker."""
 
-    async def requeues() -> None:
+    async def replays() -> None:
         try:
-            await requeueing.run()
+            async with asyncio.TaskGroup() as group:
+                for work in works:
+                    group.create_task(work())  # type: ignore[arg-type]  # coroutines, all of them
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            log.exception("requeues broke; they go on after a restart")
-            await app.rounds.refuse(WorkerStopped(f"requeues broke: {error!r}"))
+            log.exception("replays broke; they go on after a restart")
+            await app.rounds.refuse(WorkerStopped(f"replays broke: {error!r}"))
         finally:
             for one in records:
                 await one.close()
+            if shards is not None:
+                await shards.close()
 
-    return requeues
+    return replays

@@ -9,7 +9,7 @@ from pipeline.catalogue import Catalogue
 from pipeline.codec import Codec
 from pipeline.domain.envelope import AuditRecord, Copy, Message, Stage, Status
 from pipeline.domain.fanout import correlation_id, outbound_key
-from pipeline.domain.identifiers import STATUS_CHANNEL, ParticipantId
+from pipeline.domain.identifiers import DIP, STATUS_CHANNEL, ParticipantId
 from pipeline.domain.rejections import Code
 from pipeline.domain.reports import Finding, correlation_in, report
 from pipeline.domain.responses import text_of
@@ -47,6 +47,9 @@ class Reporting:
             return
         if isinstance(letter, Copy) and letter.channel == STATUS_CHANNEL:
             yield self._audit(record, facts, letter, "a status message is not reported on")
+            return
+        if letter.sender_id == DIP:
+            yield self._audit(record, facts, letter, "the router sent it itself: nobody to report to")
             return
         report = self._report(letter, facts)
         yield Emission(topics.STATUS, self.codec.encode_copy(report), outbound_key(report))

@@ -144,6 +144,8 @@ REQUEUE_EVERY_S = 0.25  # ... so often: 200/s of a worker, a tenth of what it de
 REQUEUE_RETRY_AFTER_S = 30  # a requeue of a day takes minutes
 REQUEUES_KEPT_OF_ONE_MAX = 100  # of a recipient; the oldest ended ones are forgotten
 REQUEUE_COUNT_ROWS = 5_000  # counted between two breaths of the event loop: 10 ms
+CONSUMPTION_EVERY_S = 1.0  # nobody waits for a consumption replay within seconds
+CONSUMPTION_PAGE_MESSAGES = 50  # of a consumption replay in one transaction, as of a requeue
 assert REPLAY_PAGE_BYTES < SHARD_ANSWER_BYTES_MAX
 
 # --- The local stack (operations.md 4, 5) ---------------------------------------------------------------

@@ -32,6 +32,7 @@ SUBJECTS: Final = {
     "table/entry": ("dip-journal-entries-changelog-value",),
     "table/place": ("dip-journal-copies-changelog-value",),
     "table/requeue": ("dip-journal-requeues-changelog-value",),
+    "table/consumption": ("dip-journal-consumption-changelog-value",),
 }
 """Schema name -> subjects it is registered under (topic name strategy; for further kinds of records on a topic, topic
 and record name: docs/adr/0100)."""

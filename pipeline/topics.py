@@ -30,13 +30,14 @@ PARKED_CHANGELOG: Final = "dip-delivery-parked-changelog"
 ENTRIES_CHANGELOG: Final = "dip-journal-entries-changelog"
 COPIES_CHANGELOG: Final = "dip-journal-copies-changelog"
 REQUEUES_CHANGELOG: Final = "dip-journal-requeues-changelog"
+CONSUMPTION_CHANGELOG: Final = "dip-journal-consumption-changelog"
 
 # One worker reads them together and keeps one table beside them: partition p of each must hold the same keys.
 COPARTITIONED: Final = (
     (INBOUND, SEEN_CHANGELOG),
     (VALIDATED, REGISTRATION, APPOINTMENTS_CHANGELOG, QUARANTINE_CHANGELOG),
     (OUTBOUND, STATUS, PARKED_CHANGELOG, COPIES_CHANGELOG, REQUEUES_CHANGELOG),
-    (AUDIT, ENTRIES_CHANGELOG),
+    (AUDIT, ENTRIES_CHANGELOG, CONSUMPTION_CHANGELOG),
 )
 
 ARCHIVED: Final = (
@@ -159,6 +160,7 @@ _KEYED: Final[tuple[tuple[str, Cleanup, int, str], ...]] = (
         "table `copies`: what can be replayed is 14 days old",
     ),
     (REQUEUES_CHANGELOG, Cleanup.COMPACT_DELETE, ONLINE_MS, "table `requeues`"),
+    (CONSUMPTION_CHANGELOG, Cleanup.COMPACT_DELETE, ONLINE_MS, "table `consumption`: replays under way"),
 )
 _WHOLE: Final = (
     (PARTICIPANTS, "who exists: roles, keys, certificates, webhooks; the last record of a key counts"),

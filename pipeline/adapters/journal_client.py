@@ -4,11 +4,15 @@ import asyncio
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from pipeline.adapters.shard_client import TooBusy, Unanswered
 from pipeline.domain.envelope import AuditRecord
+from pipeline.domain.journal import by_transaction, mark_of, transactions_of
 from pipeline.domain.shards import JOURNAL, Book
+
+_AT_ONCE: Final = 16
+"""Transactions asked for together, in each partition: a worker takes the questions of some twenty messages at a time."""
 
 
 class Shards(Protocol):
@@ -47,6 +51,24 @@ async def find(shards: Shards, decoder: Decoder, *prefixes: bytes) -> list[Found
                     record = decoder.decode_audit(base64.b64decode(value))
                     found[partition, offset] = Found(partition=partition, offset=offset, record=record)
     return list(found.values())
+
+
+async def find_messages(
+    shards: Shards, decoder: Decoder, *prefixes: bytes
+) -> list[Found] | Unanswered | TooBusy:
+    """Return all records of every message that has one under a prefix; or why some are missing."""
+    first = await find(shards, decoder, *prefixes)
+    if not isinstance(first, list):
+        return first
+    known = {(one.partition, one.offset): one for one in first}
+    named = {name for one in first for name in transactions_of(one.record)}
+    marks = sorted({by_transaction(mark_of(name)) for name in named} - {*prefixes})
+    for number in range(0, len(marks), _AT_ONCE):
+        more = await find(shards, decoder, *marks[number : number + _AT_ONCE])
+        if not isinstance(more, list):
+            return more
+        known |= {(one.partition, one.offset): one for one in more}
+    return list(known.values())
 
 
 def _question(prefix: bytes) -> dict[str, Any]:

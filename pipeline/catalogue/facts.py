@@ -24,6 +24,7 @@ TABLES: Final = (
     "appointment_effects.tsv",
     "applicable_dates.tsv",
     "correlation.tsv",
+    "consumption_replay.tsv",
 )
 """Every table that verdicts or routing depend on; together they are the identity of a catalogue."""
 

@@ -118,9 +118,9 @@ class Account:
 
     def relay(self, entry: Entry, remark: Remark, at: datetime) -> None:
         """Pass on to the sender what the recipient said of a copy that it took; status messages end here."""
-        if self._topics.status is None or self._lane.channel == STATUS_CHANNEL:
-            return
         copy = entry.copy
+        if self._topics.status is None or self._lane.channel == STATUS_CHANNEL or copy.sender_id == DIP:
+            return
         finding = relayed(remark, copy.recipient)
         told = report(copy, finding, correlation_id=correlation_in(copy), now=at)
         self._part(entry.claim).outputs.append(

@@ -24,7 +24,7 @@ from pipeline.domain.appointments import (
 )
 from pipeline.domain.envelope import Addressee, Kind, Message, Reason
 from pipeline.domain.headers import COMMON
-from pipeline.domain.identifiers import ParticipantId, Role
+from pipeline.domain.identifiers import DIP, DIP_ROLE, ParticipantId, Role
 from pipeline.domain.participants import Participant, Participants
 from pipeline.domain.rejections import CheckId, Code, Rejection
 from pipeline.domain.routing import SLOT_OF_ROLE, Holders, Need, Routing, SecondaryRule
@@ -32,7 +32,7 @@ from pipeline.domain.times import format_instant
 from pipeline.limits import PROBLEMS_PER_MESSAGE_MAX
 
 _PRIMARY: Final = f"{COMMON}/A0/primaryRecipients"
-_MPAN: Final = f"{COMMON}/M0"
+MPAN_POINTER: Final = f"{COMMON}/M0"
 _CHECKS: Final = {
     Code.ADDRESSING: CheckId.RECIPIENTS,
     Code.PRIMARY_UNKNOWN: CheckId.PRIMARY_RECIPIENT,
@@ -115,10 +115,14 @@ class _Search:
         self.instants = self.message.applicable or (self.message.received_at,)
 
     def find_primary(self) -> None:
-        """Take the recipients that the sender names."""
+        """Take the recipients that the sender names. What is for the router itself reaches it named or not."""
+        if DIP_ROLE in self.routing.primary and (DIP in self.message.primary or not self.message.primary):
+            self._add(DIP, Reason(kind=Kind.PRIMARY, role=DIP_ROLE))
         for index, named in enumerate(self.message.primary):
             pointer = f"{_PRIMARY}/{index}"
             participant = self.participants.get(named)
+            if named == DIP and named in self.found:
+                continue
             if participant is None:
                 self._refuse(
                     Code.PRIMARY_UNKNOWN,
@@ -169,7 +173,7 @@ class _Search:
                 Code.NO_HOLDER,
                 f"Nobody holds {rule.slot.value} for MPAN {self.message.mpan} {self._when()}: check the date and "
                 "the appointment; the message is kept and can be routed again after a repair.",
-                _MPAN,
+                MPAN_POINTER,
             )
 
     def _wanted(self, rule: SecondaryRule, row: Row, instant: datetime) -> frozenset[Role]:
@@ -184,7 +188,7 @@ class _Search:
                 Code.SECONDARY_UNKNOWN,
                 f"{row.holder} holds {rule.slot.value} for MPAN {self.message.mpan} by {row.source}, but no "
                 "participant has that DIP ID: have it registered, or repair the appointment.",
-                _MPAN,
+                MPAN_POINTER,
             )
             return frozenset()
         held = participant.roles_at(instant)
@@ -196,7 +200,7 @@ class _Search:
                 Code.SECONDARY_ROLE,
                 f"{row.holder} holds {rule.slot.value} for MPAN {self.message.mpan} by {row.source}, but its roles "
                 f"at {format_instant(instant)} are {_listed(held)}; wanted: {_listed(rule.roles)}.",
-                _MPAN,
+                MPAN_POINTER,
             )
         return frozenset()
 
@@ -240,7 +244,7 @@ class _Search:
                 )
         if self.routing.secondary and not known(self.history):
             if any(rule.need is Need.REQUIRED for rule in self.routing.secondary) or not self.found:
-                self._refuse(Code.MPAN_UNKNOWN, self._unknown_mpan(), _MPAN)
+                self._refuse(Code.MPAN_UNKNOWN, self._unknown_mpan(), MPAN_POINTER)
         elif not self.found and not self.rejections:
             self._refuse_nobody()
 
@@ -257,7 +261,7 @@ class _Search:
             self._refuse(
                 Code.NO_HOLDER,
                 f"No other participant holds MPAN {self.message.mpan} {self._when()} in a role that receives this.",
-                _MPAN,
+                MPAN_POINTER,
             )
         else:
             self._refuse(

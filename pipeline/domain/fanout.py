@@ -7,7 +7,7 @@ from enum import StrEnum
 from pipeline.domain.addressing import Addressed
 from pipeline.domain.egress import D0, egress
 from pipeline.domain.envelope import Copy, Message
-from pipeline.domain.identifiers import ParticipantId, TransactionId, delivery_id
+from pipeline.domain.identifiers import DIP, ParticipantId, TransactionId, delivery_id
 from pipeline.domain.shards import partition_of
 from pipeline.limits import OUTBOUND_SHARDS_MAX
 
@@ -81,6 +81,7 @@ def fan_out(
             body=body,
         )
         for one in addressed.addressees
+        if one.recipient != DIP  # what is for the router is read from the audit: `agents.consumption`
     )
 
 

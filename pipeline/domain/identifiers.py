@@ -19,6 +19,7 @@ EventCode = NewType("EventCode", str)
 
 DIP: Final = ParticipantId("0000000000")
 """The router itself as a sender of responses and status messages (ten zeros; eleven are accepted)."""
+DIP_ROLE: Final = Role("DIP")
 STATUS_CHANNEL: Final = InterfaceId("status")
 """Stands for `/statusmessage` wherever a channel is named."""
 

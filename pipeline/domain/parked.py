@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from pipeline.domain.envelope import Copy
 from pipeline.domain.identifiers import DeliveryId, InterfaceId, Mpan, ParticipantId
@@ -24,6 +25,10 @@ class Missing(StrEnum):
 
     GONE = "the record is no longer on its topic"
     ALTERED = "the record's checksum differs: its topic was made anew"
+
+
+ANY_RECORD: Final = -1
+"""In place of a checksum: whatever record is there; who reads it sees whether it is the one that was meant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,9 @@ _ROUTED: Final = (t.INBOUND, t.VALIDATED, t.REGISTRATION)
 _ROUTER_TABLES: Final = (t.SEEN_CHANGELOG, t.APPOINTMENTS_CHANGELOG, t.QUARANTINE_CHANGELOG)
 _DELIVERED: Final = (t.OUTBOUND, t.STATUS)
 _INDEXED: Final = (t.AUDIT, t.OUTBOUND, t.STATUS)
-_JOURNAL_TABLES: Final = (t.ENTRIES_CHANGELOG, t.COPIES_CHANGELOG, t.REQUEUES_CHANGELOG)
+_JOURNAL_TABLES: Final = (
+    *(t.ENTRIES_CHANGELOG, t.COPIES_CHANGELOG, t.REQUEUES_CHANGELOG, t.CONSUMPTION_CHANGELOG),
+)
 _DELIVERY_OWN: Final = (t.PARKED_CHANGELOG, t.NOTICES, t.ENDPOINT_HEALTH)
 
 USERS: Final = {
@@ -52,10 +54,10 @@ USERS: Final = {
         writes=(t.AUDIT, t.STATUS, t.DEAD_LETTER_DELIVERY, t.SHARDS, *_DELIVERY_OWN),
     ),
     "journal": Users(
-        does="indexes audit and copies, answers questions about them, and sends copies again",
+        does="indexes audit and copies, answers questions about them and consumption replays, and sends copies again",
         inputs=_INDEXED,
-        reads=(*_INDEXED, *_JOURNAL_TABLES, *_STANDING),
-        writes=(t.OUTBOUND, t.SHARDS, t.DEAD_LETTER_JOURNAL, *_JOURNAL_TABLES),
+        reads=(*_INDEXED, t.VALIDATED, *_JOURNAL_TABLES, *_STANDING),
+        writes=(t.OUTBOUND, t.VALIDATED, t.AUDIT, t.SHARDS, t.DEAD_LETTER_JOURNAL, *_JOURNAL_TABLES),
     ),
     "archive": Users(does="keeps records for years", reads=tuple(t.ARCHIVED), deletes=(t.AUDIT,)),
     "operator": Users(

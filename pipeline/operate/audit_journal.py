@@ -4,34 +4,29 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Final
 
 import click
 
 from pipeline import topics
 from pipeline.adapters.clock import SystemClock
-from pipeline.adapters.journal_client import Decoder, Found, Shards, find
+from pipeline.adapters.journal_client import Decoder, Found, Shards, find_messages
 from pipeline.adapters.registry import connect
 from pipeline.adapters.shard_client import ShardClient, Unanswered
 from pipeline.adapters.shard_feed import ShardFeed
 from pipeline.codec import Codec
 from pipeline.domain.audit_query import Wanted
-from pipeline.domain.identifiers import SenderReference, TransactionId
+from pipeline.domain.identifiers import SenderReference
 from pipeline.domain.journal import (
     by_mpan,
     by_transaction,
     mark_of,
     prefixes_of_correlation,
     prefixes_of_reference,
-    transactions_of,
 )
 from pipeline.errors import BrokerUnavailable, SettingsInvalid
 from pipeline.operate.audit_records import Entry
 from pipeline.operate.stack import located
 from pipeline.settings import Settings
-
-_AT_ONCE: Final = 16
-"""Transactions asked for together, in each partition: a worker takes the questions of some twenty messages at a time."""
 
 
 def journalled(settings: Settings, wanted: Wanted) -> Iterator[Entry]:
@@ -70,19 +65,8 @@ async def _whole(shards: ShardClient, codec: Codec, prefixes: tuple[bytes, ...])
 
 
 async def messages_under(shards: Shards, decoder: Decoder, prefixes: tuple[bytes, ...]) -> list[Found]:
-    """Return all records of every message that has one under a prefix."""
-    first = await _found(shards, decoder, prefixes)
-    known = {(one.partition, one.offset): one for one in first}
-    named: set[TransactionId] = {name for one in first for name in transactions_of(one.record)}
-    marks = sorted({by_transaction(mark_of(name)) for name in named} - {*prefixes})
-    for first_mark in range(0, len(marks), _AT_ONCE):
-        more = await _found(shards, decoder, tuple(marks[first_mark : first_mark + _AT_ONCE]))
-        known |= {(one.partition, one.offset): one for one in more}
-    return list(known.values())
-
-
-async def _found(shards: Shards, decoder: Decoder, prefixes: tuple[bytes, ...]) -> list[Found]:
-    told = await find(shards, decoder, *prefixes)
+    """Return all records of every message that has one under a prefix; BrokerUnavailable where some are missing."""
+    told = await find_messages(shards, decoder, *prefixes)
     if isinstance(told, list):
         return told
     why = told.reason if isinstance(told, Unanswered) else "the workers are busy"

@@ -76,9 +76,9 @@ def participants() -> Participants:
     )
 
 
-def build(seed: int, catalogue: Catalogue, codec: Codec) -> World:
+def build(seed: int, catalogue: Catalogue, codec: Codec, people: Participants | None = None) -> World:
     """Return the router as `agents.app` binds it, on the bus."""
-    fixed = Fixed(participants())
+    fixed = Fixed(participants() if people is None else people)
     seen, appointments, waiting = TableFake(), TableFake(), TableFake()
     world = World(rng=Random(seed), tables=[seen, appointments, waiting])
     addressing = Addressing(

@@ -7,12 +7,14 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from confluent_kafka import Producer
 
 from pipeline import topics
 from pipeline.adapters.bulk import send_all
@@ -23,9 +25,9 @@ from pipeline.adapters.shard_feed import ShardFeed
 from pipeline.adapters.topics import ensure_topics
 from pipeline.domain.continuation import Continuation, read_token
 from pipeline.domain.copy_index import Wanted
-from pipeline.domain.envelope import AuditRecord, Stage, Status
+from pipeline.domain.envelope import Addressee, AuditRecord, Kind, Message, Reason, Stage, Status
 from pipeline.domain.fanout import outbound_key, recipient_key
-from pipeline.domain.identifiers import InterfaceId, ParticipantId
+from pipeline.domain.identifiers import DIP, DIP_ROLE, InterfaceId, ParticipantId
 from pipeline.domain.shards import COPIES
 from pipeline.ingress.calls import Reply
 from pipeline.ingress.delivery_status import DeliveryStatus
@@ -33,6 +35,7 @@ from pipeline.ingress.replaying import CONTINUATION, Replay
 from pipeline.settings import Settings
 from pipeline.topics import topic_specs
 from tests.chaos import faults
+from tests.support.builders import message
 from tests.support.journal_rig import copy_of, reference, transaction
 from tests.support.reading import drain
 
@@ -41,6 +44,7 @@ pytestmark = pytest.mark.kafka
 ROOT = Path(__file__).parents[3]
 PARTITIONS, SECRET = 4, "a secret of the tests, long enough"
 ME, OTHER, SENDER = ParticipantId("2300000001"), ParticipantId("2300000002"), ParticipantId("1400000001")
+GAINS = ParticipantId("1100000001")
 COUNT = 330
 
 
@@ -112,6 +116,43 @@ class Rig:
             sender_id=SENDER, sender_reference=reference(number),
         )  # fmt: skip
 
+    def order(self) -> None:
+        """Write two messages of the MPAN and a request that was let in, as the router has written them."""
+        for number in (1, 2):
+            self._routed(read_message_of("IF-021", "ActivePower", SENDER, number, at=self.at), ())
+        reason = Reason(kind=Kind.PRIMARY, role=DIP_ROLE, days=(self.at - timedelta(days=900),))
+        asked = read_message_of("IF-015", "ConsumptionReplay", GAINS, 3, at=datetime.now(UTC))
+        self._routed(asked, (Addressee(recipient=DIP, reasons=(reason,)),))
+
+    def _routed(self, message: Message, addressees: tuple[Addressee, ...]) -> None:
+        """Write a message and its audit, where it lies included."""
+        producer = Producer(self.settings.kafka())
+        places: list[Any] = []
+        producer.produce(
+            topics.VALIDATED,
+            self.codec.encode_message(message),
+            on_delivery=lambda _, one: places.append(one),
+        )
+        assert not producer.flush(30)
+        said = AuditRecord(
+            at=message.received_at, stage=Stage.INBOUND, status=Status.GOOD_TO_GO,
+            transaction_id=message.transaction_id, received_at=message.received_at, interface=message.interface,
+            event=message.event, sender_id=message.sender_id, sender_reference=message.sender_reference,
+            mpan=message.mpan,
+        )  # fmt: skip
+        routed = replace(
+            said, stage=Stage.ADDRESSING, status=Status.SENT_TO_TOPIC, addressees=addressees,
+            topic=topics.VALIDATED, partition=places[0].partition(), offset=places[0].offset(),
+        )  # fmt: skip
+        rows = ((message.transaction_id.encode(), self.codec.encode_audit(one)) for one in (said, routed))
+        send_all(self.settings, topics.AUDIT, rows)
+
+    def answered(self) -> list[Message]:
+        """Return what the router sent itself."""
+        read = drain(self.settings.kafka_bootstrap, topics.VALIDATED, PARTITIONS)
+        found = (self.codec.decode_message(one.value()) for one in read)
+        return [one for one in found if one.sender_id == DIP]
+
     def client(self) -> ShardClient:
         return ShardClient(self.owners, secret=SECRET, partitions=PARTITIONS, clock=SystemClock())
 
@@ -120,6 +161,13 @@ class Rig:
         read = drain(self.settings.kafka_bootstrap, topics.OUTBOUND, PARTITIONS)
         found = (self.codec.decode_copy(one.value()) for one in read)
         return Counter(one.transaction_id for one in found if one.replay)
+
+
+def read_message_of(interface: str, event: str, sender: str, number: int, *, at: datetime) -> Message:
+    name = f"S-{interface}-{sender}-SDS-20260105-{number}"
+    return message(
+        interface=interface, event=event, received_at=at, senderDIPID=sender, senderUniqueReference=name
+    )
 
 
 @pytest.fixture
@@ -208,3 +256,7 @@ def test_a_journal_that_dies_tells_and_requeues_everything_once(rig: Rig) -> Non
     assert Counter(asyncio.run(replayed(rig, wanted)) or ()) == everything, (
         "what was pushed again is no new copy"
     )
+    rig.order()
+    faults.until(lambda: len(rig.answered()) == 2, within_s=60, what="a consumption replay is answered")
+    assert {one.primary for one in rig.answered()} == {(GAINS,)}
+    assert {one.interface for one in rig.answered()} == {"IF-016"}
