@@ -463,3 +463,29 @@ TRACES_REMEMBERED_MAX = (
 TRACES_END_S_MAX = (
     3.0  # for the last spans of a process that ends; a pod is killed some time after it is asked to end
 )
+
+# --- The console (docs/CONSOLE.md) ------------------------------------------------------------------------
+CONSOLE_PASSWORD_CHARS_MIN = 12  # with scrypt below: years of a GPU for a word that is not on a list
+CONSOLE_PASSWORD_CHARS_MAX = 256  # more is no password, and hashing costs by its length
+CONSOLE_SCRYPT_N = 32_768  # 34 MB and 0.1 s of CPU a try
+CONSOLE_LOGINS_AT_ONCE_MAX = 2  # hashing at a time: cores, and 34 MB each
+CONSOLE_LOGINS_WAITING_MAX = 20  # two seconds of hashing; more are told to come back
+CONSOLE_LOGIN_TRIES_PER_S = 1 / 30  # of wrong passwords, after the burst
+CONSOLE_LOGIN_TRIES_BURST = 5  # of one account from one address: people mistype
+CONSOLE_LOGIN_TRIES_OF_ADDRESS = 20  # of all accounts: an office behind one address
+CONSOLE_LOGINS_WATCHED_MAX = 10_000  # pairs of account and address with wrong tries, 200 bytes each
+CONSOLE_COOKIE_CHARS_MAX = 512  # ours have about 200
+CONSOLE_FORM_BYTES_MAX = 16_384  # of a POST: a few short fields
+CONSOLE_FIELD_CHARS_MAX = 500  # of one field; a reason is a sentence
+CONSOLE_LOOK_S = 10.0  # between two looks at the processes: as a monitor does
+CONSOLE_LOOKS_KEPT = 180  # half an hour of rates, a few numbers each
+CONSOLE_METRICS_BYTES_MAX = 8_000_000  # of one page of /metrics: 500 recipients with histograms have 2 MB
+CONSOLE_PROCESSES_MAX = 200  # processes looked at
+CONSOLE_CALL_S_MAX = 3.0  # of one page of a process: it answers in milliseconds
+CONSOLE_READERS_MAX = 3  # questions that read Kafka at a time, each a thread and a consumer
+CONSOLE_WAIT_S_MAX = 15.0  # for one of those places; then the page says so
+CONSOLE_FOUND_MAX = 200  # messages or letters on a page; more are asked for more narrowly
+CONSOLE_RECORDS_READ_MAX = 500_000  # of one search without an index: some ten seconds
+CONSOLE_LANES_SHOWN_MAX = 300  # rows of the page of lanes, those in trouble first
+CONSOLE_DRAWN_ROWS_MAX = 60  # rows of a drawing; the table below it has all
+CONSOLE_NOTES_MAX = 1_000  # "done" messages that wait for the next page of their session

@@ -291,6 +291,16 @@ class Settings:
         731, "how long the archive keeps messages; `dip archive prune` deletes what is older; at least 731"
     )
 
+    # The console
+    console_host: str = _setting("127.0.0.1", "address the console listens on")
+    console_port: int = _setting(8090, "port of the console; 0: a free one")
+    console_users: str = _setting("", "file of the console's users; empty: STATE_DIR/console-users.json")
+    console_tls_certificate: str = _setting("", "PEM file of the console's certificates; empty: plain HTTP")
+    console_tls_key: str = _setting("", "PEM file of its private key")
+    console_public_url: str = _setting("", "where browsers reach the console; with https cookies are secure")
+    console_session_s: float = _setting(8 * 3600.0, "how long a login at the console lasts")
+    console_processes: str = _setting("", "health pages of bridges and archive, as http://host:port,...")
+
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> "Settings":
         """Read file and environment; overrides (command-line options) win over both.

@@ -234,7 +234,7 @@ def _routing_record(settings: Settings, codec: Codec, transaction: str) -> Audit
         return None
     key = transaction.encode()
     partition = partition_of(key, count)
-    for since in dict.fromkeys((_day_of(transaction), None)):
+    for since in dict.fromkeys((day_of(transaction), None)):
         found = None
         for message in scan_partition(settings, topics.AUDIT, partition, since=since):
             if message.key() == key:
@@ -245,7 +245,8 @@ def _routing_record(settings: Settings, codec: Codec, transaction: str) -> Audit
     return None
 
 
-def _day_of(transaction: str) -> datetime | None:
+def day_of(transaction: str) -> datetime | None:
+    """Return from when on a transaction may be found, by the date that its id names; None where it names none."""
     digits = _DAY.search(transaction)
     try:
         return datetime.strptime(digits[1], "%Y%m%d").replace(tzinfo=UTC) - _EARLIER if digits else None

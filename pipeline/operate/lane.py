@@ -121,7 +121,7 @@ def _command(name: str, state: LaneState, text: str) -> None:
                 by=by,
                 at=SystemClock().now(),
             )
-            _write(settings, codec, changes_for(given, orders), given)
+            write_order(settings, codec, changes_for(given, orders), given)
             _tell(given, as_json=as_json)
 
 
@@ -154,7 +154,8 @@ def changes_for(given: LaneOrder, orders: LaneOrders) -> tuple[Change, ...]:
     return (*changes, Change(recipient=given.recipient, channel=given.channel, order=kept))
 
 
-def _write(settings: Settings, codec: Codec, changes: tuple[Change, ...], given: LaneOrder) -> None:
+def write_order(settings: Settings, codec: Codec, changes: tuple[Change, ...], given: LaneOrder) -> None:
+    """Make an order and its audit record durable. Raises BrokerUnavailable; the order may then be given again."""
     records = [
         Outgoing(
             topic=topics.LANES,

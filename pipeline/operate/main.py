@@ -24,6 +24,7 @@ COMMANDS: Final = {
     ),
     "bench": ("pipeline.operate.bench:bench", "Measure the engine and the whole path beside plain loops."),
     "bridge": ("pipeline.operate.bridge:bridge", "Run the HTTP entrance."),
+    "console": ("pipeline.operate.console:console", "Serve the operators' pages in a browser."),
     "deadletter": (
         "pipeline.operate.deadletter:deadletter",
         "List what could not be processed, with its reason.",

@@ -28,6 +28,9 @@ from pipeline.simulator.channels import read_channels
 from pipeline.simulator.sandbox import prepare_sandbox
 
 _POLL_S: Final = 0.3
+_SHARED: Final = "shard-secret"
+PAGES: Final = "pages"
+"""What the names of health pages end with, among the addresses of what runs."""
 
 
 def processes(settings: Settings) -> list[ProcessSpec]:
@@ -59,9 +62,14 @@ class HealthPages:
     port: int
 
     @property
+    def url(self) -> str:
+        """Return where its pages are."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    @property
     def metrics_url(self) -> str:
         """Return where its metrics are."""
-        return f"http://{LOOPBACK}:{self.port}/metrics"
+        return f"{self.url}/metrics"
 
     def __call__(self) -> bool:
         return responds(f"http://{LOOPBACK}:{self.port}/health/ready")
@@ -119,7 +127,20 @@ def _run(settings: Settings, *, fresh: bool, stack_only: bool) -> None:
 def share_secret(settings: Settings) -> None:
     """Give the processes of this stack a secret in common, so that the bridge may ask the workers."""
     if not settings.shard_secret:
-        put(shard_secret=secrets.token_hex(16))
+        secret = secrets.token_hex(16)
+        path = Path(settings.state_dir) / _SHARED
+        path.unlink(missing_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secret)
+        put(shard_secret=secret)
+
+
+def local_secret(settings: Settings) -> str:
+    """Return the secret that `dip up` gave its processes in this state directory; empty where it did not."""
+    try:
+        return (Path(settings.state_dir) / _SHARED).read_text()
+    except OSError:
+        return ""
 
 
 def _identify(settings: Settings) -> None:
@@ -131,9 +152,13 @@ def _identify(settings: Settings) -> None:
 
 def _serve(stack: LocalStack, settings: Settings, *, stack_only: bool) -> None:
     ensure_topics(settings.kafka(), configured_specs(settings))
-    with ProcessGroup([] if stack_only else processes(settings)) as group:
+    started = [] if stack_only else processes(settings)
+    with ProcessGroup(started) as group:
         scheme = "https" if settings.tls_certificate else "http"
         urls = {} if stack_only else {"bridge": f"{scheme}://{settings.bridge_host}:{settings.bridge_port}"}
+        urls |= {
+            f"{one.name} {PAGES}": one.ready.url for one in started if isinstance(one.ready, HealthPages)
+        }
         stack.publish(pids=group.pids(), urls=urls)
         running = find_running(Path(settings.state_dir))
         assert running is not None, "we hold the lock"

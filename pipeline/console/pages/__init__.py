@@ -1,0 +1,1 @@
+"""The pages: each a few functions from a visit to an answer."""
