@@ -53,8 +53,8 @@ class Settings:
 
     # Traces
     traces: bool = _setting(
-        False,  # noqa: FBT003  # a default, not a flag of the call
-        "write OpenTelemetry traces; where to is said by OTEL_EXPORTER_OTLP_ENDPOINT (docs/TRACES.md)",
+        default=False,
+        text="write OpenTelemetry traces; where to is said by OTEL_EXPORTER_OTLP_ENDPOINT (docs/TRACES.md)",
     )
 
     # Topics
@@ -93,8 +93,7 @@ class Settings:
         "", "fault tests only: kill -9 at a named point of a round or a delivery, as point:count"
     )
     static_membership: bool = _setting(
-        False,  # noqa: FBT003  # a default, not a flag of the call
-        "group.instance.id from `instance`: rolling restarts without rebalance",
+        default=False, text="group.instance.id from `instance`: rolling restarts without rebalance"
     )
 
     # Rules and appointments
@@ -166,16 +165,15 @@ class Settings:
         "", "regular expression that all of senderUniqueReference must match, beside the published one"
     )
     reference_parts: bool = _setting(
-        False,  # noqa: FBT003  # a default, not a flag of the call
-        "senderUniqueReference must name the interface, sender and role of its message",
+        default=False, text="senderUniqueReference must name the interface, sender and role of its message"
     )
     status_sender_checked: bool = _setting(
-        True,  # noqa: FBT003  # a default, not a flag of the call
-        "status messages of participants (L4) are taken only from those who could have received the message",
+        default=True,
+        text="status messages of participants (L4) are taken only from those who could have received the message",
     )
     correlation_required: bool = _setting(
-        False,  # noqa: FBT003  # a default, not a flag of the call
-        "answers must carry the correlation id of what they answer (channels with rule Copy)",
+        default=False,
+        text="answers must carry the correlation id of what they answer (channels with rule Copy)",
     )
     clock_skew_s: float = _setting(300.0, "largest accepted difference of X-DIP-Signature-Date")
     body_bytes_max: int = _setting(100_000_000, "largest request body")
@@ -215,7 +213,9 @@ class Settings:
         2.0,
         "unknown API keys that one address may try; beyond it keys that were not good there before are not checked; 0: any",
     )
-    compressed_bodies: bool = _setting(True, "bodies may come with Content-Encoding gzip or zstd")  # noqa: FBT003  # a default, not a flag of the call
+    compressed_bodies: bool = _setting(
+        default=True, text="bodies may come with Content-Encoding gzip or zstd"
+    )
     schema_versions: str = _setting(
         "",
         "S0.schemaVersion values accepted beside the published ones, as 009 for all channels, IF-021=010 for one",
@@ -235,7 +235,9 @@ class Settings:
         "", "internal networks that webhooks may be in, as 10.1.0.0/16,...; empty: public addresses only"
     )
     webhook_ports_allowed: str = _setting("", "ports that webhooks may have, as 443,8443; empty: any")
-    webhook_http_allowed: bool = _setting(False, "webhooks without TLS are called, too: sandboxes only")  # noqa: FBT003  # a default, not a flag of the call
+    webhook_http_allowed: bool = _setting(
+        default=False, text="webhooks without TLS are called, too: sandboxes only"
+    )
     webhook_timeout_s: float = _setting(10.0, "total time of one webhook call")
     lane_in_flight_max: int = _setting(
         64,
@@ -260,8 +262,8 @@ class Settings:
         "waits between tries; the last repeats until the hold ends",
     )
     relay_answers: bool = _setting(
-        True,  # noqa: FBT003  # a default, not a flag of the call
-        "what recipients say of messages in their answers (L3, RCP codes) goes to the sender as a status message",
+        default=True,
+        text="what recipients say of messages in their answers (L3, RCP codes) goes to the sender as a status message",
     )
     notice_after_s: float = _setting(
         72 * 3600.0,
