@@ -12,10 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import SettingsInvalid
-from pipeline.limits import SHARD_SECRET_CHARS_MIN
-from pipeline.settings_text import read_file, typed
-
-_CUSTOMARY = {"kafka_bootstrap": "KAFKA_BOOTSTRAP", "schema_registry_url": "SCHEMA_REGISTRY_URL"}
+from pipeline.settings_text import hard_to_guess, read_file, typed, variable
 
 
 def _setting(default: Any, text: str, *, secret: bool = False) -> Any:
@@ -343,21 +340,11 @@ class Settings:
 
         Raises SettingsInvalid for one that could be guessed.
         """
-        if 0 < len(self.shard_secret) < SHARD_SECRET_CHARS_MIN:
-            raise SettingsInvalid(
-                f"DIP_SHARD_SECRET: {len(self.shard_secret)} characters, expected at least {SHARD_SECRET_CHARS_MIN} of"
-                " random text, the same for bridges and workers"
-            )
-        return self.shard_secret
+        return hard_to_guess("DIP_SHARD_SECRET", self.shard_secret)
 
     def retry_delays(self) -> tuple[float, ...]:
         """Return the waits between tries in seconds."""
         return tuple(float(part) for part in self.retry_delays_s.split(","))
-
-
-def variable(name: str) -> str:
-    """Return the environment variable of a setting."""
-    return _CUSTOMARY.get(name, f"DIP_{name.upper()}")
 
 
 def put(**values: Any) -> None:

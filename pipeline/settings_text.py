@@ -1,10 +1,18 @@
-"""From text to the values of settings: the file, and one value at a time."""
+"""From text to the values of settings: the file, the names of variables, and one value at a time."""
 
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import SettingsInvalid
+from pipeline.limits import SHARD_SECRET_CHARS_MIN
+
+_CUSTOMARY = {"kafka_bootstrap": "KAFKA_BOOTSTRAP", "schema_registry_url": "SCHEMA_REGISTRY_URL"}
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return _CUSTOMARY.get(name, f"DIP_{name.upper()}")
 
 
 def read_file(path: Path) -> dict[str, Any]:
@@ -29,3 +37,13 @@ def typed(name: str, kind: Any, value: Any) -> Any:
         return int(text) if kind is bool else kind(value)
     except ValueError:
         raise SettingsInvalid(f"{name}={value!r}: expected {kind.__name__}") from None
+
+
+def hard_to_guess(name: str, secret: str) -> str:
+    """Return a secret, or nothing where there is none. Raises SettingsInvalid for one that could be guessed."""
+    if 0 < len(secret) < SHARD_SECRET_CHARS_MIN:
+        raise SettingsInvalid(
+            f"{name}: {len(secret)} characters, expected at least {SHARD_SECRET_CHARS_MIN} of"
+            " random text, the same for bridges and workers"
+        )
+    return secret

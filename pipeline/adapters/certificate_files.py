@@ -10,7 +10,8 @@ from cryptography import x509
 from pipeline.domain.revocation import RevocationList, latest, read_lists
 from pipeline.errors import SettingsInvalid
 from pipeline.limits import CERTIFICATE_FILE_BYTES_MAX
-from pipeline.settings import Settings, variable
+from pipeline.settings import Settings
+from pipeline.settings_text import variable
 
 C = TypeVar("C", bound=StrEnum)
 

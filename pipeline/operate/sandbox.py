@@ -13,7 +13,7 @@ from cryptography import x509
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.sandbox_authority import ROUTER, IssuedRow, Kind, SandboxAuthority
 from pipeline.errors import SettingsInvalid
-from pipeline.settings import variable
+from pipeline.settings_text import variable
 
 _ID: Final = re.compile(r"[0-9A-Za-z]{10}", re.ASCII)
 _HOST: Final = re.compile(r"[0-9A-Za-z.:*-]{1,253}", re.ASCII)

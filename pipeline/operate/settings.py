@@ -5,7 +5,8 @@ from dataclasses import fields
 
 import click
 
-from pipeline.settings import Settings, variable
+from pipeline.settings import Settings
+from pipeline.settings_text import variable
 
 
 @click.command()

@@ -13,7 +13,8 @@ from pipeline.localstack.waiting import monotonic_s
 from pipeline.operate.market_day import conclude, day_options, profile_of, run_day
 from pipeline.operate.simulate_faults import faults
 from pipeline.operate.stack import located
-from pipeline.settings import Settings, put, variable
+from pipeline.settings import Settings, put
+from pipeline.settings_text import variable
 from pipeline.simulator.cast import assemble
 from pipeline.simulator.channels import read_channels
 from pipeline.simulator.introduction import load_appointments, load_participants

@@ -14,7 +14,8 @@ import yaml
 
 from pipeline.operate.main import COMMANDS
 from pipeline.operate.worker import MODULES
-from pipeline.settings import Settings, variable
+from pipeline.settings import Settings
+from pipeline.settings_text import variable
 from pipeline.topics import topic_specs
 from tests.chart import kubernetes, strimzi
 from tests.chart.combinations import COMBINATIONS

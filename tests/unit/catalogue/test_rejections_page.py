@@ -5,7 +5,8 @@ from pathlib import Path
 from pipeline.catalogue.facts import rows
 from pipeline.domain.rejections import TEXTS, Code
 from pipeline.limits import PROBLEMS_PER_MESSAGE_MAX
-from pipeline.settings import Settings, variable
+from pipeline.settings import Settings
+from pipeline.settings_text import variable
 
 PAGE = (Path(__file__).parents[3] / "docs" / "REJECTIONS.md").read_text(encoding="utf-8")
 

@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.domain.signing import Flaw
 from pipeline.ingress.identity import IdentifiedBy
-from pipeline.settings import Settings, variable
+from pipeline.settings import Settings
+from pipeline.settings_text import variable
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "SECURITY.md").read_text(encoding="utf-8")
