@@ -6,12 +6,14 @@ HTTP, and then asks each query over the whole run. Prints the queries without da
 
 import json
 import os
+import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +32,7 @@ from pipeline.localstack.registry import responds
 from pipeline.localstack.waiting import monotonic_s, wait_until
 from pipeline.operate.market_day import run_day
 from pipeline.operate.scene import Scene, Stage
+from pipeline.settings import Settings
 from pipeline.simulator.profile import Profile
 from pipeline.simulator.progress import Progress
 from pipeline.simulator.run import run_market
@@ -38,6 +41,7 @@ from tests.chart.queries import selectors
 ROOT: Final = Path(__file__).parents[1]
 _SCRAPE_S: Final = 2
 _READY_S_MAX: Final = 60
+_OPEN_REQUESTS: Final = Settings().participant_requests_open_max
 _DIP: Final = (sys.executable, "-m", "pipeline.operate.main")
 
 NOT_ON_A_GOOD_DAY: Final[Mapping[str, str]] = {
@@ -45,7 +49,7 @@ NOT_ON_A_GOOD_DAY: Final[Mapping[str, str]] = {
     'reason="not-durable"': "Kafka is there",
     'status="500"': "the bridge does not fail",
     'status="503"': "nobody is turned away",
-    'status="429"': "nobody exceeds a limit",
+    'error_class="ours"': "no fault is ours",
 }
 """Series that exist only after what the alert is about; by a part of the selector."""
 
@@ -93,23 +97,41 @@ def _play(stage: Stage, scene: Scene, progress: Progress) -> None:
 
 
 def _disturb(stage: Stage) -> None:
-    """Send the bridge what is no HTTP, and what is no TLS: their counters begin with the first."""
+    """Send the bridge what no participant of the market does: what is no HTTP, half a head, too much at a time."""
+    pen = next(iter(stage.sandbox.pens(stage.market.cast).values()))
+    begun = (
+        b"POST /dip-channel/IF-021 HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n"
+        + f"X-API-Key: {pen.api_key}\r\n\r\n".encode()
+    )
+    with ExitStack() as open_:
+        wires = [open_.enter_context(_connected(stage)) for _ in range(_OPEN_REQUESTS + 2)]
+        for wire in wires:
+            wire.sendall(begun)
+        wires[-1].recv(1_000)
+    for text in (b"no http at all\r\n\r\n", b"POST / HT"):
+        with suppress(OSError), _connected(stage) as wire:
+            wire.sendall(text)
+            wire.recv(1_000)  # the answer, or the end of its patience
+
+
+def _connected(stage: Stage) -> ssl.SSLSocket:
     bridge = urlsplit(stage.outside.bridge_url)
-    for _ in range(3):
-        with suppress(OSError), socket.create_connection((bridge.hostname, bridge.port), timeout=5) as wire:
-            wire.sendall(b"no http at all\r\n\r\n")
-            wire.recv(1_000)
+    plain = socket.create_connection((bridge.hostname or "", bridge.port or 0), timeout=_READY_S_MAX)
+    return stage.sandbox.client_tls().wrap_socket(plain, server_hostname=bridge.hostname)
 
 
 @contextmanager
 def archiving(scene: Scene) -> Iterator[str]:
     """Run an archive beside the demo; yield where its metrics are."""
     key, (port,) = scene.folder / "archive.pem", free_ports(1)
+    place = scene.folder / "archive"
+    shutil.rmtree(place, ignore_errors=True)  # the topics are new, and an archive refuses to mix them
     subprocess.run([*_DIP, "archive", "key", str(key)], check=not key.exists(), capture_output=True)
     environment = {
         **os.environ,
         "DIP_ARCHIVE_SIGNING_KEY": str(key),
         "DIP_WORKER_PORT": str(port),
+        "DIP_ARCHIVE_URL": str(place),
         "DIP_ARCHIVE_SEAL_S": "5",
     }
     with (scene.logs / "archive.log").open("wb") as log:

@@ -256,6 +256,9 @@ livenessProbe:
 {{- if not $worker.autoscaling.lagThreshold }}{{ fail (printf "%s.autoscaling.lagThreshold is required: the total lag at which one more worker is wanted" .) }}{{ end }}
 {{- else if gt ($worker.replicas | int) $partitions }}{{ fail (printf "%s.replicas is %v, topics.partitions %d: workers beyond the partitions do nothing; lower it" . $worker.replicas $partitions) }}{{ end }}
 {{- end }}
+{{- with .Values.reset.workers }}
+{{- if not (index $.Values .).enabled }}{{ fail (printf "reset.workers is %s, which is not enabled: there is nothing to reset" .) }}{{ end }}
+{{- end }}
 {{- if and .Values.delivery.enabled (not .Values.secrets.signing) }}{{ fail "secrets.signing is required: delivery signs what it sends; name a secret with tls.crt and tls.key" }}{{ end }}
 {{- if .Values.archive.enabled }}
 {{- if not .Values.secrets.archive }}{{ fail "secrets.archive is required: the archive signs what it seals; name a secret with archive.pem" }}{{ end }}

@@ -60,6 +60,10 @@ COMMANDS: Final = {
         "Run messages of a time through the present rules, and put what is missing.",
     ),
     "report": ("pipeline.operate.report:report", "Report API activity and service levels."),
+    "reset": (
+        "pipeline.operate.reset:reset",
+        "Have stopped workers go on elsewhere in their topics.",
+    ),
     "rules": ("pipeline.operate.rules:rules", "Check, show and compare the routing rules."),
     "settings": ("pipeline.operate.settings:settings", "Show every setting, its value and what it is for."),
     "simulate": ("pipeline.operate.simulate:simulate", "Drive a simulated market against a running router."),

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from pipeline.operate.main import COMMANDS
+from pipeline.operate.reset import reset
 from pipeline.operate.worker import MODULES
 from pipeline.settings import Settings
 from pipeline.settings_text import variable
@@ -245,6 +246,23 @@ def test_autoscaling_leaves_the_number_to_who_scales() -> None:
             assert facts["topic"] in {one.name for one in topic_specs(partitions=1)}
             assert (facts["offsetResetPolicy"], facts["allowIdleConsumers"]) == ("earliest", "false")
             assert facts["lagThreshold"] == "1000"
+
+
+def test_workers_that_are_reset_are_away_and_nobody_brings_them_back() -> None:
+    docs = rendered("reset-scaled")
+    assert named(docs, "StatefulSet", "dip-open-dip-delivery")["spec"]["replicas"] == 0
+    assert not of_kind(docs, "ScaledObject")
+    assert named(docs, "StatefulSet", "dip-open-dip-router")["spec"]["replicas"] == 2
+    job = named(docs, "Job", "dip-open-dip-reset")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "post-install,post-upgrade"
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    command, *arguments = container["args"]
+    given = reset.make_context(command, arguments).params
+    assert (command, given["kind"], given["yes"], given["again"]) == ("reset", "delivery", True, True)
+    assert (given["names"], given["skip"], given["wait_s"]) == (("dip.outbound",), False, 0.0)
+    assert [one["metadata"]["name"] for one in of_kind(rendered("defaults"), "Job")] == [
+        "dip-open-dip-topics"
+    ]
 
 
 @pytest.mark.parametrize("partitions", [1, 12, 50])

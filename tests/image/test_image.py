@@ -97,8 +97,13 @@ def test_bridge_and_router_become_ready_and_end_in_order(started: Any, prefix: s
     tool = started("topics", "create")
     assert run("wait", tool).stdout.strip() == "0"
     bridge = started(
-        "bridge", DIP_BRIDGE_HOST="127.0.0.1", DIP_BRIDGE_PORT=str(bridge_port), DIP_BRIDGE_HEALTH_PORT=str(bridge_health)
-    )  # fmt: skip
+        "bridge",
+        DIP_BRIDGE_HOST="127.0.0.1",
+        DIP_BRIDGE_PORT=str(bridge_port),
+        DIP_BRIDGE_HEALTH_PORT=str(bridge_health),
+        DIP_TRACES="true",  # the extra is in the image, and a collector that is away holds nothing up
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
+    )
     router = started(
         *("worker", "router"),
         DIP_WORKER_HOST="127.0.0.1",
