@@ -146,4 +146,5 @@ def _webhooks(outside: Outside, certificates: ServerCertificates) -> WebhookClie
         handshakes=certificates.watch,
         network=CallableNetwork(policy_of(settings)),
         secrets=WebhookSecrets(settings.webhook_secrets),
+        credentials=settings.webhook_credentials,
     )

@@ -318,4 +318,5 @@ def _participant(row: dict[str, Any]) -> Participant:
         connection_providers=frozenset(row["connection_providers"]),
         webhooks=tuple(Webhook(**one) for one in row["webhooks"]),
         webhook_signatures=frozenset(row["webhook_signatures"]),
+        webhook_oauth2=row["webhook_oauth2"],
     )

@@ -227,6 +227,7 @@ class Settings:
     )
     webhook_certificate: str = _setting("", "PEM file of the client certificate shown to webhooks")
     webhook_key: str = _setting("", "PEM file of its private key")
+    webhook_credentials: str = _setting("", "directory of OAuth2 client credentials, a file for each DIP ID")
     webhook_secrets: str = _setting("", "directory of Standard Webhooks v1 secrets, a file for each DIP ID")
     webhook_networks_allowed: str = _setting(
         "", "internal networks that webhooks may be in, as 10.1.0.0/16,...; empty: public addresses only"

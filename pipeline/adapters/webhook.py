@@ -4,24 +4,24 @@ Whatever the network or the recipient does is a result. The settings and their r
 """
 
 import asyncio
-import errno
-import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
 import aiohttp
 from yarl import URL
 
-from pipeline.adapters.callable_network import AddressForbidden, CallableNetwork
+from pipeline.adapters.callable_network import CallableNetwork
 from pipeline.adapters.webhook_connections import OneAnswerConnector
+from pipeline.adapters.webhook_faults import failure
 from pipeline.adapters.webhook_revocation import require_unrevoked
 from pipeline.adapters.webhook_secrets import WebhookSecrets
 from pipeline.adapters.webhook_timing import Timer, traces
-from pipeline.domain.answers import cleaned
-from pipeline.domain.attempt_times import UNTIMED, Timings
+from pipeline.adapters.webhook_tokens import WebhookTokens
+from pipeline.domain.attempt_times import Timings
 from pipeline.domain.delivery import Answered, ErrorClass, Failed, Result
 from pipeline.domain.extension_signing import ATTEMPT_HEADER, DELIVERY_HEADER, GAP_HEADER, SEQUENCE_HEADER
 from pipeline.domain.gaps import Gap, gaps_text
@@ -34,6 +34,7 @@ from pipeline.limits import (
     ANSWER_BYTES_MAX,
     ANSWER_HEADER_BYTES_MAX,
     DELIVERY_IDS_HEADER_CHARS_MAX,
+    TOKEN_S_MAX,
     WEBHOOK_CONNECT_S_MAX,
     WEBHOOK_SOCKET_S_MAX,
 )
@@ -41,12 +42,6 @@ from pipeline.ports import Clock
 from pipeline.settings import Settings
 
 PARTICIPANT_HEADER: Final = "X-DIP-MPO"
-
-_OUR_ERRNO: Final = frozenset(
-    {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.ENETUNREACH}
-)
-_OUR_ALERTS: Final = ("UNKNOWN_CA", "CERTIFICATE")
-"""TLS alerts by which a server refuses *our* certificate."""
 
 NO_SECRETS: Final = WebhookSecrets("")
 
@@ -71,6 +66,8 @@ class Call(Protocol):
     @property
     def signatures(self) -> frozenset[str]: ...
     @property
+    def oauth2(self) -> bool: ...
+    @property
     def traceparent(self) -> str | None: ...
 
 
@@ -86,12 +83,17 @@ class WebhookClient:
         tls: ssl.SSLContext,
         network: CallableNetwork,
         secrets: WebhookSecrets = NO_SECRETS,
+        credentials: str = "",
         handshakes: Callable[[ssl.SSLContext], ssl.SSLContext] = lambda context: context,
     ) -> None:
-        """`handshakes` is shown every context before it is used, to look at what servers present."""
+        """`handshakes` is shown every context before it is used, to look at what servers present.
+
+        `credentials` is the directory of recipients' client credentials.
+        """
         self._handshakes = handshakes
         self._signer = signer
         self._secrets = secrets
+        self._tokens = WebhookTokens(credentials, clock=clock)
         self._clock = clock
         self._tls = handshakes(tls)
         self._network = network
@@ -106,6 +108,12 @@ class WebhookClient:
 
     async def post(self, post: Call) -> Result:
         """Send one array and return what came of it."""
+        if not post.oauth2:
+            return await self._post(post, {})
+        call = partial(self._post, post)
+        return await self._tokens.authorised(post.recipient, post.url, fetch=self._fetch, call=call)
+
+    async def _post(self, post: Call, authorised: dict[str, str]) -> Result:
         timer = Timer()
         refused = await self._network.admit(post.url)
         if refused is not None:
@@ -123,26 +131,37 @@ class WebhookClient:
         if post.signatures:
             key = self._signer.extensions if Scheme.V1A in post.signatures else None
             headers |= standard_headers(body, post.delivery_ids, now=now, key=key, secrets=secrets)
+        headers |= {"Content-Type": "application/json", PARTICIPANT_HEADER: post.recipient, **authorised}
+        if post.traceparent is not None:
+            headers["traceparent"] = post.traceparent
+        return await self._sent(post.url, headers, body, timer)
+
+    async def _fetch(self, url: str, headers: dict[str, str], body: bytes) -> Result:
+        """Ask for a token."""
+        timer = Timer()
+        refused = await self._network.admit(url)
+        if refused is not None:
+            return replace(refused, duration_ms=timer.since_ms())
+        timer.admitted()
+        try:
+            async with asyncio.timeout(TOKEN_S_MAX):
+                return await self._sent(url, headers, body, timer)
+        except TimeoutError as error:
+            return failure(error, duration_ms=timer.since_ms())
+
+    async def _sent(self, url: str, headers: dict[str, str], body: bytes, timer: Timer) -> Result:
         try:
             with timer.running():
-                return await self._send(post, body, headers, timer)
+                return await self._send(url, headers, body, timer)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             why = await timer.cause(error)
             return failure(why, duration_ms=timer.since_ms(), timings=timer.timings())
 
-    async def _send(self, post: Call, body: bytes, signed: dict[str, str], timer: Timer) -> Result:
-        headers = {
-            **signed,
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-            PARTICIPANT_HEADER: post.recipient,
-        }
-        if post.traceparent is not None:
-            headers["traceparent"] = post.traceparent
+    async def _send(self, url: str, headers: dict[str, str], body: bytes, timer: Timer) -> Answered:
+        headers = {**headers, "Accept": "application/json", "Accept-Encoding": "identity"}
         # encoded=True: the address goes out as it was registered and signed, not as a library would spell it.
-        url = URL(post.url, encoded=True)
-        async with self._opened().post(url, data=body, headers=headers, allow_redirects=False) as response:
+        target = URL(url, encoded=True)
+        async with self._opened().post(target, data=body, headers=headers, allow_redirects=False) as response:
             timer.answered()
             content, cut = await _read(response)
             return Answered(
@@ -237,54 +256,6 @@ async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, ErrorClass | N
     except (aiohttp.ClientError, OSError):
         return b"", ErrorClass.RESET
     return bytes(found), None
-
-
-def failure(error: Exception, *, duration_ms: int, timings: Timings = UNTIMED) -> Failed:
-    """Sort what the client raises. The text names no secret: addresses are the recipient's own."""
-    kind = _kind(error)
-    detail = cleaned(str(error)) or type(error).__name__
-    return Failed(error=kind, text=f"{kind.value}: {detail}", duration_ms=duration_ms, timings=timings)
-
-
-def _kind(error: Exception) -> ErrorClass:  # noqa: PLR0911  # one line per class of fault reads best
-    cause = getattr(error, "os_error", None) or error
-    if isinstance(cause, AddressForbidden):
-        return ErrorClass.BLOCKED
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return ErrorClass.TLS
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return ErrorClass.TLS
-    if (tls := _tls_error(error)) is not None:
-        return ErrorClass.OURS if _refuses_us(tls) else ErrorClass.TLS
-    if isinstance(cause, socket.gaierror):
-        # "Try again" is our resolver; "no such name" is the registered address.
-        return ErrorClass.OURS if cause.errno == socket.EAI_AGAIN else ErrorClass.DNS
-    if isinstance(error, TimeoutError):
-        return ErrorClass.TIMEOUT
-    if isinstance(cause, OSError) and cause.errno in _OUR_ERRNO:
-        return ErrorClass.OURS
-    if isinstance(error, aiohttp.InvalidURL) or not isinstance(error, aiohttp.ClientError | OSError):
-        return ErrorClass.BLOCKED
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return ErrorClass.CONNECT
-    return ErrorClass.RESET
-
-
-def _tls_error(error: BaseException) -> ssl.SSLError | None:
-    """Return the TLS fault behind an error: TLS 1.3 reports a refused client certificate while reading."""
-    seen: BaseException | None = error
-    while seen is not None:
-        # aiohttp's own error is an SSLError as well, an empty shell round the one that says why.
-        for one in (getattr(seen, "os_error", None), seen):
-            if isinstance(one, ssl.SSLError):
-                return one
-        seen = seen.__cause__ or seen.__context__
-    return None
-
-
-def _refuses_us(error: ssl.SSLError) -> bool:
-    reason = getattr(error, "reason", None) or ""
-    return "ALERT" in reason and any(word in reason for word in _OUR_ALERTS)
 
 
 def tls_of(settings: Settings) -> ssl.SSLContext:

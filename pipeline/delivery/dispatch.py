@@ -196,9 +196,7 @@ class Dispatcher:
 
     async def _post(self, lane: Lane, hook: Webhook, batch: tuple[Entry, ...], slot: Slot) -> None:
         """Send one array. A crash between the recipient's answer and its settlement sends it again."""
-        post = post_of(
-            hook, batch, signatures=self._out.participants.current().signatures_for(lane.key.recipient)
-        )
+        post = post_of(hook, batch, self._out.participants.current())
         with self._books.claims.sending(batch):
             result = await self._out.webhooks.post(post)
         self._slots.release(slot)

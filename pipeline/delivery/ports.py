@@ -155,6 +155,7 @@ class Post:
     places: tuple[Place, ...] = ()
     gaps: tuple[Gap | None, ...] = ()
     signatures: frozenset[str] = frozenset()
+    oauth2: bool = False
     origins: tuple[Origin | None, ...] = ()
     traceparent: str | None = None
 

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.ports import Post
-from pipeline.domain.participants import Webhook
+from pipeline.domain.participants import Participants, Webhook
 
 
-def post_of(hook: Webhook, batch: Sequence[Entry], *, signatures: frozenset[str]) -> Post:
+def post_of(hook: Webhook, batch: Sequence[Entry], people: Participants) -> Post:
     """Return the call that carries these copies of one recipient."""
+    recipient = people.get(batch[0].copy.recipient)
     return Post(
         url=hook.url,
         recipient=batch[0].copy.recipient,
@@ -17,6 +18,7 @@ def post_of(hook: Webhook, batch: Sequence[Entry], *, signatures: frozenset[str]
         attempt=max(entry.attempts for entry in batch) + 1,
         places=tuple(entry.place for entry in batch),
         gaps=tuple(entry.gap for entry in batch),
-        signatures=signatures,
+        signatures=recipient.webhook_signatures if recipient else frozenset(),
+        oauth2=recipient is not None and recipient.webhook_oauth2,
         origins=tuple(entry.origin for entry in batch),
     )

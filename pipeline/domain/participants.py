@@ -84,7 +84,8 @@ class Participant:
     `tls_names` are names that a client certificate may carry instead of being registered itself: `CN=...`,
     `DNS:...`, `URI:...`, `EMAIL:...` or `DN=...` (RFC 4514).
     `connection_providers` are the DIP IDs it lets send for it; a provider is a participant without roles.
-    `webhook_signatures` are the schemes of Standard Webhooks (v1, v1a) that calls to it carry beside the DIP's signature.
+    `webhook_signatures` are the schemes of Standard Webhooks (v1, v1a) that calls to it carry beside the DIP's signature,
+    `webhook_oauth2` says that they carry a bearer token as well.
     `closed` are channels whose webhook it has taken away itself; it is no part of the stored record (domain/market).
     """
 
@@ -99,6 +100,7 @@ class Participant:
     connection_providers: frozenset[ParticipantId] = frozenset()
     webhooks: tuple[Webhook, ...] = ()
     webhook_signatures: frozenset[str] = frozenset()
+    webhook_oauth2: bool = False
     closed: frozenset[InterfaceId] = frozenset()
 
     def roles_at(self, instant: datetime) -> frozenset[Role]:
@@ -171,11 +173,6 @@ class Participants(Mapping[ParticipantId, Participant]):
         self, participant: object
     ) -> bool:  # Mapping's own would ask for the row and catch KeyError
         return participant in self._by_id
-
-    def signatures_for(self, recipient: ParticipantId) -> frozenset[str]:
-        """Return the schemes by which calls to a recipient are signed beside the DIP's."""
-        found = self._by_id.get(recipient)
-        return found.webhook_signatures if found else frozenset()
 
     def holders(self, role: Role, instant: datetime) -> tuple[Participant, ...]:
         """Return everybody who holds a role at an instant, ordered by DIP ID."""

@@ -22,7 +22,7 @@ _ID: Final = re.compile(r"[0-9A-Za-z]{10}", re.ASCII)
 _BETWEEN: Final = re.compile(r"[ \t\r\n,]*")
 _FIELDS: Final = (
     "id", "name", "roles", "api_keys", "certificates", "tls_certificates", "tls_names", "connection_providers", "webhooks",
-    "webhook_signatures",
+    "webhook_signatures", "webhook_oauth2",
 )  # fmt: skip
 
 
@@ -135,6 +135,9 @@ class _Entry:
         providers = frozenset(self._each(value, "connection_providers", self._provider))
         webhooks = tuple(self._webhooks(value))
         schemes = frozenset(self._each(value, "webhook_signatures", self._scheme))
+        oauth2 = value.get("webhook_oauth2", False)
+        if not isinstance(oauth2, bool):
+            self.wrong("/webhook_oauth2", f"{oauth2!r}: expected true or false")
         self._overlaps(roles)
         self._repeated("certificates", signing)
         self._repeated("tls_certificates", connecting)
@@ -153,6 +156,7 @@ class _Entry:
             connection_providers=providers,
             webhooks=webhooks,
             webhook_signatures=schemes,
+            webhook_oauth2=oauth2,
         )
 
     def _each(self, value: Mapping[str, Any], name: str, read: Callable[[Any, str], Any]) -> Iterator[Any]:

@@ -221,7 +221,8 @@ class WebhookServer:
             self.connections.add(id(request.transport))
             assert request.transport is not None
             self.peers.append(request.transport.get_extra_info("peercert"))
-        return await self.behaviour[who](self, request, who, orjson.loads(content))
+        messages = orjson.loads(content) if request.content_type == "application/json" else []
+        return await self.behaviour[who](self, request, who, messages)
 
     def url(self, who: str) -> str:
         return f"https://127.0.0.1:{self.port}/{who}"

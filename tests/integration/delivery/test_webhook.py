@@ -258,7 +258,7 @@ async def test_a_name_that_does_not_exist_is_the_recipient_s_and_a_silent_resolv
     from aiohttp import ClientConnectorDNSError
     from aiohttp.client_reqrep import ConnectionKey
 
-    from pipeline.adapters.webhook import failure
+    from pipeline.adapters.webhook_faults import failure
 
     key = ConnectionKey("nowhere.invalid", 443, True, True, None, None, None)  # noqa: FBT003
     for code, expected in ((socket.EAI_NONAME, ErrorClass.DNS), (socket.EAI_AGAIN, ErrorClass.OURS)):

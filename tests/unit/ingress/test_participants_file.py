@@ -106,9 +106,12 @@ def test_client_certificates_are_kept_apart_from_those_that_sign() -> None:
 
 
 def test_a_recipient_may_ask_for_standard_webhooks() -> None:
-    (one,), mistakes = _reader().read(json.dumps([_entry(webhook_signatures=["v1a", "v1"])]))
+    (one,), mistakes = _reader().read(
+        json.dumps([_entry(webhook_signatures=["v1a", "v1"], webhook_oauth2=True)])
+    )
     assert mistakes == ()
     assert one.webhook_signatures == {"v1", "v1a"}
+    assert one.webhook_oauth2
 
 
 @pytest.mark.parametrize(
@@ -117,6 +120,8 @@ def test_a_recipient_may_ask_for_standard_webhooks() -> None:
         ({"webhook_signatures": ["v2"]}, "/0/webhook_signatures/0"),
         ({"webhook_signatures": [["v1"]]}, "/0/webhook_signatures/0"),
         ({"webhook_signatures": "v1"}, "/0/webhook_signatures"),
+        ({"webhook_oauth2": "yes"}, "/0/webhook_oauth2"),
+        ({"webhook_oauth2": 1}, "/0/webhook_oauth2"),
         ({"id": "23"}, "/0/id"),
         ({"id": None}, "/0/id"),
         ({"name": " "}, "/0/name"),
