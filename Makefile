@@ -6,7 +6,7 @@ READY := .venv/.ready
 # The integration tests mostly wait for sessions and restarts; each job has a broker and a registry of its own (0.5 GB).
 JOBS ?= 3
 
-.PHONY: help setup demo test lint format unit integration soak fuzz sim chaos campaign image dashboards up bench wheel clean
+.PHONY: help setup demo test lint format unit integration soak fuzz sim chaos campaign scaling image dashboards up bench wheel clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -50,10 +50,14 @@ sim: $(READY) ## the whole router from thousands of seeds: crashes, rebalances, 
 	@PYTHONHASHSEED=0 PYTHONPATH=. $(BIN)/python -m tests.simulation.campaign --runs $(or $(SIM_RUNS),2000) --first $(or $(SIM_FIRST),0)
 
 chaos: $(READY) ## the full fault counts on real Kafka (about an hour)
-	@$(BIN)/pytest -m chaos tests/chaos
+	@$(BIN)/pytest -m chaos tests/chaos tests/campaign
 
 campaign: $(READY) ## faults of every kind against the whole product, the account closed after each round (ROUNDS, FIRST)
 	@PYTHONPATH=. $(BIN)/python -m tests.campaign.run --rounds $(or $(ROUNDS),20) --first $(or $(FIRST),0)
+
+scaling: $(READY) ## workers join, leave, roll and lose their disks under load, then more partitions: accounts and stalls (TIMES)
+	@PYTHONPATH=. $(BIN)/python -m tests.campaign.scaling --times $(or $(TIMES),1)
+	@PYTHONPATH=. $(BIN)/python -m tests.campaign.partitions
 
 soak: $(READY) ## the long runs of generated input: messages of every pair, a million appointment histories (half an hour)
 	@$(BIN)/pytest -q -m soak

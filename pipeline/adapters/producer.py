@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from pipeline import limits
 from pipeline.errors import BrokerUnavailable
+from pipeline.kafka_refusals import Refusals
 from pipeline.settings import Settings
 from pipeline.topics import COMPRESSION
 
@@ -73,6 +74,7 @@ class KafkaPublisher:
             "logger": log,
             "error_cb": self._on_error,
         }
+        self.refusals = Refusals()
         self._producer = Producer(self._options)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._look: asyncio.TimerHandle | None = None
@@ -182,6 +184,7 @@ class KafkaPublisher:
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
             self._fatal = True
+        self.refusals.on_error(error)
         log.warning("Kafka: %s", error.str())
 
 

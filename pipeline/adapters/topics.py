@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 
 from pipeline import limits
 from pipeline.errors import BrokerUnavailable, TopicsInvalid
+from pipeline.kafka_refusals import Refusals
 from pipeline.topics import Difference, FoundTopic, TopicSpec, differences
 
 _POLL_S: Final = 0.1
@@ -30,7 +31,7 @@ def ensure_topics(client: Mapping[str, str], specs: Sequence[TopicSpec]) -> Ensu
     before it creates anything; BrokerUnavailable when no broker answers. A topic that somebody else creates in the
     same moment may not show yet (0.2 s seen): then the missing ones are created, and its difference is raised after.
     """
-    admin = _admin(client)
+    admin = _Admin(client)
     found = _found(admin, specs)
     wrong = [one for spec in specs if spec.name in found for one in differences(spec, found[spec.name])]
     if wrong:
@@ -44,7 +45,7 @@ def ensure_topics(client: Mapping[str, str], specs: Sequence[TopicSpec]) -> Ensu
 
 def check_topics(client: Mapping[str, str], specs: Sequence[TopicSpec]) -> tuple[Difference, ...]:
     """Return every difference between the broker and the specs; BrokerUnavailable when no broker answers."""
-    found = _found(_admin(client), specs)
+    found = _found(_Admin(client), specs)
     return tuple(one for spec in specs for one in differences(spec, found.get(spec.name)))
 
 
@@ -59,11 +60,15 @@ def _lines(wrong: Sequence[Difference]) -> str:
     return "topics are not as they must be:\n" + "\n".join(f"  {one}" for one in wrong)
 
 
-def _admin(client: Mapping[str, str]) -> AdminClient:
-    return AdminClient({**client, "log_level": 0})
+class _Admin(AdminClient):  # type: ignore[misc]  # the client ships no types
+    """A client that knows why it was refused."""
+
+    def __init__(self, client: Mapping[str, str]) -> None:
+        self.refusals = Refusals()
+        super().__init__({**client, "log_level": 0, **self.refusals.options})
 
 
-def _found(admin: AdminClient, specs: Sequence[TopicSpec]) -> dict[str, FoundTopic]:
+def _found(admin: _Admin, specs: Sequence[TopicSpec]) -> dict[str, FoundTopic]:
     """Return those of the topics that exist, as the broker has them now."""
     try:
         # All topics in one call: asking for a topic by name would create it where a broker creates automatically.
@@ -71,7 +76,9 @@ def _found(admin: AdminClient, specs: Sequence[TopicSpec]) -> dict[str, FoundTop
         names = [spec.name for spec in specs if spec.name in metadata and metadata[spec.name].partitions]
         configs = _configs(admin, names)
     except KafkaException as error:
-        raise BrokerUnavailable(f"the Kafka broker does not answer: {_text(error)}") from error
+        admin.poll(0)
+        text = admin.refusals.explain(f"the Kafka broker does not answer: {_text(error)}")
+        raise BrokerUnavailable(text) from error
     return {
         name: FoundTopic(
             partitions=len(metadata[name].partitions),
@@ -94,7 +101,7 @@ def _configs(admin: AdminClient, names: Sequence[str]) -> dict[str, dict[str, st
     }
 
 
-def _create(admin: AdminClient, missing: Sequence[TopicSpec]) -> tuple[str, ...]:
+def _create(admin: _Admin, missing: Sequence[TopicSpec]) -> tuple[str, ...]:
     """Create topics; one that somebody else created meanwhile is checked with the rest."""
     if not missing:
         return ()
@@ -119,7 +126,7 @@ def _create(admin: AdminClient, missing: Sequence[TopicSpec]) -> tuple[str, ...]
     return tuple(created)
 
 
-def _await(admin: AdminClient, specs: Sequence[TopicSpec]) -> None:
+def _await(admin: _Admin, specs: Sequence[TopicSpec]) -> None:
     """Return once the broker shows every topic with its shape: a controller's yes reaches it a moment later."""
     wrong: list[Difference] = []
     for _ in range(limits.TOPIC_LOOKS_MAX):

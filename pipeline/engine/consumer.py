@@ -223,10 +223,11 @@ class Consumer(ConsumerFace):
             except (KafkaException, Reset) as error:
                 left = end - self.outside.monotonic()
                 if left <= 0 or self._stop.is_set():
-                    raise BrokerAbsent(
+                    text = (
                         f"no Kafka broker answered at {self.settings.bootstrap} within {self.settings.start_wait_s:.0f} s "
                         f"({error}). Check the address (KAFKA_BOOTSTRAP) and the broker, then start again"
-                    ) from None
+                    )
+                    raise BrokerAbsent(self.topics.refusals.explain(text)) from None
                 log.warning("waiting for Kafka at %s, %.0f s more: %s", self.settings.bootstrap, left, error)
                 await asyncio.sleep(1)
 

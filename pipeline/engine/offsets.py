@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import ConfigResource, OffsetSpec, ResourceType
 
 from pipeline import limits
 from pipeline.engine.outside import OUTSIDE, Outside
+from pipeline.kafka_refusals import Refusals
 
 Place = tuple[str, int]  # topic and partition
 
@@ -32,13 +33,22 @@ class Topics:
     def __init__(self, kafka: Mapping[str, Any], outside: Outside = OUTSIDE) -> None:
         self._kafka = kafka
         self._outside = outside
+        self.refusals = Refusals()
 
     def _admin(self) -> Any:
         return self._outside.admin({**self._kafka, "log_level": 2})
 
     def partition_counts(self, *, timeout_s: float) -> dict[str, tuple[int, int]]:
-        """Return, for every topic, its number of partitions and the smallest number of replicas."""
-        metadata = self._admin().list_topics(timeout=timeout_s)
+        """Return, for every topic, its number of partitions and the smallest number of replicas.
+
+        Where this fails `refusals` may know why.
+        """
+        admin = self._outside.admin({**self._kafka, "log_level": 2, **self.refusals.options})
+        try:
+            metadata = admin.list_topics(timeout=timeout_s)
+        except KafkaException:
+            admin.poll(0)
+            raise
         return {
             name: (
                 len(topic.partitions),

@@ -253,8 +253,10 @@ def _await_broker(settings: Settings, publisher: KafkaPublisher) -> None:
             log.warning("waiting for a Kafka broker at %s", address)
         if now_s >= deadline_s:
             raise BrokerUnavailable(
-                f"no Kafka broker answered at {address} within {settings.start_wait_s:.0f} s;"
-                " check KAFKA_BOOTSTRAP and that the broker runs"
+                publisher.refusals.explain(
+                    f"no Kafka broker answered at {address} within {settings.start_wait_s:.0f} s;"
+                    " check KAFKA_BOOTSTRAP and that the broker runs"
+                )
             )
         time.sleep(_WAIT_S)
     specs = topics.topic_specs(

@@ -82,6 +82,7 @@ class Members:
 
     def __init__(self, names: tuple[str, ...], cluster: Cluster, folder: Path) -> None:
         self.folder = folder
+        self.settings: dict[str, object] = {}  # for every process that is started from now on
         self.exits: Counter[str] = Counter()
         self._cluster = cluster
         self._by_name = {name: self._member(name) for name in names}
@@ -139,7 +140,14 @@ class Members:
         port = free_ports(1)[0]
         state = self.folder / "state" / name
         health = Settings.load().bridge_health_port if kind == "bridge" else port
-        spec = ProcessSpec(
+
+        def start() -> Child:
+            return Child(self._spec(name, kind, number or "0", port, state))
+
+        return Member(name, start, HealthPages(health), state)
+
+    def _spec(self, name: str, kind: str, number: str, port: int, state: Path) -> ProcessSpec:
+        return ProcessSpec(
             name=name,
             command=(
                 sys.executable,
@@ -150,7 +158,6 @@ class Members:
             ),
             log=self.folder / "logs" / f"{name}.log",
             environment=environment(
-                kafka_bootstrap=self._cluster.via(name), instance=number or "0", state_dir=state
+                kafka_bootstrap=self._cluster.via(name), instance=number, state_dir=state, **self.settings
             ),
         )
-        return Member(name, lambda: Child(spec), HealthPages(health), state)

@@ -1,6 +1,8 @@
 """A TCP proxy whose routes can be cut: what a network does to a client of Kafka, one route for each client and node."""
 
 import asyncio
+import socket
+import struct
 import threading
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
@@ -75,7 +77,7 @@ class Network:
             else:
                 route.passes.set()
             for writer in tuple(route.open) if line is Line.CUT else ():
-                writer.transport.abort()
+                _reset(writer)
 
     async def _end(self) -> None:
         for server in self._servers:
@@ -115,3 +117,9 @@ class Network:
         with suppress(OSError):
             writer.transport.abort()
         raise EOFError
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection so that the other side sees a reset, not an orderly end."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

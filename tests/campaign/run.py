@@ -37,7 +37,6 @@ def shape(stage: int) -> Shape:
 async def play(stage_number: int, numbers: list[int], report: Report, state: Path) -> bool:
     """Play the rounds of one stage; tell whether all closed."""
     folder = state / f"rounds-{numbers[0]}-{numbers[-1]}"
-    shutil.rmtree(folder, ignore_errors=True)
     form = shape(stage_number)
     stage = Stage(folder=folder, keys=state, shape=form, rounds=len(numbers), seed=stage_number)
     before: Round | None = None

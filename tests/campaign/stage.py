@@ -2,13 +2,14 @@
 
 import asyncio
 import itertools
+import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from confluent_kafka import KafkaException
 
@@ -43,7 +44,7 @@ from tests.campaign.cluster import Cluster
 from tests.campaign.faults import Fault, Hand
 from tests.campaign.members import Members
 
-_PARTITIONS = 4
+PARTITIONS = 4
 _STALL_S = 120  # no news for so long on a machine that is busy with other things: what is open will not come
 _LOOK_EVERY_S = 0.3
 _SLOW_S = 0.2
@@ -59,6 +60,9 @@ class Shape:
     messages: int = 150
     meters: int = 200
     rate_per_s: float = 25.0
+    misconduct: bool = True
+    flow_share: float = 0.08
+    begin: tuple[str, ...] = ()  # the processes that run at first; none: all
 
     def names(self) -> tuple[str, ...]:
         """Return the processes, in the order of their start."""
@@ -78,7 +82,7 @@ class TimedLedger(Ledger):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of one round: the account so far, and how long the output was silent."""
+    """What came of one round: the account so far, and how long nothing arrived while messages were sent."""
 
     account: Account
     silence_s: float
@@ -87,7 +91,10 @@ class Outcome:
 
 @dataclass(slots=True, kw_only=True)
 class Stage:
-    """An installation with a market of so many rounds. As a context manager it stops everything at the end."""
+    """An installation with a market of so many rounds, in a folder that is emptied first.
+
+    As a context manager it starts everything, and stops everything at the end.
+    """
 
     folder: Path
     keys: Path
@@ -123,24 +130,32 @@ class Stage:
 
     async def play(self, number: int, faults: Sequence[Fault]) -> Outcome:
         """Send a day's messages while faults happen; when all is mended, wait until the account closes."""
+        locks = {fault.target: asyncio.Lock() for fault in faults}
+
+        async def suffer(fault: Fault) -> None:
+            await asyncio.sleep(fault.at_s)
+            async with locks[fault.target]:  # a second fault of one target begins when the first is over
+                await asyncio.to_thread(self.hand.do, fault)
+
+        return await self.during(number, *(suffer(fault) for fault in faults))
+
+    async def during(self, number: int, *works: Coroutine[Any, Any, None]) -> Outcome:
+        """Send a day's messages while other things are done, then wait until the account closes."""
         started_s = time.monotonic()
         self.ledger.times_s = [started_s]
         self._conductor = self._new_conductor(number)
-        locks = {fault.target: asyncio.Lock() for fault in faults}
         async with asyncio.TaskGroup() as together:
-            together.create_task(self._conductor.perform())
-            for fault in faults:
-                together.create_task(self._suffer(fault, locks[fault.target]))
+            sending = together.create_task(self._conductor.perform())
+            sending.add_done_callback(lambda _: sent.append(time.monotonic()))
+            sent: list[float] = []
+            for work in works:
+                together.create_task(work)
         await asyncio.to_thread(self.members.all_ready)
         account = await self._settle()
-        times = self.ledger.times_s
-        silence_s = max((b - a for a, b in itertools.pairwise(times)), default=0.0)
-        return Outcome(account=account, silence_s=silence_s, seconds=time.monotonic() - started_s)
-
-    async def _suffer(self, fault: Fault, lock: asyncio.Lock) -> None:
-        await asyncio.sleep(fault.at_s)
-        async with lock:  # a second fault of one target begins when the first is over
-            await asyncio.to_thread(self.hand.do, fault)
+        gaps = [b - a for a, b in itertools.pairwise(self.ledger.times_s) if a < sent[0]]
+        return Outcome(
+            account=account, silence_s=max(gaps, default=0.0), seconds=time.monotonic() - started_s
+        )
 
     async def _settle(self) -> Account:
         """Wait until nothing is open; no news for the limit ends it, and the account shows what is missing."""
@@ -169,10 +184,17 @@ class Stage:
         except (KafkaException, RunBroken):
             return None, 0  # a broker that has just come back: look again
 
+    async def look_anew(self) -> None:
+        """Observe topics that were made anew, from their beginning."""
+        await self._look_away()
+        self._observer = await asyncio.to_thread(Observer, Settings.load().kafka())
+
+    async def _look_away(self) -> None:
+        await asyncio.to_thread(self._observer.close)
+
     # --- the beginning ---
 
     async def _start(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
         await asyncio.to_thread(self._start_servers)
         webhooks = await self._start_market()
         urls = {player.id: webhooks.urls(player) for player in self.market.cast}
@@ -180,6 +202,8 @@ class Stage:
         await self._understood()
 
     def _start_servers(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
         self.cluster = Cluster(self.folder, nodes=self.shape.nodes, clients=self.shape.names())
         self._open.callback(self.cluster.close)
         home = registry_home(default_cache(Settings.load()))
@@ -206,7 +230,7 @@ class Stage:
             kafka_bootstrap=self.cluster.bootstrap,
             schema_registry_url=self.registry.url,
             state_dir=self.folder,
-            topic_partitions=_PARTITIONS,
+            topic_partitions=PARTITIONS,
             topic_replication=3 if several else 1,
             topic_min_isr=2 if several else 1,
             static_membership=self.shape.static,
@@ -222,7 +246,7 @@ class Stage:
     async def _start_market(self) -> Webhooks:
         profile = Profile(
             meters=self.shape.meters, messages=self.shape.messages, rate_per_s=self.shape.rate_per_s,
-            seed=self.seed, slow_s=_SLOW_S,
+            seed=self.seed, slow_s=_SLOW_S, misconduct=self.shape.misconduct, flow_share=self.shape.flow_share,
         )  # fmt: skip
         catalogue = await asyncio.to_thread(load_catalogue)
         self.market = await asyncio.to_thread(
@@ -261,13 +285,13 @@ class Stage:
 
     def _start_members(self, urls: dict[str, tuple[str, str]]) -> None:
         load_participants(self.sandbox.write_participants(self.market.cast, urls))
-        self.members.start()
+        self.members.start(*self.shape.begin)
         load_appointments(self.market.appointments)
         self.members.all_ready()
 
     async def _understood(self) -> None:
         self._observer = await asyncio.to_thread(Observer, Settings.load().kafka())
-        self._open.push_async_callback(asyncio.to_thread, self._observer.close)
+        self._open.push_async_callback(self._look_away)
         await await_understanding(
             postman=self._postman,
             pens=self._conductor.pens,

@@ -4,10 +4,11 @@ import signal
 import time
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from pipeline.engine import changelog_topic
+from pipeline.engine.offsets import Topics
 from pipeline.engine.store import Shard
 from tests.chaos.faults import until
 from tests.support.engine_rig import create_topics
@@ -253,6 +254,18 @@ def test_a_topic_created_anew_under_a_running_admin_is_seen(stack, prefix):
     admin.create_topics([NewTopic(prefix, 1, 1)])[prefix].result(30)
     until(lambda: prefix in topics.partition_counts(timeout_s=10), within_s=30, what="created again")
     assert topics.describe([prefix])[prefix].topic_id != first
+
+
+def test_a_broker_that_does_not_let_us_in_is_not_called_absent(stack):
+    """TLS asked of a plain port: the call only says that it timed out."""
+    topics = Topics({"bootstrap.servers": stack.bootstrap, "security.protocol": "ssl"})
+
+    def told() -> bool:
+        with pytest.raises(KafkaException):
+            topics.partition_counts(timeout_s=1)
+        return "does not let us in" in topics.refusals.explain("no broker answered")
+
+    until(told, within_s=60, what="the client reports a handshake that failed")
 
 
 def test_the_release_of_a_real_broker_is_known(stack):
