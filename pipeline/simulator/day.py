@@ -91,9 +91,10 @@ class DayPlanner:
     def _consumption(self, budget: int, by_data_service: dict[str, list[Meter]]) -> Iterator[Parcel]:
         senders = sorted(by_data_service)
         weights = [len(by_data_service[sender]) for sender in senders]
+        sizes = [size for size in PARCEL_SIZES if size <= self._profile.parcel_messages_max]
         while budget > 0:
             sender = self._rng.choices(senders, weights)[0]
-            count = min(budget, self._rng.choice(PARCEL_SIZES))
+            count = min(budget, self._rng.choice(sizes))
             meters = self._rng.choices(by_data_service[sender], k=count)
             drafts = tuple(self._author.consumption(meter, *self._days()) for meter in meters)
             posts = 2 if self._rng.random() < self._profile.repeat_share else 1

@@ -20,4 +20,5 @@ class Profile:
     flow_share: float = 0.08
     week_share: float = 0.01
     slow_s: float = 1.0
+    parcel_messages_max: int = 60
     misconduct: bool = True

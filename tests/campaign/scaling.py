@@ -24,9 +24,17 @@ from tests.campaign.stage import Shape, Stage
 _STATE: Final = Path("var/campaign")
 _RULES: Final = Path(__file__).parents[1] / "support" / "rules_if999"
 _AT_S: Final = 4.0
+# Small arrays: between two of sixty messages nothing would arrive for seconds, whatever the workers do.
 _FIRST: Final = ("journal", "router-0", "delivery-0", "archive", "bridge")
 _SHAPE: Final = Shape(
-    workers=3, messages=400, meters=300, rate_per_s=20.0, misconduct=False, flow_share=0.0, begin=_FIRST
+    workers=3,
+    messages=400,
+    meters=300,
+    rate_per_s=20.0,
+    misconduct=False,
+    flow_share=0.0,
+    parcel_messages_max=2,
+    begin=_FIRST,
 )
 
 Step = Callable[[Stage], None]

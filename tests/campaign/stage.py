@@ -62,6 +62,7 @@ class Shape:
     rate_per_s: float = 25.0
     misconduct: bool = True
     flow_share: float = 0.08
+    parcel_messages_max: int = 60
     begin: tuple[str, ...] = ()  # the processes that run at first; none: all
 
     def names(self) -> tuple[str, ...]:
@@ -247,6 +248,7 @@ class Stage:
         profile = Profile(
             meters=self.shape.meters, messages=self.shape.messages, rate_per_s=self.shape.rate_per_s,
             seed=self.seed, slow_s=_SLOW_S, misconduct=self.shape.misconduct, flow_share=self.shape.flow_share,
+            parcel_messages_max=self.shape.parcel_messages_max,
         )  # fmt: skip
         catalogue = await asyncio.to_thread(load_catalogue)
         self.market = await asyncio.to_thread(
