@@ -72,12 +72,11 @@ def main() -> int:
         while numbers and tries and time.monotonic() - started_s < options.seconds:
             try:
                 closed = asyncio.run(play(stage, numbers, report, state / "runs"))
-            except* RouterError as errors:
+                failed += not closed
+            except RouterError as error:
                 tries -= 1
-                print(f"  stage {stage} broke off, {tries} more tries: {errors.exceptions[0]}", flush=True)
-                continue
+                print(f"  stage {stage} broke off, {tries} more tries: {error}", flush=True)
             numbers = [number for number in numbers if number not in report.rounds]
-            failed += not closed
         failed += bool(numbers)
     print(report.table())
     return 1 if failed else 0
