@@ -378,6 +378,10 @@ LOAD_ROWS_OF_MPAN_MAX = (
     1_000  # of one MPAN standing together: a change of everything each month for ten years
 )
 LOAD_CHECKPOINT_MPANS = 20_000  # a few seconds of work; so much is read again after a kill -9
+LOAD_CHECKPOINT_ROWS = (
+    200_000  # of a part: an extract with a thousand rows for each MPAN must fit, too (60 MB)
+)
+LOAD_BAD_RUN = 10_000  # bad rows after which the reading says where it is: what waits for it must not grow
 LOAD_ERRORS_SHOWN_MAX = 20  # on the terminal; all of them are in the error file
 
 # --- The simulated market -------------------------------------------------------------------------------
@@ -448,6 +452,10 @@ BENCH_RECORDS = 160_000  # over 1 s of CPU for the engine: shorter runs measure 
 BENCH_RECOVERY_RECORDS = 300_000  # several seconds at the target of 30,000 keys/s
 BENCH_LATENCY_S = 30  # of a steady rate: 9,000 samples at 300/s
 BENCH_RUN_S_MAX = 240  # one variant; stock needs 5-10 s
+PEERS_STALL_S_MAX = 75  # without an output: longer than any peer's session and transaction time-outs together
+PEERS_SESSION_S = 10  # of every peer's group: a member that was killed is missed for so long
+PEERS_STOP_S_MAX = 10  # after SIGTERM; what a peer still writes is not measured
+PEERS_SETUP_S_MAX = 600  # fetching and unpacking a peer's packages on a slow line
 
 # --- dip lint and the document (docs/API.md) -------------------------------------------------------------
 LINT_BYTES_MAX = 64_000_000  # a file of 10,000 consumption messages; as a tree it takes some 1 GB

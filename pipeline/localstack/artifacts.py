@@ -9,6 +9,8 @@ from pipeline.localstack.errors import LockInvalid
 
 KAFKA_LOCK: Final = "kafka-4.0.2.lock"
 REGISTRY_LOCK: Final = "apicurio-3.3.3.lock"
+STREAMS_LOCK: Final = "streams-4.0.2.lock"
+"""Kafka Streams, its RocksDB and a Java compiler, beside the broker's jars: for `dip bench peers` only."""
 
 _PART = (
     r"[A-Za-z0-9][A-Za-z0-9._-]*"  # no separator and no leading dot: a part can never leave the cache folder

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from pipeline.localstack.artifacts import KAFKA_LOCK, REGISTRY_LOCK, read_lock
+from pipeline.localstack.artifacts import KAFKA_LOCK, REGISTRY_LOCK, STREAMS_LOCK, read_lock
 from pipeline.localstack.errors import FetchFailed
 from pipeline.localstack.fetch import Cache, Notify, exclusive, fetch, silent
 
@@ -27,6 +27,12 @@ def java_binary() -> Path:
 def kafka_classpath(cache: Cache, *, notify: Notify = silent) -> str:
     """Return the class path of the locked broker, every jar verified."""
     return ":".join(str(path) for path in fetch(read_lock(KAFKA_LOCK), cache, what="Kafka", notify=notify))
+
+
+def streams_class_path(cache: Cache, *, notify: Notify = silent) -> str:
+    """Return the class path of a Kafka Streams program, and of the compiler for it (`org.eclipse.jdt`)."""
+    own = fetch(read_lock(STREAMS_LOCK), cache, what="Kafka Streams", notify=notify)
+    return ":".join([*map(str, own), kafka_classpath(cache, notify=notify)])
 
 
 def registry_home(cache: Cache, *, notify: Notify = silent) -> Path:

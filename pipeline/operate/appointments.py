@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -21,7 +22,7 @@ from pipeline.domain.header_rules import check_digit_remark
 from pipeline.domain.identifiers import Mpan
 from pipeline.domain.quarantine import TOTAL, Waiting
 from pipeline.operate.appointments_drift import Report, compare
-from pipeline.operate.appointments_load import Loader, digest_of
+from pipeline.operate.appointments_load import Loader, check, digest_of
 from pipeline.operate.extracts import BadLine, Judge, rows_of, write_extract
 from pipeline.operate.stack import located
 from pipeline.operate.table_view import TableView
@@ -70,6 +71,11 @@ def template() -> None:
 @click.option(
     "--allow-unknown-holders", is_flag=True, help="Take rows whose holder is no registered participant."
 )
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Judge every row and send none. With --allow-unknown-holders it needs no broker.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each file.")
 def load(
     files: tuple[Path, ...],
@@ -77,6 +83,7 @@ def load(
     source: str | None,
     errors: Path | None,
     allow_unknown_holders: bool,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Load appointments from CSV files (or Avro containers) with these columns.
@@ -92,19 +99,23 @@ def load(
     Good rows are loaded even if others are bad; bad ones go to the error file, and the exit code is 1. An
     interrupted load goes on where it stopped when it is started again; loading a file again changes nothing.
     """  # noqa: D301  # click needs its mark for text that is not rewrapped
-    settings = located(Settings.load())
-    codec = _codec(settings)
-    holders = None if allow_unknown_holders else _participants(settings, codec)
+    settings = Settings.load() if dry_run and allow_unknown_holders else located(Settings.load())
+    codec = None if dry_run and allow_unknown_holders else _codec(settings)
+    holders = None if allow_unknown_holders or codec is None else _participants(settings, codec)
     refused = 0
     for file in files:
         with _ErrorFile(errors or file.with_suffix(".errors.csv")) as bad:
-            judge = _judge(settings, holders, bad)
-            loader = Loader(settings, codec, judge=judge, bad=bad.take, say=_progress(as_json=as_json))
+            judge, say = _judge(settings, holders, bad), _progress(as_json=as_json)
             name = source or f"load-{digest_of(file)}"
-            loaded = loader.load(file, source=name, now=SystemClock().now())
+            if dry_run or codec is None:
+                loaded = check(file, judge=judge, bad=bad.take, say=say)
+            else:
+                loader = Loader(settings, codec, judge=judge, bad=bad.take, say=say)
+                loaded = loader.load(file, source=name, now=SystemClock().now())
         result = {
             "file": str(file),
-            "loaded": loaded.mpans,
+            "loaded": 0 if dry_run else loaded.mpans,
+            **({"loadable": loaded.mpans} if dry_run else {}),
             "resumed_at_line": loaded.resumed_at_line,
             "refused": bad.count,
             "warned": bad.warned,
@@ -269,8 +280,10 @@ def _judge(settings: Settings, holders: frozenset[str] | None, bad: _ErrorFile) 
     if settings.mpan_check_digit == "off":
         return Judge(holders=holders)
 
+    remark_of = lru_cache(maxsize=2)(check_digit_remark)  # rows of one MPAN stand together
+
     def problem(mpan: str) -> str | None:
-        remark = check_digit_remark(Mpan(mpan))
+        remark = remark_of(Mpan(mpan))
         if remark is None or settings.mpan_check_digit == "reject":
             return remark
         bad.warn()
@@ -305,7 +318,10 @@ def _tell(file: Path, result: dict[str, Any], bad: _ErrorFile, *, as_json: bool)
         click.echo(json.dumps(result))
         return
     click.echo(err=True)
-    click.echo(f"{result['loaded']:,} MPANs loaded from {file} as {result['source']}")
+    if "loadable" in result:
+        click.echo(f"{result['loadable']:,} MPANs of {file} could be loaded; nothing was sent")
+    else:
+        click.echo(f"{result['loaded']:,} MPANs loaded from {file} as {result['source']}")
     for one in bad.first:
         click.echo(f"  line {one.number}: {one.error}", err=True)
     if bad.count:

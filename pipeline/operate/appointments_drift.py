@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Self
 
+from pipeline import limits
 from pipeline.adapters.histories import decode
 from pipeline.domain.drift import Difference, Held, differences
 from pipeline.domain.drift import Kind as Drift
@@ -112,7 +113,7 @@ def compare(
 
     An MPAN of which the extract has a bad row is not compared: its picture is not whole.
     """
-    spoiled: set[str] = set()
+    spoiled = _Spoiled(extract)
 
     def note(line: BadLine) -> None:
         spoiled.add(line.mpan)
@@ -124,25 +125,51 @@ def compare(
         key = None if row is None else row[0].decode()
         if group is not None and (key is None or group.mpan <= key):
             history = decode(row[1]) if row is not None and key == group.mpan else None
-            if group.whole and group.mpan not in spoiled:
+            if group.whole and not spoiled.holds(group.mpan):
                 report.take(group.mpan, list(differences(history, group.holdings)))
             row = next(table, None) if key == group.mpan else row
-            spoiled.discard(group.mpan)
+            spoiled.pass_by(group.mpan)
             group = next(stated, None)
         elif row is not None:
-            if key not in spoiled:
+            if not spoiled.holds(str(key)):
                 report.take(str(key), list(differences(decode(row[1]), ())), stated=False)
-            spoiled.discard(str(key))
+            spoiled.pass_by(str(key))
             row = next(table, None)
 
 
+class _Spoiled:
+    """The MPANs of bad rows that the walk has not passed yet: some of a file in order, however many rows are bad."""
+
+    def __init__(self, extract: Path) -> None:
+        self._extract = extract
+        self._mpans: set[str] = set()
+
+    def add(self, mpan: str) -> None:
+        self._mpans.add(mpan)
+
+    def holds(self, mpan: str) -> bool:
+        return mpan in self._mpans
+
+    def pass_by(self, mpan: str) -> None:
+        """Forget what is behind. Raises ExtractInvalid where too much stays ahead: such a file is in no order."""
+        if len(self._mpans) <= 4 * limits.LOAD_BAD_RUN:
+            return
+        self._mpans = {one for one in self._mpans if one >= mpan}
+        if len(self._mpans) > 2 * limits.LOAD_BAD_RUN:
+            raise ExtractInvalid(
+                f"{self._extract}: {len(self._mpans):,} bad rows are about MPANs after {mpan}, which is where the good"
+                " ones are; sort the file by MPAN (LC_ALL=C sort, keeping the header), and mend the rows of the error"
+                " file"
+            )
+
+
 def _ordered(groups: Iterator[Group], extract: Path) -> Iterator[Group]:
-    last = ""
+    last, stood = "", ""
     for group in groups:
-        if group.mpan <= last:
+        if group.mpan < last or group.mpan == stood:
             raise ExtractInvalid(
                 f"{extract}: line {group.place.line}: MPAN {group.mpan} stands after {last}; sort the file by MPAN"
                 " (LC_ALL=C sort, keeping the header)"
             )
-        last = group.mpan
+        last, stood = group.mpan, group.mpan if group.holdings else stood
         yield group

@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -97,7 +96,7 @@ class Loader:
         earlier = read_progress(notes, source)
         at = earlier or Progress(source=source, recorded_at=now, place=Place(), mpans=0)
         groups = read_groups(file, bad=self._bad, judge=self._judge, start=at.place)
-        while part := list(islice(groups, limits.LOAD_CHECKPOINT_MPANS)):
+        while part := _part(groups):
             before = at.mpans
             send_all(
                 self._settings,
@@ -106,7 +105,10 @@ class Loader:
                 progress=lambda count, before=before: self._say(f"{before + count:,} MPANs"),  # type: ignore[misc]  # mypy does not see defaults of lambdas
             )
             at = Progress(
-                source=source, recorded_at=at.recorded_at, place=part[-1].place, mpans=at.mpans + len(part)
+                source=source,
+                recorded_at=at.recorded_at,
+                place=part[-1].place,
+                mpans=at.mpans + _stated(part),
             )
             at.write(notes)
         notes.unlink(missing_ok=True)
@@ -119,6 +121,31 @@ class Loader:
                     mpan=group.mpan, source=at.source, recorded_at=at.recorded_at, holdings=group.holdings
                 )
                 yield group.mpan.encode(), self._codec.encode_registration(registration)
+
+
+def check(file: Path, *, judge: Judge, bad: Callable[[BadLine], None], say: Callable[[str], None]) -> Loaded:
+    """Judge every row of a file and send none; return how many MPANs could be loaded. Raises ExtractInvalid."""
+    groups, mpans = read_groups(file, bad=bad, judge=judge), 0
+    while part := _part(groups):
+        mpans += _stated(part)
+        say(f"{mpans:,} MPANs")
+    return Loaded(mpans=mpans, resumed_at_line=None)
+
+
+def _part(groups: Iterator[Group]) -> list[Group]:
+    """Take the groups of one checkpoint: bounded in MPANs and in rows. Empty at the end."""
+    part: list[Group] = []
+    held = 0
+    for group in groups:
+        part.append(group)
+        held += len(group.holdings)
+        if len(part) >= limits.LOAD_CHECKPOINT_MPANS or held >= limits.LOAD_CHECKPOINT_ROWS:
+            break
+    return part
+
+
+def _stated(part: list[Group]) -> int:
+    return sum(bool(group.holdings) for group in part)
 
 
 def digest_of(file: Path) -> str:

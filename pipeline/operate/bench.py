@@ -4,6 +4,7 @@ import click
 
 from pipeline.operate.bench_engine import engine
 from pipeline.operate.bench_path import path
+from pipeline.operate.bench_peers import peers
 
 
 @click.group()
@@ -13,3 +14,4 @@ def bench() -> None:
 
 bench.add_command(engine)
 bench.add_command(path)
+bench.add_command(peers)

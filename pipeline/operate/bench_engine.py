@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,13 +76,7 @@ class Bench:
 
     def create(self, topics: dict[str, bool]) -> None:
         """Create topics; True makes a compacted one."""
-        admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        wanted = [
-            NewTopic(name, PARTITIONS, 1, config={"cleanup.policy": "compact" if compacted else "delete"})
-            for name, compacted in topics.items()
-        ]
-        for future in admin.create_topics(wanted).values():
-            future.result(limits.STACK_START_S_MAX)
+        create_topics(self.bootstrap, topics, partitions=PARTITIONS)
 
     def variant(self, name: str) -> dict[str, Any]:
         """Run one variant as a process of its own; check the outputs of the engine's."""
@@ -153,6 +147,17 @@ class Bench:
         return float(self.run("run_recovery.py", job)["per_s"])
 
 
+def create_topics(bootstrap: str, topics: Mapping[str, bool], *, partitions: int) -> None:
+    """Create topics; True makes a compacted one."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})  # must outlive its futures
+    wanted = [
+        NewTopic(name, partitions, 1, config={"cleanup.policy": "compact" if compacted else "delete"})
+        for name, compacted in topics.items()
+    ]
+    for future in admin.create_topics(wanted).values():
+        future.result(limits.STACK_START_S_MAX)
+
+
 def _ids(bootstrap: str, topic: str) -> list[int]:
     consumer = Consumer(
         {"bootstrap.servers": bootstrap, "group.id": "bench-check", "enable.auto.commit": False,
@@ -173,7 +178,7 @@ def _ids(bootstrap: str, topic: str) -> list[int]:
 
 
 @contextmanager
-def _broker(settings: Settings, directory: Path, say: Callable[[str], None]) -> Iterator[str]:
+def lend_broker(settings: Settings, directory: Path, say: Callable[[str], None]) -> Iterator[str]:
     """Lend the given broker, or start one with 1 GB and the default JIT."""
     if settings.kafka_bootstrap:
         yield settings.kafka_bootstrap
@@ -248,7 +253,7 @@ def engine(*, as_json: bool, records: int, repeat: int, rate: float) -> None:
 
     with tempfile.TemporaryDirectory(prefix="dip-bench-") as folder:
         directory = Path(folder)
-        with _broker(Settings.load(), directory, say) as bootstrap:
+        with lend_broker(Settings.load(), directory, say) as bootstrap:
             bench = Bench(bootstrap=bootstrap, records=records, directory=directory, say=say)
             found = measure(bench, repeat=repeat, latency_rate_per_s=rate)
     say(f"the whole product at {rate:.0f} messages/s, from the 201 to the recipients' replies")

@@ -3,9 +3,10 @@
 import asyncio
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 import uvloop
@@ -16,13 +17,14 @@ from pipeline import limits
 from pipeline.errors import RouterError
 from pipeline.localstack import BrokerProfile, options_from
 from pipeline.localstack.waiting import monotonic_s
-from pipeline.operate.scene import Scene
+from pipeline.operate.scene import PARTITIONS, Scene, Stage
 from pipeline.settings import Settings
 from pipeline.simulator.errors import RunBroken
 from pipeline.simulator.peak_run import Peak, Step
 from pipeline.simulator.profile import Profile
 from pipeline.simulator.progress import Progress
 
+_Found = TypeVar("_Found")
 _DRAFTS: Final = 5_000  # different messages; each goes out again and again under new references
 
 
@@ -44,14 +46,37 @@ class PathFailed(RouterError):
     "--array", default=10, show_default=True, type=click.IntRange(1, 100), help="Messages in one POST."
 )
 @click.option("--mpans", default=20_000, show_default=True, type=click.IntRange(1_000), help="Supply points.")
-def path(*, as_json: bool, rate: float | None, seconds: int, array: int, mpans: int) -> None:
+@click.option(
+    "--partitions",
+    default=PARTITIONS,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Partitions of every topic.",
+)
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Routers, and as many delivery workers.",
+)
+def path(
+    *, as_json: bool, rate: float | None, seconds: int, array: int, mpans: int, partitions: int, workers: int
+) -> None:
     """Measure rate, latency and CPU per message of the whole product, from the POST to the recipients' replies.
 
     Half-hourly consumption of 4.5 kB in signed arrays over mutual TLS, about 4 recipients each. Load and webhooks run
     on the same machine and take their share: process `simulator`.
     """
+    if workers > partitions:
+        raise click.UsageError(
+            f"--workers {workers}: {workers - partitions} would idle, there are {partitions} partitions"
+        )
     with Progress(now_s=monotonic_s, quiet=as_json) as progress:
-        steps = measure_path(rate=rate, seconds=seconds, array=array, mpans=mpans, progress=progress)
+        steps = measure_path(
+            rate=rate, seconds=seconds, array=array, mpans=mpans, progress=progress, partitions=partitions,
+            workers=workers,
+        )  # fmt: skip
     found = figures(steps)
     if as_json:
         click.echo(json.dumps(found))
@@ -60,25 +85,20 @@ def path(*, as_json: bool, rate: float | None, seconds: int, array: int, mpans: 
 
 
 def measure_path(
-    *, rate: float | None, seconds: int, array: int, mpans: int, progress: Progress
+    *,
+    rate: float | None,
+    seconds: int,
+    array: int,
+    mpans: int,
+    progress: Progress,
+    partitions: int = PARTITIONS,
+    workers: int = 1,
 ) -> list[Step]:
     """Run the steps on a stack of their own; raise PathFailed if one does not close its account."""
-    profile = Profile(
-        meters=mpans, messages=_DRAFTS, flow_share=0, invalid_share=0, repeat_share=0, remark_share=0,
-        week_share=0, misconduct=False,
-    )  # fmt: skip
-    state = Settings.load().state_dir
-    with tempfile.TemporaryDirectory(prefix="dip-path-") as folder:
-        scene = Scene(state=Path(folder), profile=profile, progress=progress, keys=Path(state).absolute())
-        options = options_from(scene.local_settings(), profile=BrokerProfile.BENCH)
-        with scene.open(options) as stage, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            peak = Peak(
-                market=stage.market, sandbox=stage.sandbox, outside=stage.outside, cpu_s=stage.cpu_s,
-                array_size=array, seconds=seconds, say=progress.say,
-            )  # fmt: skip
-            steps = runner.run(peak.run(rate))
-            if (why := stage.outside.stopped()) is not None:
-                raise RunBroken(why)
+    with open_peak(
+        array=array, seconds=seconds, mpans=mpans, progress=progress, partitions=partitions, workers=workers
+    ) as (peak, stage):
+        steps = play(stage, peak.run(rate))
     for step in steps:
         if step.lost or step.phantom:
             raise PathFailed(
@@ -86,6 +106,41 @@ def measure_path(
                 f"{step.phantom} went to somebody else"
             )
     return steps
+
+
+@contextmanager
+def open_peak(
+    *, array: int, seconds: int, mpans: int, progress: Progress, partitions: int, workers: int
+) -> Iterator[tuple[Peak, Stage]]:
+    """Lend a peak and the stack of its own that it runs on. `play` runs it."""
+    profile = Profile(
+        meters=mpans, messages=_DRAFTS, flow_share=0, invalid_share=0, repeat_share=0, remark_share=0,
+        week_share=0, misconduct=False,
+    )  # fmt: skip
+    state = Settings.load().state_dir
+    with tempfile.TemporaryDirectory(prefix="dip-path-") as folder:
+        scene = Scene(
+            state=Path(folder), profile=profile, progress=progress, keys=Path(state).absolute(),
+            partitions=partitions, workers=workers,
+        )  # fmt: skip
+        options = options_from(scene.local_settings(), profile=BrokerProfile.BENCH)
+        with scene.open(options) as stage:
+            yield (
+                Peak(
+                    market=stage.market, sandbox=stage.sandbox, outside=stage.outside, cpu_s=stage.cpu_s,
+                    array_size=array, seconds=seconds, say=progress.say,
+                ),
+                stage,
+            )  # fmt: skip
+
+
+def play(stage: Stage, run: Coroutine[Any, Any, _Found]) -> _Found:
+    """Run a peak on the loop that the bridge has, too; raise RunBroken if a process died under it."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        found = runner.run(run)
+    if (why := stage.outside.stopped()) is not None:
+        raise RunBroken(why)
+    return found
 
 
 def figures(steps: Sequence[Step]) -> dict[str, Any]:

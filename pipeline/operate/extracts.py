@@ -76,7 +76,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """The good rows of one MPAN that stand together; `place` is where they end, `whole` that none was bad."""
+    """The good rows of one MPAN that stand together; `place` is where they end, `whole` that none was bad.
+
+    Without a row, and not whole, it only tells how far the reading is: the last of a long run of bad rows.
+    """
 
     mpan: Mpan
     holdings: tuple[Holding, ...]
@@ -103,6 +106,7 @@ def read_groups(
     held: list[Line] = []
     spoiled = _Spoiled()
     place = start or Place()
+    run = 0
     for number, after, row in _rows(file, place):
         line = row if isinstance(row, str) else parse(row, number, judge)
         if isinstance(line, str):
@@ -110,7 +114,15 @@ def read_groups(
             one = BadLine(number=number, error=line, mpan=mpan if _MPAN.fullmatch(mpan) else "")
             bad(one)
             spoiled.add(one.mpan or (held[0].mpan if held else ""))
+            run += 1
+            if run >= limits.LOAD_BAD_RUN and not held and one.mpan:
+                yield Group(mpan=Mpan(one.mpan), holdings=(), place=after, whole=False)
+                run = 0
+            elif run >= limits.LOAD_BAD_RUN and held:
+                yield _group(held, place, bad, whole=not spoiled.holds(held[0].mpan))
+                held = []
             continue
+        run = 0
         if held and (line.mpan != held[0].mpan or len(held) >= limits.LOAD_ROWS_OF_MPAN_MAX):
             yield _group(held, place, bad, whole=not spoiled.holds(held[0].mpan))
             held = []

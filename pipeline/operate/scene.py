@@ -31,7 +31,7 @@ from pipeline.simulator.progress import Progress
 from pipeline.simulator.run import Outside
 from pipeline.simulator.sandbox import Sandbox, prepare_sandbox
 
-_PARTITIONS: Final = 4
+PARTITIONS: Final = 4
 """Of every topic: two cores gain nothing from more, and each costs a file and a fetch."""
 _STORES: Final = ("dip-router-*", "dip-delivery-*", "dip-journal-*")
 
@@ -59,12 +59,15 @@ class Scene:
     """One run on an empty stack, from nothing to everything stopped. Logs go under `state`.
 
     `keys` is a folder that keeps the market's keys from one run to the next: making them takes longer than starting.
+    `workers` is the number of routers, and of delivery workers; more than `partitions` would leave some idle.
     """
 
     state: Path
     profile: Profile
     progress: Progress
     keys: Path | None = None
+    partitions: int = PARTITIONS
+    workers: int = 1
 
     @property
     def folder(self) -> Path:
@@ -92,7 +95,7 @@ class Scene:
             self._configure(stack, sandbox)
             settings = Settings.load()
             ensure_topics(settings.kafka(), configured_specs(settings))
-            specs = processes(settings)
+            specs = processes(settings, workers=self.workers)
             group = ProcessGroup(specs)
             running.callback(group.stop)
             yield Stage(
@@ -136,7 +139,7 @@ class Scene:
             kafka_bootstrap=stack.bootstrap,
             schema_registry_url=stack.registry_url,
             state_dir=self.folder,
-            topic_partitions=_PARTITIONS,
+            topic_partitions=self.partitions,
             bridge_port=bridge,
             bridge_health_port=health,
             **sandbox.router_settings(),

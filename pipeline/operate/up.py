@@ -33,16 +33,24 @@ PAGES: Final = "pages"
 """What the names of health pages end with, among the addresses of what runs."""
 
 
-def processes(settings: Settings) -> list[ProcessSpec]:
-    """Return the product's processes, in the order in which they start; the bridge last: then all can be worked on."""
-    router, delivery, journal = free_ports(3)
+def processes(settings: Settings, *, workers: int = 1) -> list[ProcessSpec]:
+    """Return the product's processes, in the order in which they start; the bridge last: then all can be worked on.
+
+    There are `workers` routers and as many delivery workers; the first of a kind has no number in its name.
+    """
     health = settings.bridge_health_port
+    journal, *ports = free_ports(1 + 2 * workers)
     return [
-        _dip(settings, "router", "worker", "router", "--port", str(router), ready=_healthy(router)),
-        _dip(settings, "delivery", "worker", "delivery", "--port", str(delivery), ready=_healthy(delivery)),
-        _dip(settings, "journal", "worker", "journal", "--port", str(journal), ready=_healthy(journal)),
+        *(_worker(settings, "router", number, port) for number, port in enumerate(ports[:workers])),
+        *(_worker(settings, "delivery", number, port) for number, port in enumerate(ports[workers:])),
+        _worker(settings, "journal", 0, journal),
         _dip(settings, "bridge", "bridge", ready=_healthy(health)),
     ]
+
+
+def _worker(settings: Settings, kind: str, number: int, port: int) -> ProcessSpec:
+    name, instance = (f"{kind}-{number}", ("--instance", str(number))) if number else (kind, ())
+    return _dip(settings, name, "worker", kind, "--port", str(port), *instance, ready=_healthy(port))
 
 
 def _dip(settings: Settings, name: str, *arguments: str, ready: Callable[[], bool]) -> ProcessSpec:

@@ -1,8 +1,10 @@
 """Steps of load against one router, each with its account: rate, latency, CPU of every process, what was lost."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Final
 
 from pipeline import limits
@@ -71,6 +73,18 @@ class Peak:
 
     async def run(self, rate: float | None) -> list[Step]:
         """Measure one rate, or search for the highest that is kept up: doubling first, then halving the gap."""
+        async with self._warm() as step:
+            return await self._search(step) if rate is None else [await step(rate)]
+
+    async def repeat(self, rate: float, goes_on: Callable[[Step], bool]) -> None:
+        """Measure one rate again and again, until somebody who is shown each step has seen enough."""
+        async with self._warm() as step:
+            while goes_on(await step(rate)):
+                pass
+
+    @asynccontextmanager
+    async def _warm(self) -> AsyncIterator[Callable[[float], Awaitable[Step]]]:
+        """Introduce the market, warm everything up, and lend what measures a rate."""
         tally = Tally()
         sinks = Sinks(tally=tally, reader=Reader(self.sandbox.router_certificate()))
         await sinks.start(tls=self.sandbox.server_tls())
@@ -82,11 +96,9 @@ class Peak:
             async with Load(
                 bridge_url=self.outside.bridge_url, tls=self.sandbox.client_tls(), tally=tally
             ) as load:
-                supply = self._supply()
-                await self._step(_WARM_RATE, load, supply, tally, seconds=_WARM_S)
-                if rate is not None:
-                    return [await self._step(rate, load, supply, tally, seconds=self.seconds)]
-                return await self._search(load, supply, tally)
+                measure = partial(self._step, load=load, supply=self._supply(), tally=tally)
+                await measure(_WARM_RATE, seconds=_WARM_S)
+                yield partial(measure, seconds=self.seconds)
         finally:
             await sinks.close()
 
@@ -118,20 +130,20 @@ class Peak:
         finally:
             await asyncio.to_thread(observer.close)
 
-    async def _search(self, load: Load, supply: Supply, tally: Tally) -> list[Step]:
+    async def _search(self, step: Callable[[float], Awaitable[Step]]) -> list[Step]:
         steps, low, high = [], 0.0, 0.0
         rate = _FIRST_RATE
         while not high and rate <= limits.PEAK_RATE_MAX:
-            steps.append(await self._step(rate, load, supply, tally, seconds=self.seconds))
+            steps.append(await step(rate))
             low, high = (rate, 0.0) if steps[-1].held else (low, rate)
             rate *= 2
         for _ in range(_BISECTIONS if high else 0):
             middle = (low + high) / 2
-            steps.append(await self._step(middle, load, supply, tally, seconds=self.seconds))
+            steps.append(await step(middle))
             low, high = (middle, high) if steps[-1].held else (low, middle)
         return steps
 
-    async def _step(self, rate: float, load: Load, supply: Supply, tally: Tally, *, seconds: int) -> Step:
+    async def _step(self, rate: float, *, load: Load, supply: Supply, tally: Tally, seconds: int) -> Step:
         posts = await asyncio.to_thread(supply.posts, int(rate * seconds), tally)
         references = [one for post in posts for one in post.references]
         loop = asyncio.get_running_loop()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.localstack.artifacts import KAFKA_LOCK, REGISTRY_LOCK, parse_lock, read_lock
+from pipeline.localstack.artifacts import KAFKA_LOCK, REGISTRY_LOCK, STREAMS_LOCK, parse_lock, read_lock
 from pipeline.localstack.errors import LockInvalid
 
 SUM = "a" * 64
@@ -17,7 +17,7 @@ def test_the_committed_lists_name_kafka_402_and_apicurio_333():
 
 
 def test_files_in_the_cache_never_share_a_name():
-    artifacts = (*read_lock(KAFKA_LOCK), *read_lock(REGISTRY_LOCK))
+    artifacts = (*read_lock(KAFKA_LOCK), *read_lock(REGISTRY_LOCK), *read_lock(STREAMS_LOCK))
     assert len({artifact.filename for artifact in artifacts}) == len(artifacts)
 
 

@@ -1,13 +1,16 @@
 """Extracts of appointments: good rows, every kind of bad one, and that writing and reading are each other's inverse."""
 
 import io
+import json
 import tempfile
 import tracemalloc
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from random import Random
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,12 +19,13 @@ from pipeline.adapters.histories import encode
 from pipeline.domain.appointments import UNKNOWN, History, rows
 from pipeline.domain.changes import apply, changes_in
 from pipeline.domain.drift import Kind, differences
-from pipeline.domain.envelope import Registration
+from pipeline.domain.envelope import Holding, Registration
 from pipeline.domain.header_rules import check_digit_remark
 from pipeline.domain.identifiers import Mpan
 from pipeline.domain.routing import Slot
-from pipeline.operate.appointments import SAMPLE, _ErrorFile, _judge
+from pipeline.operate.appointments import SAMPLE, _ErrorFile, _judge, appointments
 from pipeline.operate.appointments_drift import Report, compare
+from pipeline.operate.appointments_load import _part
 from pipeline.operate.extracts import (
     BadLine,
     ExtractInvalid,
@@ -356,3 +360,85 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert (count, errors.count) == (40_000, 10_000)
     assert peak < path.stat().st_size / 4
+
+
+def bad_rows(first: int, count: int) -> str:
+    return "".join(f"{number},NOSLOT,2300000001,2026-01-01,\n" for number in range(first, first + count))
+
+
+def test_a_long_run_of_bad_rows_says_where_it_is(tmp_path: Path) -> None:
+    """What waits for the reading could otherwise only note them all: a 10 GB file of bad rows filled the memory."""
+    first, count = 2 * 10**12, 2 * limits.LOAD_BAD_RUN + 5
+    groups, bad = read(tmp_path / "bad.csv", HEADER + bad_rows(first, count))
+    assert [(int(one.mpan) - first, one.holdings, one.whole) for one in groups] == [
+        (limits.LOAD_BAD_RUN - 1, (), False),
+        (2 * limits.LOAD_BAD_RUN - 1, (), False),
+    ]
+    assert len(bad) == count
+
+
+def test_drift_holds_few_of_many_bad_rows_and_empties_none_of_their_mpans(tmp_path: Path) -> None:
+    first, count = 2 * 10**12, 7 * limits.LOAD_BAD_RUN
+    extract = tmp_path / "extract.csv"
+    extract.write_text(HEADER + bad_rows(first, count))
+    row = encode(history(holds(Slot.SUPPLIER, "2300000001", day(1))))
+    waiting: list[int] = []
+    refused = 0
+
+    def bad(_line: BadLine) -> None:
+        nonlocal refused
+        refused += 1
+
+    def table() -> Iterator[tuple[bytes, bytes]]:
+        for number in range(first, first + count, 1_000):
+            waiting.append(refused - (number - first))
+            yield b"%d" % number, row
+
+    with Report(repair=tmp_path / "repair.csv", differences=None, repair_extra=True) as report:
+        compare(extract, table(), report=report, judge=Judge(), bad=bad)
+    assert refused == count
+    assert report.compared == 0
+    assert max(waiting) <= 2 * limits.LOAD_BAD_RUN, "the reading runs far ahead of the table"
+
+
+def test_drift_refuses_bad_rows_in_no_order_instead_of_holding_them_all(tmp_path: Path) -> None:
+    extract = tmp_path / "extract.csv"
+    text = "".join(
+        bad_rows(9 * 10**12 + part * limits.LOAD_BAD_RUN, limits.LOAD_BAD_RUN - 1)
+        + f"{2 * 10**12 + part},SUP,2300000001,2026-01-01,\n"
+        for part in range(6)
+    )
+    extract.write_text(HEADER + text)
+    with (
+        Report(repair=None, differences=None) as report,
+        pytest.raises(ExtractInvalid, match="sort the file by MPAN"),
+    ):
+        compare(extract, iter(()), report=report, judge=Judge(), bad=lambda _: None)
+
+
+def test_a_checkpoint_is_bounded_in_rows_too() -> None:
+    """20,000 MPANs with a thousand rows each would be 3 GB."""
+    each = limits.LOAD_ROWS_OF_MPAN_MAX
+    holding = Holding(slot="SUP", holder="2300000001", valid_from=day(1), valid_to=None)
+    one = Group(mpan=Mpan(MPAN), holdings=(holding,) * each, place=Place(), whole=True)
+    groups = iter([one] * (2 * limits.LOAD_CHECKPOINT_ROWS // each))
+    assert len(_part(groups)) == limits.LOAD_CHECKPOINT_ROWS // each
+    assert len(_part(groups)) == limits.LOAD_CHECKPOINT_ROWS // each
+    assert _part(groups) == []
+
+
+def test_a_dry_run_judges_every_row_without_a_broker_and_sends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP", "127.0.0.1:1")
+    monkeypatch.setenv("SCHEMA_REGISTRY_URL", "http://127.0.0.1:1")
+    file = tmp_path / "extract.csv"
+    file.write_text(SAMPLE + "2000056535971,NOSLOT,2300000001,2026-04-01,\n")
+    found = CliRunner().invoke(
+        appointments, ["load", "--dry-run", "--allow-unknown-holders", "--json", str(file)]
+    )
+    assert found.exit_code == 1, found.output
+    told = json.loads(found.output)
+    assert (told["loaded"], told["loadable"], told["refused"]) == (0, 2, 1)
+    assert "NOSLOT" in Path(told["errors"]).read_text()
+    assert not list(tmp_path.glob("*.progress.json"))
