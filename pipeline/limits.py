@@ -453,6 +453,7 @@ BENCH_RECOVERY_RECORDS = 300_000  # several seconds at the target of 30,000 keys
 BENCH_LATENCY_S = 30  # of a steady rate: 9,000 samples at 300/s
 BENCH_RUN_S_MAX = 240  # one variant; stock needs 5-10 s
 PEERS_STALL_S_MAX = 75  # without an output: longer than any peer's session and transaction time-outs together
+PEERS_SLOW_S_MAX = 300  # the same while it has not read its input: a JVM may need minutes to join a group
 PEERS_SESSION_S = 10  # of every peer's group: a member that was killed is missed for so long
 PEERS_STOP_S_MAX = 10  # after SIGTERM; what a peer still writes is not measured
 PEERS_SETUP_S_MAX = 600  # fetching and unpacking a peer's packages on a slow line

@@ -146,6 +146,7 @@ def _sums(runs: Sequence[Outcome]) -> dict[str, int] | None:
         "lost": sum(one.lost for one in runs),
         "doubled": sum(one.doubled for one in runs),
         "misaddressed": sum(one.misaddressed for one in runs),
+        "unfinished": sum(bool(one.unfinished) for one in runs),
     }
 
 
@@ -174,21 +175,29 @@ def _table(found: Sequence[dict[str, Any]]) -> str:
             "pause s",
         ),
     ]
+    notes: list[str] = []
     for row in found:
         clean, killed = row["clean"] or {}, row["killed"] or {}
+        if clean.get("unfinished") or killed.get("unfinished"):
+            notes.append(f"{row['peer']}: some runs were not finished in time and are not counted as lost")
+        if row["died"]:
+            notes.append(f"{row['peer']} died: {row['died']}")
         cells = [
             row["cpu_us"], row["ratio"], row["per_s"], clean.get("lost"), clean.get("doubled"),
             killed.get("lost"), killed.get("doubled"), row["silence_s"],
         ]  # fmt: skip
         shown = ("-" if one is None else f"{one:,}" for one in cells)
         lines.append(line(row["peer"], row["guarantee"], *shown))
-    return "\n".join(lines)
+    return "\n".join([*lines, *notes])
 
 
 def _complain(found: Sequence[dict[str, Any]]) -> None:
     for row in found:
         if row["peer"] == OURS:
             sums = [row[kind] for kind in ("clean", "killed") if row[kind]]
-            faults = {name: sum(one[name] for one in sums) for name in ("lost", "doubled", "misaddressed")}
+            faults = {
+                name: sum(one[name] for one in sums)
+                for name in ("lost", "doubled", "misaddressed", "unfinished")
+            }
             if any(faults.values()) or row["died"]:
                 raise PeersFailed(f"{OURS}: {faults} {row['died']}")

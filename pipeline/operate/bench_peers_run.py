@@ -36,7 +36,11 @@ _ID: Final = re.compile(rb'"id":(\d+)')
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One run. CPU and rate are per `use` message, warm, of the peer's process alone; None where it was killed."""
+    """One run. CPU and rate are per `use` message, warm, of the peer's process alone; None where it was killed.
+
+    `unfinished` counts records that the peer had not committed when the judge gave up: then what is missing is not
+    lost, and `lost` is 0.
+    """
 
     peer: str
     killed: bool
@@ -47,6 +51,7 @@ class Outcome:
     doubled: int
     misaddressed: int
     silence_s: float
+    unfinished: int = 0
     died: str = ""
 
     def wire(self) -> dict[str, Any]:
@@ -150,12 +155,12 @@ class Contest:
         create_topics(self.bootstrap, topics, partitions=PARTITIONS)
         folder = self.folder / name
         folder.mkdir()
-        job = json.dumps(
-            {"bootstrap": self.bootstrap, "name": name, "source": self._source(messages), "target": target,
-             "dead": dead, "partitions": PARTITIONS, "exactly_once": peer.exactly_once,
-             "directory": str(folder), "session_ms": limits.PEERS_SESSION_S * 1000}
-        )  # fmt: skip
-        run = _Run(command(job), folder, Account(due(messages)), messages)
+        job = {
+            "bootstrap": self.bootstrap, "name": name, "source": self._source(messages), "target": target,
+            "dead": dead, "partitions": PARTITIONS, "exactly_once": peer.exactly_once, "directory": str(folder),
+            "session_ms": limits.PEERS_SESSION_S * 1000,
+        }  # fmt: skip
+        run = _Run(job, command, folder, Account(due(messages)), messages)
         try:
             run.follow(self.bootstrap, (target, dead), kill=kill)
         finally:
@@ -174,8 +179,13 @@ class _Mark(NamedTuple):
 class _Run:
     """One process (two, where the first is killed) and its judge."""
 
-    def __init__(self, command: list[str], folder: Path, account: Account, messages: int) -> None:
-        self._command, self._folder, self._account, self._messages = command, folder, account, messages
+    def __init__(
+        self, job: dict[str, Any], command: Command, folder: Path, account: Account, messages: int
+    ) -> None:
+        self._input = (job["bootstrap"], job["name"], job["source"])
+        self._command, self._folder = command(json.dumps(job)), folder
+        self._account, self._messages = account, messages
+        self._unfinished = 0
         self._process = self._start()
         self._died = ""
         self._warm: _Mark | None = None
@@ -197,7 +207,7 @@ class _Run:
         reader.assign([TopicPartition(topic, number, 0) for topic in topics for number in range(PARTITIONS)])
         account, news_s, killed = self._account, time.monotonic(), False
         try:
-            while account.lost and time.monotonic() - news_s < limits.PEERS_STALL_S_MAX and self._alive():
+            while account.lost and self._alive() and self._hopes(time.monotonic() - news_s):
                 if self._read(reader, topics[1]):
                     self._silence_s = max(self._silence_s, (time.monotonic() - news_s) if killed else 0.0)
                     news_s = time.monotonic()
@@ -208,10 +218,29 @@ class _Run:
                     self._process = self._start()
                 if not kill and not self._warm and account.share >= _WARM_SHARE:
                     self._warm = self._held(reader, topics[1])
+            self._unfinished = self._unread() if account.lost else 0
             self._last = self._mark()
             self._read(reader, topics[1])  # what a peer does twice at its end
         finally:
             reader.close()
+
+    def _hopes(self, silent_s: float) -> bool:
+        """Tell whether more may come: a silent peer that has not read everything may only be slow."""
+        return silent_s < limits.PEERS_STALL_S_MAX or (
+            silent_s < limits.PEERS_SLOW_S_MAX and self._unread() > 0
+        )
+
+    def _unread(self) -> int:
+        """Return how many records of the input lie above the offsets that the peer has committed."""
+        bootstrap, group, source = self._input
+        reader = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False})
+        try:
+            places = [TopicPartition(source, number) for number in range(PARTITIONS)]
+            committed = reader.committed(places, timeout=limits.STACK_START_S_MAX)
+            ends = [reader.get_watermark_offsets(one, timeout=limits.STACK_START_S_MAX)[1] for one in places]
+        finally:
+            reader.close()
+        return sum(end - max(one.offset, 0) for one, end in zip(committed, ends, strict=True))
 
     def _read(self, reader: Consumer, dead: str) -> bool:
         """Take what came; tell whether there was news."""
@@ -261,7 +290,8 @@ class _Run:
             cpu_us=cost and round(cost[0], 1),
             per_s=cost and round(cost[1]),
             due=len(self._account.due),
-            lost=self._account.lost,
+            lost=0 if self._unfinished else self._account.lost,
+            unfinished=self._unfinished,
             doubled=self._account.doubled,
             misaddressed=self._account.misaddressed,
             silence_s=round(self._silence_s, 1),
@@ -271,7 +301,7 @@ class _Run:
     def _cost(self) -> tuple[float, float] | None:
         """Return CPU us a message and messages a second, of what was done while warm."""
         first, last = self._warm, self._last
-        if not first or not last or last.share <= first.share or self._died:
+        if not first or not last or last.share <= first.share or self._died or self._unfinished:
             return None
         done = (last.share - first.share) * self._messages
         return (last.cpu_s - first.cpu_s) / done * 1e6, done / (last.at_s - first.at_s)

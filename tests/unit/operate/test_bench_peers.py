@@ -8,7 +8,7 @@ from pipeline.operate.bench_peers_setup import PEERS, PROGRAMS, YARDSTICK
 
 
 def outcome(peer: str, *, killed: bool = False, cpu_us: float | None = None, **counts: int) -> Outcome:
-    counted = {"lost": 0, "doubled": 0, "misaddressed": 0} | counts
+    counted = {"lost": 0, "doubled": 0, "misaddressed": 0, "unfinished": 0} | counts
     return Outcome(peer=peer, killed=killed, cpu_us=cpu_us, per_s=100, due=10, silence_s=0, **counted)
 
 
@@ -58,7 +58,7 @@ def test_each_peer_is_compared_with_the_loop_of_its_guarantee() -> None:
 
 def test_only_our_own_faults_end_the_run_with_an_error() -> None:
     _complain(figures(PEERS, [outcome("faust", lost=5), outcome("engine")]))
-    for fault in ("lost", "doubled", "misaddressed"):
+    for fault in ("lost", "doubled", "misaddressed", "unfinished"):
         with pytest.raises(PeersFailed, match=fault):
             _complain(figures(PEERS, [outcome("engine", killed=True, **{fault: 1})]))
 
