@@ -106,10 +106,11 @@ def load(
     for file in files:
         with _ErrorFile(errors or file.with_suffix(".errors.csv")) as bad:
             judge, say = _judge(settings, holders, bad), _progress(as_json=as_json)
-            name = source or f"load-{digest_of(file)}"
+            name = source
             if dry_run or codec is None:
                 loaded = check(file, judge=judge, bad=bad.take, say=say)
             else:
+                name = source or f"load-{digest_of(file)}"
                 loader = Loader(settings, codec, judge=judge, bad=bad.take, say=say)
                 loaded = loader.load(file, source=name, now=SystemClock().now())
         result = {
