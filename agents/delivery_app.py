@@ -11,6 +11,7 @@ from agents.mailroom import Mailroom
 from agents.shards import answer_questions
 from agents.tracing import Origins, TracedWebhooks
 from pipeline import topics
+from pipeline.adapters.busyness import ThreadBusyness
 from pipeline.adapters.callable_network import CallableNetwork, policy_of
 from pipeline.adapters.records import RecordReader
 from pipeline.adapters.server_certificates import ServerCertificates
@@ -70,6 +71,7 @@ def create_delivery(
                 status=topics.STATUS if settings.relay_answers else None,
                 health=topics.ENDPOINT_HEALTH,
             ),
+            busy=ThreadBusyness(),
         ),
         _policy(settings),
         _telling(outside, notices, certificates),

@@ -223,6 +223,11 @@ SICK_SHARE = 0.25  # of a worker's calls: probes of 500 dead endpoints at 10 s f
 GATHER_S = 0.02  # a recipient of everything fills ten in 5 ms at the peak; 200/s make four, and 20 ms are nobody's delay
 GATHER_S_MAX = 5.0  # what an operator may set: a copy that waited longer is parked
 GATHER_MEMORY_S = 1.0  # over which arrivals are counted: some rounds of the engine
+GATHER_BUSY_S_MAX = (
+    0.2  # of volume, when the worker is busy: 50/s then share a signature among ten (docs/adr/0361)
+)
+GATHER_BUSY_SHARES = (0.2, 0.5)  # of the loop's time, from where and up to where the wait grows
+BUSY_LOOK_EVERY_S = 0.25  # what a loop used is looked at so often: some rounds of the engine
 LANE_COPIES_MAX = 1_000  # of one lane in memory: ten full arrays, 4.5 MB of consumption
 LANE_BYTES_MAX = 16_000_000  # the same for large messages; also four full arrays in flight
 LANES_BYTES_MAX = 256_000_000  # of all lanes in memory: what a worker of 1 GB can spare

@@ -39,7 +39,7 @@ def load_delivery_rules(orders: str = "", gathering: str = "") -> Rules:
                 f"DIP_DELIVERY_GATHER_S={gathering}: {name}={text}: write a channel and 0 to {GATHER_S_MAX:g}"
                 " seconds, as IF-021=0.1"
             )
-        rules[channel] = replace(rules[channel], gather_s=wait_s)
+        rules[channel] = replace(rules[channel], gather_s=wait_s, gather_fixed=True)
     return MappingProxyType(rules)
 
 

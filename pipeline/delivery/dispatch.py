@@ -14,6 +14,7 @@ from typing import assert_never
 from pipeline.delivery.batching import BatchLimits, halves
 from pipeline.delivery.books import Books
 from pipeline.delivery.entry import Entry
+from pipeline.delivery.gathering import gather_limit_s
 from pipeline.delivery.lane import Lane
 from pipeline.delivery.mailbox import Mailbox
 from pipeline.delivery.noticing import Noticing, Telling
@@ -140,7 +141,8 @@ class Dispatcher:
         """Send what came, or wait a moment for more where more is to be expected and the array is not full."""
         now, hook = self._out.clock.now(), self._out.webhook(lane.key)
         missing = 0 if hook is None else BatchLimits.of(hook).messages - len(lane.queue)
-        wait_s = lane.gathering.wait_s(missing, now, limit_s=lane.rule.gather_s)
+        limit_s = gather_limit_s(lane.rule, self._out.busy())
+        wait_s = lane.gathering.wait_s(missing, now, limit_s=limit_s)
         lane.gathering.arrived(arrived, now)
         if not wait_s:
             self._pump(lane)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import exp
 
-from pipeline.limits import GATHER_MEMORY_S
+from pipeline.domain.delivery_order import ChannelRule
+from pipeline.limits import GATHER_BUSY_S_MAX, GATHER_BUSY_SHARES, GATHER_MEMORY_S
 
 
 @dataclass(slots=True)
@@ -38,3 +39,16 @@ class Gathering:
         """Return what is left of the rate by now."""
         passed_s = 0.0 if self.at is None else max(0.0, (now - self.at).total_seconds())
         return self.per_s * exp(-passed_s / GATHER_MEMORY_S)
+
+
+def gather_limit_s(rule: ChannelRule, busy: float) -> float:
+    """Return how long copies of a channel may wait for company while the worker computes a share `busy` of its time.
+
+    What a channel's rule says, and more for volume under load: a worker with time to spare signs every few copies by
+    themselves, a busy one saves the signatures first (docs/adr/0361). Appointments wait no longer than ever.
+    """
+    if rule.gather_fixed or rule.priority == 0:
+        return rule.gather_s
+    begin, full = GATHER_BUSY_SHARES
+    part = min(1.0, max(0.0, (busy - begin) / (full - begin)))
+    return rule.gather_s + (GATHER_BUSY_S_MAX - rule.gather_s) * part

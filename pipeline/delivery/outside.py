@@ -33,6 +33,8 @@ class Outside:
     dice: Dice
     topics: Topics
     counters: DeliveryCounters = field(default_factory=DeliveryCounters)
+    busy: Callable[[], float] = lambda: 0.0
+    """The share of its time that the event loop computes, 0 to 1."""
 
     def webhook(self, lane: LaneKey) -> Webhook | None:
         """Return where a lane's copies go; None where its recipient has no webhook for them, or does not exist."""

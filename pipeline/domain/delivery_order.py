@@ -25,12 +25,14 @@ class Order(StrEnum):
 class ChannelRule:
     """How a channel is delivered. A lower `priority` goes first where calls are short.
 
-    `gather_s` is how long at most copies wait for others of their array, where others are to be expected.
+    `gather_s` is how long at most copies wait for others of their array, where others are to be expected; a busy
+    worker waits longer with volume, but for `gather_fixed`: an operator said so.
     """
 
     order: Order = Order.NONE
     priority: int = 1
     gather_s: float = GATHER_S
+    gather_fixed: bool = False
 
 
 ANY_RULE: Final = ChannelRule()

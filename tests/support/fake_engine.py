@@ -469,6 +469,7 @@ class World:
     telling: Telling | None = None
     worker: str = "0"
     partitions: frozenset[int] = frozenset()
+    busy: float = 0.0
 
     def __post_init__(self) -> None:
         self.health = FakeHealth(self.engine)
@@ -491,6 +492,7 @@ class World:
             topics=Topics(
                 audit=AUDIT, dead_letters=DEAD, status=STATUS if self.relay else None, health=HEALTH
             ),
+            busy=lambda: self.busy,
         )
         policy = Policy(
             schedule=self.schedule,

@@ -2,13 +2,15 @@
 
 from datetime import datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.delivery.gathering import Gathering
+from pipeline.delivery.gathering import Gathering, gather_limit_s
 from pipeline.domain.delivery_order import ChannelRule
 from pipeline.domain.identifiers import InterfaceId, ParticipantId
 from pipeline.domain.parked import LaneKey
+from pipeline.limits import GATHER_BUSY_S_MAX, GATHER_S
 from tests.support.fake_engine import START, World, make_copy
 
 LANE = LaneKey(recipient=ParticipantId("2300000001"), channel=InterfaceId("IF-021"))
@@ -66,3 +68,35 @@ async def test_copies_that_come_fast_share_an_array_and_the_first_did_not_wait()
     world.send(*(make_copy(number) for number in range(30, 110)))
     await world.settle_down()
     assert [len(post.bodies) for post in world.webhooks.posts] == [10, 100]
+
+
+@pytest.mark.parametrize(
+    ("rule", "busy", "limit_s"),
+    [
+        (ChannelRule(), 0.0, GATHER_S),
+        (ChannelRule(), 0.2, GATHER_S),
+        (ChannelRule(), 0.35, (GATHER_S + GATHER_BUSY_S_MAX) / 2),
+        (ChannelRule(), 0.5, GATHER_BUSY_S_MAX),
+        (ChannelRule(), 1.0, GATHER_BUSY_S_MAX),
+        (ChannelRule(priority=0), 1.0, GATHER_S),  # an appointment that waits is consumption misaddressed
+        (ChannelRule(gather_s=0.0, gather_fixed=True), 1.0, 0.0),
+        (ChannelRule(gather_s=3.0, gather_fixed=True), 1.0, 3.0),
+    ],
+)
+def test_volume_waits_longer_in_a_busy_worker(rule: ChannelRule, busy: float, limit_s: float) -> None:
+    assert gather_limit_s(rule, busy) == pytest.approx(limit_s)
+
+
+@pytest.mark.parametrize(("busy", "arrays"), [(0.0, [1, 1, 1, 1]), (1.0, [4])])
+async def test_a_busy_worker_signs_once_where_an_idle_one_signs_for_each(
+    busy: float, arrays: list[int]
+) -> None:
+    """A supplier's share of the peak, 45 copies a second: fewer than one in 20 ms, nine in 200."""
+    world = World(rules={InterfaceId("IF-021"): ChannelRule()}, busy=busy)
+    await world.own()
+    gathering = world.dispatcher._books.lanes[LANE].gathering
+    gathering.per_s, gathering.at = 45.0, world.clock.now()
+    for number in range(4):
+        world.send(make_copy(number))
+    await world.settle_down()
+    assert [len(post.bodies) for post in world.webhooks.posts] == arrays
