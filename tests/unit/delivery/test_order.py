@@ -111,7 +111,9 @@ def test_an_operator_s_order_outweighs_the_table_and_a_mistake_is_named() -> Non
 
 def test_an_operator_sets_how_long_a_channel_gathers_and_a_mistake_is_named() -> None:
     changed = load_delivery_rules("IF-021=strict", "IF-021=0.1, IF-036=0")
-    assert changed[InterfaceId("IF-021")] == ChannelRule(order=Order.STRICT, priority=1, gather_s=0.1)
+    assert changed[InterfaceId("IF-021")] == ChannelRule(
+        order=Order.STRICT, priority=1, gather_s=0.1, gather_fixed=True
+    )
     assert changed[InterfaceId("IF-036")].gather_s == 0
     for wrong in ("IF-999=0.1", "IF-021=soon", "IF-021=-1", "IF-021=6", "IF-021=nan"):
         with pytest.raises(SettingsInvalid, match="DIP_DELIVERY_GATHER_S"):
