@@ -221,6 +221,8 @@ class Settings:
     # Delivery
     signing_certificate: str = _setting("", "PEM file of the router's signing certificate")
     signing_key: str = _setting("", "PEM file of the router's signing key")
+    signing_key_other: str = _setting("", "PEM file of the signing key before or after it: v1a is by both")
+    jwks: str = _setting("", "file that bridges serve at /.well-known/jwks.json; `dip jwks` makes it")
     webhook_ca: str = _setting("", "PEM bundle to verify webhook servers with; empty: the system's")
     webhook_crl: str = _setting(
         "", "revocation lists for webhook servers of webhook_ca, PEM or DER files, comma separated"

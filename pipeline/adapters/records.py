@@ -28,8 +28,9 @@ _POLL_S: Final = 0.5
 class RecordReader:
     """Implements `pipeline.delivery.ports.Payloads`."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._options: dict[str, str | int | bool] = {
+    def __init__(self, settings: Settings, *, make: Callable[[dict[str, Any]], Any] = Consumer) -> None:
+        self._make = make
+        self._options: dict[str, Any] = {
             **settings.kafka(),
             "group.id": "unused: no group is joined and nothing is committed",
             "enable.auto.commit": False,
@@ -79,7 +80,7 @@ class RecordReader:
 
     def _waves(self, pointers: Sequence[Pointer], deadline: float) -> dict[Pointer, bytes | Missing]:
         if self._consumer is None:
-            self._consumer = Consumer(self._options)
+            self._consumer = self._make(self._options)
         found: dict[Pointer, bytes | Missing] = {}
         waves = {place: runs(some) for place, some in by_place(pointers).items()}
         while any(waves.values()):

@@ -129,8 +129,8 @@ class WebhookClient:
         if isinstance(secrets, str):
             return Failed(error=ErrorClass.OURS, text=f"ours: {secrets}", duration_ms=timer.since_ms())
         if post.signatures:
-            key = self._signer.extensions if Scheme.V1A in post.signatures else None
-            headers |= standard_headers(body, post.delivery_ids, now=now, key=key, secrets=secrets)
+            keys = self._signer.delegated if Scheme.V1A in post.signatures else ()
+            headers |= standard_headers(body, post.delivery_ids, now=now, keys=keys, secrets=secrets)
         headers |= {"Content-Type": "application/json", PARTICIPANT_HEADER: post.recipient, **authorised}
         if post.traceparent is not None:
             headers["traceparent"] = post.traceparent
@@ -284,6 +284,8 @@ def tls_of(settings: Settings) -> ssl.SSLContext:
 def signer_of(settings: Settings) -> Signer:
     """Load the signing key and certificate. Raises SettingsInvalid naming what is wrong."""
     paths = {"DIP_SIGNING_KEY": settings.signing_key, "DIP_SIGNING_CERTIFICATE": settings.signing_certificate}
+    if settings.signing_key_other:
+        paths["DIP_SIGNING_KEY_OTHER"] = settings.signing_key_other
     found: dict[str, bytes] = {}
     for name, path in paths.items():
         if not path:
@@ -294,7 +296,9 @@ def signer_of(settings: Settings) -> Signer:
             raise SettingsInvalid(f"{name}={path}: cannot be read: {error.strerror}") from None
     try:
         return Signer.from_pem(
-            key_pem=found["DIP_SIGNING_KEY"], certificate_pem=found["DIP_SIGNING_CERTIFICATE"]
+            key_pem=found["DIP_SIGNING_KEY"],
+            certificate_pem=found["DIP_SIGNING_CERTIFICATE"],
+            other_pem=found.get("DIP_SIGNING_KEY_OTHER"),
         )
     except ValueError as error:
-        raise SettingsInvalid(f"DIP_SIGNING_KEY, DIP_SIGNING_CERTIFICATE: {error}") from None
+        raise SettingsInvalid(f"{', '.join(paths)}: {error}") from None

@@ -14,7 +14,8 @@ from pipeline.settings import Settings
 log = logging.getLogger(__name__)
 
 _FILES: Final = (
-    "signing_certificate", "signing_key", "webhook_ca", "webhook_crl", "webhook_certificate", "webhook_key",
+    "signing_certificate", "signing_key", "signing_key_other", "webhook_ca", "webhook_crl",
+    "webhook_certificate", "webhook_key",
 )  # fmt: skip
 
 

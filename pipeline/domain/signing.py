@@ -85,9 +85,16 @@ class Signer:
     key: RSAPrivateKey = field(repr=False)
     certificate_header: str = field(repr=False)
     extensions: ExtensionKey = field(repr=False)
+    other: ExtensionKey | None = field(default=None, repr=False)
+    """The delegated key of the signing key before or after this one, while keys change."""
+
+    @property
+    def delegated(self) -> tuple[ExtensionKey, ...]:
+        """Return the delegated keys that Standard Webhooks are signed with, the present one first."""
+        return (self.extensions,) if self.other is None else (self.extensions, self.other)
 
     @classmethod
-    def from_pem(cls, *, key_pem: bytes, certificate_pem: bytes) -> Self:
+    def from_pem(cls, *, key_pem: bytes, certificate_pem: bytes, other_pem: bytes | None = None) -> Self:
         """Build a signer; ValueError says what is wrong with the two, or that they do not belong together."""
         key = _private_key(key_pem)
         presented = read_certificate(base64.b64encode(_unix(certificate_pem)).decode())
@@ -96,7 +103,12 @@ class Signer:
         if presented.key.public_numbers() != key.public_key().public_numbers():
             raise ValueError("the signing key does not belong to the signing certificate")
         header = base64.b64encode(_unix(certificate_pem)).decode()
-        return cls(key=key, certificate_header=header, extensions=ExtensionKey.of(key))
+        return cls(
+            key=key,
+            certificate_header=header,
+            extensions=ExtensionKey.of(key),
+            other=None if other_pem is None else extension_key_of(other_pem),
+        )
 
     def headers(self, method: str, url: str, body: bytes, now: datetime) -> dict[str, str]:
         """Return the four signature headers of a request whose body is sent exactly as given."""
@@ -243,6 +255,11 @@ def _check_signature(
         f" URL {urls[0].lower()!r}, by RSASSA-PKCS1-v1_5 with SHA-256 and the key of the certificate sent.",
         fingerprint=presented.fingerprint,
     )
+
+
+def extension_key_of(pem: bytes) -> ExtensionKey:
+    """Return the delegated key of a signing key. Raises ValueError for what is none."""
+    return ExtensionKey.of(_private_key(pem))
 
 
 def _private_key(pem: bytes) -> RSAPrivateKey:

@@ -70,15 +70,14 @@ def standard_headers(
     delivery_ids: Sequence[DeliveryId],
     *,
     now: datetime,
-    key: ExtensionKey | None,
+    keys: Sequence[ExtensionKey],
     secrets: Sequence[bytes],
 ) -> dict[str, str]:
-    """Return the three headers, with a signature by the key (v1a) and one by each secret (v1)."""
+    """Return the three headers, with a signature by each key (v1a) and one by each secret (v1)."""
     name, at = webhook_id(delivery_ids), str(int(now.timestamp()))
     text = f"{name}.{at}.".encode() + body
     signatures = [f"{Scheme.V1},{_base64(hmac.digest(secret, text, 'sha256'))}" for secret in secrets]
-    if key is not None:
-        signatures.append(f"{Scheme.V1A},{_base64(key.key.sign(text))}")
+    signatures += [f"{Scheme.V1A},{_base64(one.key.sign(text))}" for one in keys]
     return {ID_HEADER: name, TIMESTAMP_HEADER: at, STANDARD_SIGNATURE_HEADER: " ".join(signatures)}
 
 

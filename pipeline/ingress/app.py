@@ -69,7 +69,11 @@ class Bridge:
         self._routes = RouteTable()
         # A few hundred paths are called again and again: to remember what they name beats any search.
         self._found = lru_cache(maxsize=limits.PATHS_REMEMBERED_MAX)(self._find)
-        self._documents = Documents(outside.catalogue, server=next(iter(public_urls(outside.settings)), ""))
+        self._documents = Documents(
+            outside.catalogue,
+            server=next(iter(public_urls(outside.settings)), ""),
+            keys=outside.settings.jwks,
+        )
         self.entrance = entrance or Entrance(outside.settings)
         self._expiring = Expiring(outside)
         self._judge = Judging(outside, self._expiring)

@@ -1,4 +1,4 @@
-"""Serves the OpenAPI document and its pages: to anybody, since they hold only what is public.
+"""Serves the OpenAPI document, its pages and the public keys: to anybody, since they hold only what is public.
 
 They are made when first asked for, in a thread, and kept: the same for as long as the process runs.
 """
@@ -18,6 +18,7 @@ from aiohttp import hdrs, web
 from pipeline.catalogue import Catalogue
 from pipeline.ingress.addresses import channel_of
 from pipeline.ingress.openapi import openapi_document
+from pipeline.ingress.public_keys import KEYS_PATH, PublicKeys
 from pipeline.ingress.refusals import Refusal
 from pipeline.ingress.route_table import NO_SUCH_PATH
 from pipeline.openapi.html_text import CONTENT_POLICY
@@ -50,8 +51,10 @@ class _Made:
 class Documents:
     """Answers the paths of the document; everything else is not its business."""
 
-    def __init__(self, catalogue: Catalogue, *, server: str = "") -> None:
+    def __init__(self, catalogue: Catalogue, *, server: str = "", keys: str = "") -> None:
+        """`keys` is the file of the JWK set."""
         self._catalogue = catalogue
+        self._keys = PublicKeys(keys)
         self._server = server
         self._document: dict[str, Any] = {}
         self._made: dict[str, asyncio.Future[_Made]] = {}
@@ -59,7 +62,8 @@ class Documents:
     def covers(self, raw_path: str) -> bool:
         """Tell whether a path is one of the documents', in any letter case."""
         path = _path(raw_path)
-        return path in ("/openapi.json", "/openapi.yaml") or path == _PAGES or path.startswith(_PAGES + "/")
+        known = ("/openapi.json", "/openapi.yaml", KEYS_PATH, _PAGES)
+        return path in known or path.startswith(_PAGES + "/")
 
     async def answer(self, request: web.BaseRequest, pool: Executor) -> web.Response | Refusal:
         """Return a document, 304 where the client has it, 404 for a page of no channel, 405 beyond GET and HEAD."""
@@ -71,6 +75,11 @@ class Documents:
                 allow="GET, HEAD",
             )
         path = _path(request.raw_path)
+        if path == KEYS_PATH:
+            return await asyncio.get_running_loop().run_in_executor(pool, self._keys.answer, request)
+        return await self._page(path, request, pool)
+
+    async def _page(self, path: str, request: web.BaseRequest, pool: Executor) -> web.Response | Refusal:
         if request.raw_path.split("?", 1)[0].endswith("/"):
             # Links on the pages are relative, so that a proxy may put them anywhere: they want the exact place.
             place = f"../{path.rpartition('/')[2]}"

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pipeline.catalogue import Catalogue
 from pipeline.ingress.mailbox_routes import MAILBOX_ROUTES
+from pipeline.ingress.public_keys import KEYS_PATH
 from pipeline.ingress.routes import ROUTES, SIGNATURE, Operation, Place, Route
 from pipeline.ingress.routes import Parameter as RouteParameter
 from pipeline.openapi.document import build_document
@@ -17,6 +18,7 @@ DOCUMENT_PATHS: Final[Mapping[str, str]] = {
     "/openapi.json": "This document as JSON",
     "/openapi.yaml": "This document as YAML",
     "/docs": "This document as a page for people",
+    KEYS_PATH: "The router's public keys for sequences, gaps and Standard Webhooks v1a: a JWK set",
 }
 
 _TAGS: Final[Mapping[Operation, str]] = {
@@ -97,7 +99,7 @@ def _pages() -> list[Documented]:
         Documented(
             method="GET",
             path=path,
-            name="read" + path.title().translate(str.maketrans("", "", "/.")),
+            name="read" + path.title().translate(str.maketrans("", "", "/.-")),
             tag="Documents",
             summary=text,
             answers={200: Content.DOCUMENT, 304: Content.NOTHING, 500: Content.PROBLEM, 503: Content.PROBLEM},

@@ -49,6 +49,7 @@ COMMANDS: Final = {
         "pipeline.operate.openapi:openapi",
         "Write the OpenAPI 3.1 document of every call and message.",
     ),
+    "jwks": ("pipeline.operate.jwks:jwks", "Print the public keys of signing keys as a JWK set."),
     "metrics": ("pipeline.operate.metrics:metrics", "Show every metric of /metrics and what it means."),
     "participants": (
         "pipeline.operate.participants:participants",

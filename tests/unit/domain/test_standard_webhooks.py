@@ -25,7 +25,7 @@ def headers(
     *secrets: str, body: bytes = BODY, ids: tuple[DeliveryId, ...] = IDS, now: datetime | None = None
 ) -> dict[str, str]:
     return standard_headers(
-        body, ids, now=now or SystemClock().now(), key=None, secrets=read_secrets("\n".join(secrets))
+        body, ids, now=now or SystemClock().now(), keys=(), secrets=read_secrets("\n".join(secrets))
     )
 
 
@@ -35,7 +35,7 @@ def test_the_published_vector_is_met() -> None:
         b'{"test": 2432232314}',
         (DeliveryId("msg_p5jXN8AQM9LWM0D4loKWxJek"),),
         now=datetime.fromtimestamp(1614265330, tz=UTC),
-        key=None,
+        keys=(),
         secrets=read_secrets("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
     )
     assert found == {
@@ -70,7 +70,7 @@ def test_while_a_secret_changes_both_the_old_and_the_new_one_verify() -> None:
 def test_the_delegated_key_signs_v1a() -> None:
     key = SENDER.signer.extensions
     now = datetime(2026, 1, 5, tzinfo=UTC)
-    sent = standard_headers(BODY, IDS, now=now, key=key, secrets=())
+    sent = standard_headers(BODY, IDS, now=now, keys=(key,), secrets=())
     scheme, _, signature = sent["webhook-signature"].partition(",")
     public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key.public))
     text = f"{IDS[0]}.{int(now.timestamp())}.".encode() + BODY
