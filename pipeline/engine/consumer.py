@@ -105,7 +105,13 @@ class Consumer(ConsumerFace):
             try:
                 await asyncio.wait_for(self._stop.wait(), limits.SHARD_TOUCH_S)
             except TimeoutError:
-                self.app.tables.touch(at_s=self.settings.now_s())
+                self._touch_stores()
+
+    def _touch_stores(self) -> None:
+        try:
+            self.app.tables.touch(at_s=self.settings.now_s())
+        except WorkerStopped as error:
+            self._exit(error)
 
     async def _sessions(self) -> None:
         fruitless, (pause_s, longest_pause_s) = 0, limits.RESET_PAUSE_S

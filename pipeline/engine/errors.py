@@ -52,6 +52,13 @@ class StateTooNew(WorkerStopped):
     """
 
 
+class StoreUnwritable(WorkerStopped):
+    """The disk does not take what a store must write: it is full, read-only, or broken.
+
+    The operator makes room or mends it, and starts the worker again. Kafka has everything that was committed.
+    """
+
+
 class NoProgress(WorkerStopped):
     """Several resets in a row brought no committed round.
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import ConfigResource, OffsetSpec, ResourceType
 
 from pipeline import limits
@@ -98,7 +98,12 @@ class Topics:
             request, isolation_level=isolation, request_timeout=limits.ADMIN_CALL_S_MAX
         )
         limit_s = limits.ADMIN_CALL_S_MAX + 1
-        return {(tp.topic, tp.partition): future.result(limit_s).offset for tp, future in answers.items()}
+        try:
+            return {(tp.topic, tp.partition): future.result(limit_s).offset for tp, future in answers.items()}
+        except TimeoutError:  # the client does not keep its own time; callers know its errors only
+            raise KafkaException(
+                KafkaError(KafkaError._TIMED_OUT, f"no offsets within {limit_s:.0f} s")  # noqa: SLF001  # the client's name
+            ) from None
 
 
 def _topic_ids(admin: Any, names: Sequence[str]) -> dict[str, str]:

@@ -1,7 +1,9 @@
 """One partition of one table: RocksDB holds what is committed, overlays hold what is not."""
 
+import errno
 import json
 import logging
+import os
 import shutil
 import threading
 from collections.abc import Iterable, Iterator
@@ -13,12 +15,15 @@ from typing import Any
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, ReadOptions, WriteBatch
 
 from pipeline import limits
-from pipeline.engine.errors import ShardClosed
+from pipeline.engine.errors import ShardClosed, StoreUnwritable
 
 log = logging.getLogger(__name__)
 
 _CORRUPT = (
     "Corruption"  # RocksDB's status of files that are damaged; full, locked and unreadable disks have others
+)
+_DISK = tuple(
+    map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES))
 )
 _MARK = b"\x00"  # apart from every row, whose keys begin with _ROW
 _ROW = b"\x01"
@@ -63,6 +68,16 @@ def _options() -> Any:
     return options
 
 
+def _stop_if_disk(error: Exception, path: Path) -> None:
+    """Raise StoreUnwritable where an error of the library says that the disk is at fault: its text has the system's."""
+    text = str(error)
+    if any(reason in text for reason in _DISK):
+        raise StoreUnwritable(
+            f"the disk of {path} does not take writes ({text[-200:]}). Make room or mend it, then start again: Kafka has "
+            "everything that was committed, and the store goes on from there"
+        ) from None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
     """How far a shard's store is, and of which changelog; written in one batch with the rows it vouches for."""
@@ -102,6 +117,7 @@ class Shard:
             self._db = self._disk.open(self._path)
         except Exception as error:  # the library raises nothing narrower
             if not str(error).startswith(_CORRUPT):
+                _stop_if_disk(error, self._path)
                 raise
             log.warning(
                 "%s: the local store is corrupt, and is rebuilt from its changelog: %s", self._path, error
@@ -166,7 +182,7 @@ class Shard:
     def apply(self, changes: Iterable[tuple[bytes, bytes | None]], *, offset: int, at_s: float) -> None:
         """Write committed changes and the changelog offset after them, atomically.
 
-        Raises ShardClosed if the shard went away meanwhile.
+        Raises ShardClosed if the shard went away meanwhile, StoreUnwritable where the disk is full.
         """
         self._write(changes, offset=offset, at_s=at_s)
 
@@ -197,7 +213,11 @@ class Shard:
                 topic_id=topic_id or self.mark.topic_id,
             )
             batch.put(_MARK, json.dumps(asdict(mark)).encode())
-            self._db.write(batch)
+            try:
+                self._db.write(batch)
+            except Exception as error:  # as above
+                _stop_if_disk(error, self._path)
+                raise
             self.mark = mark
 
     def size_bytes(self) -> int:

@@ -88,7 +88,9 @@ def test_a_full_disk_is_an_error_and_what_was_written_before_it_is_whole(tmp_pat
         [sys.executable, "-c", _FILLS_UP, str(path)], capture_output=True, text=True, check=False
     )
     assert filled.returncode != 0
-    assert "IO error" in filled.stderr
+    assert "StoreUnwritable" in filled.stderr
+    assert "File too large" in filled.stderr
+    assert "Make room or mend it, then start again" in filled.stderr
     again = Shard(table="t", changelog="c", partition=0, path=path)
     rows = list(again.keys())
     again.close()
