@@ -1,6 +1,6 @@
-"""`make sim`: many seeds of the whole router, on all cores, until one fails or the number asked for is reached.
+"""`make sim`: many seeds of the whole router or of the engine, until one fails or the number asked for is reached.
 
-    PYTHONPATH=. .venv/bin/python -m tests.simulation.campaign [--runs 2000] [--first 0] [--seconds 600]
+    PYTHONPATH=. .venv/bin/python -m tests.simulation.campaign [--of engine] [--runs 2000] [--first 0] [--seconds 600]
 
 A failing seed ends it: the problems, the shortest script that still fails, and the command that plays it again.
 """
@@ -10,12 +10,13 @@ import asyncio
 import logging
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from pipeline import schemas, topics
 from pipeline.catalogue import Catalogue, load_catalogue
@@ -26,6 +27,7 @@ from tests.support.virtual_time import VirtualLoop
 
 _CHUNK: Final = 20
 _SHOWN_MAX: Final = 8
+_TITLES: Final = {"router": "whole router", "engine": "engine on a simulated Kafka"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +54,11 @@ class Runs:
 
     def told(self, seed: int, problems: Sequence[str]) -> str:
         """Return what a person needs to know of a failing seed."""
-        short = shrunk(script(seed), lambda events: bool(self.problems(seed, events)))
-        lines = [f"seed {seed}:", *(f"  {one}" for one in problems[:_SHOWN_MAX])]
-        lines += [
-            f"the shortest script that still fails, {len(short)} events:",
-            *(f"  {one}" for one in short),
-        ]
-        lines += ["then:", *(f"  {one}" for one in self.problems(seed, short)[:_SHOWN_MAX])]
-        lines.append(
-            f"again: PYTHONPATH=. .venv/bin/python -m tests.simulation.campaign --first {seed} --runs 1"
-        )
-        return "\n".join(lines)
+        return told(self, "router", seed, problems)
+
+    def script(self, seed: int) -> list[Event]:
+        """Draw what happens in the run of a seed."""
+        return script(seed)
 
     def _played(self, seed: int, events: Sequence[Event]) -> Whole:
         whole = Whole(seed=seed, catalogue=self.catalogue, codec=self.codec)
@@ -71,6 +67,17 @@ class Runs:
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
             runner.run(whole.play(events))
         return whole
+
+
+def told(runs: Any, of: str, seed: int, problems: Sequence[str]) -> str:
+    """Return what a person needs to know of a failing seed: what, why, the shortest script, how to see it again."""
+    short = shrunk(runs.script(seed), lambda events: bool(runs.problems(seed, events)))
+    lines = [f"seed {seed}:", *(f"  {one}" for one in problems[:_SHOWN_MAX])]
+    lines += [f"the shortest script that still fails, {len(short)} events:", *(f"  {one}" for one in short)]
+    lines += ["then:", *(f"  {one}" for one in runs.problems(seed, short)[:_SHOWN_MAX])]
+    command = f"-m tests.simulation.campaign --of {of} --first {seed} --runs 1"
+    lines.append(f"again: PYTHONHASHSEED=0 PYTHONPATH=. .venv/bin/python {command}")
+    return "\n".join(lines)
 
 
 def _steal_one(whole: Whole) -> None:
@@ -87,16 +94,22 @@ def _steal_one(whole: Whole) -> None:
 
 
 @cache
-def _runs() -> Runs:
-    logging.disable()  # lanes tell of every failure, and here all of them are meant
+def _runs(of: str) -> Any:
+    logging.disable()  # lanes and sessions tell of every failure, and here all of them are meant
+    if of == "engine":
+        from tests.simulation.engine.runs import EngineRuns  # needs greenlets: only here
+
+        warnings.simplefilter("ignore", RuntimeWarning)  # coroutines of processes that were killed
+        return EngineRuns()
     codec = Codec({name: number for number, name in enumerate(schemas.SUBJECTS, 1)}, NoRegistry())
     return Runs(catalogue=load_catalogue(), codec=codec)
 
 
-def _failing(seeds: range) -> tuple[int, list[str]] | None:
+def _failing(of: str, seeds: range) -> tuple[int, list[str]] | None:
     """Return the first failing seed of a chunk with its problems."""
+    runs = _runs(of)
     for seed in seeds:
-        problems = _runs().problems(seed, script(seed))
+        problems = runs.problems(seed, runs.script(seed))
         if problems:
             return seed, problems
     return None
@@ -111,9 +124,9 @@ def main() -> int:
     done = 0
     with ProcessPoolExecutor(options.jobs) as pool:
         while batch := list(islice(chunks, options.jobs * 2)):
-            for chunk, failing in zip(batch, pool.map(_failing, batch), strict=True):
+            for chunk, failing in zip(batch, pool.map(partial(_failing, options.of), batch), strict=True):
                 if failing is not None:
-                    print(_runs().told(*failing))
+                    print(_runs(options.of).told(*failing))
                     return 1
                 done += len(chunk)
             took_s = time.monotonic() - started
@@ -121,14 +134,15 @@ def main() -> int:
             if took_s > options.seconds:
                 break
     print(
-        f"{done:,} runs of the whole router in {time.monotonic() - started:.0f} s "
-        f"(seeds {seeds.start} to {seeds.start + done - 1}): nothing lost, misrouted or out of order"
+        f"{done:,} runs of the {_TITLES[options.of]} in {time.monotonic() - started:.0f} s "
+        f"(seeds {seeds.start} to {seeds.start + done - 1}): nothing lost, doubled, misrouted or out of order"
     )
     return 0
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make sim", description=__doc__)
+    parser.add_argument("--of", choices=list(_TITLES), default="router")
     parser.add_argument("--runs", type=int, default=2_000)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seconds", type=float, default=600, help="begin nothing new after so long")

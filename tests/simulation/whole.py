@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
-from typing import Final
+from typing import Final, TypeVar
 
 from agents.loop import Emission
 from agents.reporting import Reporting
@@ -45,6 +45,8 @@ from tests.support.market_world import (
     send,
 )
 from tests.support.world import PARTITIONS, World
+
+E = TypeVar("E")
 
 STRANGER: Final = Mpan("2099999999999")
 DAYS: Final = (CHANGE - timedelta(days=3), CHANGE, CHANGE + timedelta(days=9))
@@ -353,7 +355,7 @@ def with_webhooks(people: Participants, **webhook: int) -> Participants:
     )
 
 
-def shrunk(events: Sequence[Event], fails: Callable[[Sequence[Event]], bool]) -> list[Event]:
+def shrunk(events: Sequence[E], fails: Callable[[Sequence[E]], bool]) -> list[E]:
     """Return a part of a failing script that still fails and from which nothing can be left out (ddmin)."""
     left, size = list(events), max(1, len(events) // 2)
     while True:

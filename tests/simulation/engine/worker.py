@@ -1,0 +1,211 @@
+"""A worker process of the simulation: the engine's own consumer service, and an application like `engine_toy`.
+
+    in -> first (counts in a table) -> mid -> second -> out, two copies of each
+    held (window progress): each record is settled after a delay of its own -> done, and counted in a table
+
+Faust itself is left out: batches go straight to the agents, through the engine's own guard.
+"""
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from pipeline.engine.agents import guard
+from pipeline.engine.app import App
+from pipeline.engine.batch import Batch, current_batch
+from pipeline.engine.consumer import Consumer
+from pipeline.engine.errors import NotSettled, Revoked, WorkerStopped
+from pipeline.engine.tables import TableManager
+from pipeline.engine.values import EngineSettings, Output, Record, Settlement, Ticket, Write
+from tests.simulation.engine.broker import OFFSETS, Broker
+from tests.simulation.engine.clients import Machine, SimDisk
+
+APP = "app"
+PARTITIONS = 2
+COPIES = (b"1", b"2")
+SOURCES = {"first": ("in",), "second": ("mid",), "held": ("held", "again")}
+TABLES = {"seen": "first", "parked": "held"}
+CHANGELOGS = {table: f"{APP}-{table}-changelog" for table in TABLES}
+TOPICS = {
+    **dict.fromkeys(("in", "mid", "out", "held", "again", "done", "dlq", *CHANGELOGS.values()), PARTITIONS),
+    OFFSETS: 3,
+}
+
+
+class SimConsumerService(Consumer):
+    """The engine's service; it ends a simulated process instead of the real one."""
+
+    started = True
+
+    def _exit(self, error: WorkerStopped) -> Any:
+        self.outside.exits(str(error))
+
+
+class SimTable:
+    """Counts by key, in the shard of the batch."""
+
+    def __init__(self, name: str, sources: tuple[str, ...]) -> None:
+        self.name = name
+        self.changelog = CHANGELOGS[name]
+        self.sources = frozenset(sources)
+        self.shards: dict[int, Any] = {}
+
+    @staticmethod
+    def encode(value: int) -> bytes:
+        return b"%d" % value
+
+    def add(self, key: bytes) -> None:
+        batch = current_batch.get()
+        assert batch is not None
+        shard = self.shards[batch.partition]
+        shard.batch[key] = b"%d" % (int(shard.get(key) or 0) + 1)
+
+
+class Worker(Machine):
+    """One worker: boots at once."""
+
+    def __init__(
+        self, broker: Broker, disk: SimDisk, ledger: "Ledger", *, instance: str, stages: tuple[str, ...]
+    ) -> None:  # fmt: skip
+        super().__init__(broker, disk)
+        self.instance = instance
+        self.stages = stages
+        self.ledger = ledger
+        self.exit: str | None = None
+        self.service: SimConsumerService | None = None
+        sources = [topic for stage in stages for topic in SOURCES[stage]]
+        settings = EngineSettings(
+            bootstrap="sim:9092", instance=instance, dead_letters=dict.fromkeys(sources, "dlq"),
+            partitions={}, max_records=broker.world.dice.choice([3, 20, 100]), linger_s=0.1,
+            settle_linger_s=broker.world.dice.choice([0.1, 0.3]), outside=self,
+            now_s=self.wall_s, hook=lambda _: self.effect(),
+        )  # fmt: skip
+        self.app = SimpleNamespace(
+            engine=settings, conf=SimpleNamespace(id=APP, tabledir=Path(instance)), claim_callbacks=[],
+            revoke_callbacks=[], agents={}, should_stop=False, on_rebalance_start=_nothing,
+            on_rebalance_return=_nothing, on_rebalance_end=_nothing, flow_control=SimpleNamespace(resume=_nothing),
+        )  # fmt: skip
+        self.app.tables = TableManager(self.app)
+        for table, stage in TABLES.items():
+            if stage in stages:
+                self.app.tables.data[table] = SimTable(table, SOURCES[stage])
+        self._queues: dict[str, asyncio.Queue[Batch]] = {}
+        self.boot(self._main())
+
+    def exits(self, reason: str) -> None:
+        """End this process from inside."""
+        self.exit = self.exit or reason
+        self.kill()
+
+    async def _main(self) -> None:
+        app = self.app
+        consumer = SimConsumerService(SimpleNamespace(app=app), self._hand_over, None, _no_rebalance)
+        self.service = app.rounds = consumer
+        agents = {"in": self._first, "mid": self._second, "held": self._hold, "again": self._repeat}
+        running = [asyncio.ensure_future(consumer.watchdog.run(consumer._stop))]
+        for stage in self.stages:
+            for topic in SOURCES[stage]:
+                app.agents[topic] = SimpleNamespace(channel=SimpleNamespace(topics=[topic]))
+                self._queues[topic] = asyncio.Queue()
+                guarded = guard(agents[topic], agent=topic, rounds=lambda: consumer)
+                running.append(asyncio.ensure_future(guarded(_Stream(self._queues[topic]))))
+        await consumer.subscribe(sorted(self._queues))
+        await consumer._main(consumer)
+        self.exits("stopped in order" if consumer._stop.is_set() else "over")
+
+    def terminate(self) -> None:
+        """Ask the worker to stop in order (SIGTERM)."""
+        if self.service is None:
+            self.kill()
+        else:
+            consumer = self.service
+            self.post(self.loop, lambda: self.loop.create_task(consumer.drain()))
+
+    # --- between engine and agents ---
+
+    async def _hand_over(self, message: Any) -> None:
+        await self._queues[message.topic].put(message.value)
+
+    # --- agents ---
+
+    async def _first(self, stream: Any) -> None:
+        async for batch in stream:
+            for record in batch:
+                if record.value().startswith(b"bad"):
+                    raise ValueError("poison")
+                self.app.tables["seen"].add(record.key())
+                batch.emit("mid", record.value(), record.key(), record.headers())
+
+    async def _second(self, stream: Any) -> None:
+        async for batch in stream:
+            for record in batch:
+                for copy in COPIES:
+                    batch.emit("out", record.value(), record.key(), [("copy", copy)])
+
+    async def _hold(self, stream: Any) -> None:
+        async for batch in stream:
+            for record in batch:
+                self.loop.create_task(self._complete(batch.hold(record), record))
+
+    async def _repeat(self, stream: Any) -> None:
+        async for batch in stream:
+            for record in batch:
+                self.app.tables["parked"].add(record.key())
+
+    async def _complete(self, ticket: Ticket, record: Record) -> None:
+        await asyncio.sleep(self.world.dice.random() * self.world.dice.choice([0.1, 1, 5]))
+        attempt = self.ledger.attempt()
+        value, claim = record.value() or b"", ticket.claim
+        settlement = Settlement(
+            claim=claim, tickets=(ticket,), writes=(Write(table="parked", key=value, value=1),),
+            outputs=(
+                Output(topic="done", value=value, key=record.key(), partition=claim.partition, headers=attempt),
+            ),
+        )  # fmt: skip
+        try:
+            await App.settle(self.app, settlement)  # type: ignore[arg-type]  # has what it looks at
+        except Revoked:
+            self.ledger.revoked.append(attempt[0][1])
+        except NotSettled:
+            pass
+        else:
+            self.ledger.resolved(self.broker, ("done", claim.partition), value)
+
+
+class _Stream:
+    """What an agent iterates."""
+
+    def __init__(self, queue: "asyncio.Queue[Batch]") -> None:
+        self._queue = queue
+
+    def __aiter__(self) -> "_Stream":
+        return self
+
+    async def __anext__(self) -> Batch:
+        return await self._queue.get()
+
+
+class Ledger:
+    """What settlements were told, to be compared with what Kafka has."""
+
+    def __init__(self) -> None:
+        self.revoked: list[bytes] = []
+        self.false: list[str] = []
+        self._attempts = 0
+
+    def attempt(self) -> list[tuple[str, bytes]]:
+        self._attempts += 1
+        return [("attempt", b"%d" % self._attempts)]
+
+    def resolved(self, broker: Broker, place: tuple[str, int], value: bytes) -> None:
+        if not broker.decided(place, value):
+            self.false.append(f"{value.decode()} was said to be settled, and is not in Kafka")
+
+
+def _nothing() -> None:
+    pass
+
+
+async def _no_rebalance(_assigned: Any, _generation: int) -> None:
+    pass
