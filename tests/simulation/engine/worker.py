@@ -82,7 +82,7 @@ class Worker(Machine):
             now_s=self.wall_s, hook=lambda _: self.effect(),
         )  # fmt: skip
         self.app = SimpleNamespace(
-            engine=settings, conf=SimpleNamespace(id=APP, tabledir=Path(instance)), claim_callbacks=[],
+            engine=settings, conf=SimpleNamespace(id=APP, tabledir=Path(instance), datadir=Path(instance)), claim_callbacks=[],
             revoke_callbacks=[], agents={}, should_stop=False, on_rebalance_start=_nothing,
             on_rebalance_return=_nothing, on_rebalance_end=_nothing, flow_control=SimpleNamespace(resume=_nothing),
         )  # fmt: skip
@@ -92,6 +92,10 @@ class Worker(Machine):
                 self.app.tables.data[table] = SimTable(table, SOURCES[stage])
         self._queues: dict[str, asyncio.Queue[Batch]] = {}
         self.boot(self._main())
+
+    async def claim(self, folder: Path) -> Any:
+        """Give the folder: a killed process holds no lock."""
+        return SimpleNamespace(close=_nothing)
 
     def exits(self, reason: str) -> None:
         """End this process from inside."""
