@@ -87,7 +87,7 @@ def writes_are_torn(play: Play) -> None:
 @pytest.mark.parametrize(
     ("sabotage", "first", "words"),
     [
-        (any_member_may_commit, 31, ("doubled",)),
+        (any_member_may_commit, 0, ("doubled",)),
         (a_record_is_eaten, 0, ("lost",)),
         (writes_are_torn, 0, ("is not its changelog", "counts")),
     ],

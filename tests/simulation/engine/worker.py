@@ -82,8 +82,9 @@ class Worker(Machine):
             now_s=self.wall_s, hook=lambda _: self.effect(),
         )  # fmt: skip
         self.app = SimpleNamespace(
-            engine=settings, conf=SimpleNamespace(id=APP, tabledir=Path(instance), datadir=Path(instance)), claim_callbacks=[],
-            revoke_callbacks=[], agents={}, should_stop=False, on_rebalance_start=_nothing,
+            engine=settings, claim_callbacks=[], revoke_callbacks=[],
+            conf=SimpleNamespace(id=APP, tabledir=Path(instance), datadir=Path(instance)),
+            agents={}, should_stop=False, on_rebalance_start=_nothing,
             on_rebalance_return=_nothing, on_rebalance_end=_nothing, flow_control=SimpleNamespace(resume=_nothing),
         )  # fmt: skip
         self.app.tables = TableManager(self.app)
