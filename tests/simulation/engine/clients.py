@@ -98,7 +98,7 @@ class SimProducer:
         self._broker = machine.broker
         self._id = settings["transactional.id"]
         self._timeout_s = settings["transaction.timeout.ms"] / 1000
-        self._on_error = settings["error_cb"]
+        self._on_error = settings.get("error_cb", lambda _: None)
         self._epoch = -1
         self._queue: list[tuple[Place, Any, Any, Any, Any]] = []
         self._reports: list[tuple[Any, Any, Any]] = []

@@ -53,7 +53,7 @@ KINDS: Final = {
 
 
 FORGETFUL: Final = {**KINDS, "markers lost": 2}
-"""A release that forgets markers (4.1 to 4.3, one replica): outside of the promise, ADR 320 says why. Only drawn when asked for."""
+"""A release that forgets markers (4.1 to 4.3, one replica): outside of the promise (ADR 320), drawn when asked for."""
 
 
 def script(seed: int, kinds_of: Mapping[str, int] = KINDS) -> list[Event]:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.simulation.engine.broker import Broker
 from tests.simulation.engine.clients import SimBatch, SimStore
+from tests.simulation.engine.conformance import EXPECTED, simulated
 from tests.simulation.engine.run import KINDS, Event, Play, script
 from tests.simulation.engine.runs import EngineRuns
 from tests.simulation.whole import shrunk
@@ -100,3 +101,8 @@ def test_a_broken_world_is_noticed_and_the_script_cut_down(
     assert any(word in one for one in problems for word in words), problems
     assert len(short) <= len(script(seed))
     assert not EngineRuns().problems(seed, short), "the engine itself is fine"
+
+
+def test_the_simulated_kafka_does_what_a_real_one_does() -> None:
+    """The same script runs against a real broker in tests/integration/engine/test_same_script.py."""
+    assert simulated() == EXPECTED
