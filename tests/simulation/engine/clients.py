@@ -582,6 +582,9 @@ class SimAdmin:
 
         return ask
 
+    def poll(self, _seconds: float) -> int:
+        return 0
+
     def list_topics(self, timeout: float) -> Any:
         def look() -> Any:
             one = SimpleNamespace(replicas=[1])
