@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from pipeline.engine.clients import consumer_settings
 from pipeline.engine.errors import TopicsUnfit
@@ -76,10 +76,14 @@ class Reader:
     def committed(self, places: Iterable[Place], timeout_s: float) -> dict[Place, tuple[int, str | None]]:
         """Return the group's committed offsets, negative where there is none, and what was committed with them.
 
-        Any thread may call this.
+        Any thread may call this. Raises KafkaException, also where the answer for one partition is an error: it
+        has no offset then, and must not pass for a partition that nobody ever committed.
         """
         wanted = [TopicPartition(*place) for place in places]
         found = self._consumer.committed(wanted, timeout_s)
+        refused = [one.error for one in found if one.error is not None]
+        if refused:
+            raise KafkaException(refused[0])
         return {(one.topic, one.partition): (one.offset, one.metadata) for one in found}
 
     @property

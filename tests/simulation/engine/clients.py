@@ -450,7 +450,7 @@ class SimConsumer:
     def seek(self, part: Any) -> None:
         reading = self._reading.get((part.topic, part.partition))
         if reading is None:
-            raise failure(KafkaError._STATE)
+            raise failure(KafkaError._UNKNOWN_PARTITION)
         reading.at, reading.end_told = part.offset, -1
 
     # --- reading ---

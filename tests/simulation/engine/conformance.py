@@ -186,7 +186,7 @@ EXPECTED = {
     "stable and end, open": (0, 3),
     "stable and end, open behind a marker": (4, 5),
     "stable and end, aborted": (6, 6),
-    "seek where nothing is assigned": (KafkaError(KafkaError._STATE).name(), False, False),
+    "seek where nothing is assigned": (KafkaError(KafkaError._UNKNOWN_PARTITION).name(), False, False),
     "read": [(0, "1"), (1, "2"), (2, "3"), (6, "end")],
     "committed, never": (True, ""),
     "committed, open": KafkaError(KafkaError._TIMED_OUT).name(),
