@@ -25,7 +25,7 @@ demo: $(READY) ## start everything, simulate a market day, close the ledger
 	@$(BIN)/dip demo
 
 test: lint ## every check: lint, types, import contracts, unit, property, contract, simulation, integration
-	@$(BIN)/pytest -m "not chaos and not soak and not fuzz and not image" -n $(JOBS) --dist worksteal
+	@$(BIN)/pytest -m "not chaos and not soak and not fuzz and not image and not browser" -n $(JOBS) --dist worksteal
 
 lint: $(READY) ## ruff, format, types, import contracts
 	@$(BIN)/ruff check .
@@ -38,10 +38,10 @@ format: $(READY) ## let ruff write the format and the fixes it is sure of
 	@$(BIN)/ruff format .
 
 unit: $(READY) ## the checks that need no broker (seconds)
-	@$(BIN)/pytest -q -m "not chaos and not kafka and not soak and not fuzz and not image"
+	@$(BIN)/pytest -q -m "not chaos and not kafka and not soak and not fuzz and not image and not browser"
 
 integration: $(READY) ## the checks on real Kafka
-	@$(BIN)/pytest -m "kafka and not chaos and not fuzz and not image" -n $(JOBS) --dist worksteal
+	@$(BIN)/pytest -m "kafka and not chaos and not fuzz and not image and not browser" -n $(JOBS) --dist worksteal
 
 fuzz: $(READY) ## ask a bridge on real Kafka what its OpenAPI document allows, and more (10 minutes; FUZZ_SECONDS, FUZZ_SEED)
 	@$(BIN)/pytest -s -m fuzz tests/fuzz
@@ -63,6 +63,10 @@ scaling: $(READY) ## workers join, leave, roll and lose their disks under load, 
 soak: $(READY) ## the long runs of generated input: messages of every pair, a million appointment histories (half an hour)
 	@$(BIN)/pytest -q -m soak
 	@PYTHONPATH=. $(BIN)/python tests/support/registry_soak.py 1000000 1000000
+
+browser: $(READY) ## drive the console in a headless browser; pictures in var/browser (fetches Chromium by npm, once)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group browser
+	@$(BIN)/pytest -m browser tests/browser
 
 image: $(READY) ## build the container image and run it, hardened, on real Kafka (needs podman or docker)
 	@$(BIN)/pytest -m image tests/image

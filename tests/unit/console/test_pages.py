@@ -1,38 +1,30 @@
 """What the pages tell, and whom: figures, orders, messages, letters, spans; hostile texts stay texts."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from pipeline.console.accounts import Role
-from pipeline.console.ports import Found, FoundLetters, Plan, Process, Requeue, Standings, Story, Trouble
-from pipeline.domain.envelope import Addressee, AuditCopy, AuditRecord, Kind, Reason, Stage, Status
+from pipeline.console.ports import FoundLetters, Plan, Process, Requeue, Standings, Story, Trouble
 from pipeline.domain.identifiers import (
-    DeliveryId,
     InterfaceId,
     Mpan,
     ParticipantId,
     SenderReference,
     TransactionId,
 )
-from pipeline.domain.identifiers import Role as MarketRole
 from pipeline.domain.lane_orders import LaneOrder, LaneOrders, LaneState
 from pipeline.domain.participants import (
     ANY_CHANNEL,
-    ApiKey,
-    CertificatePeriod,
-    Participant,
     Participants,
-    Webhook,
 )
 from pipeline.domain.routing import Slot
 from tests.support.builders import MPAN, history, holds, message, participant
 from tests.support.console_rig import HOSTILE, NOW, FakeOutside, Rig, ago, letter, open_rig, standing
+from tests.support.console_scene import ME, OTHER, SENDER, T, data, process, rich, said, whole_story
 
-ME, OTHER, SENDER = "2300000001", "2300000002", "1400000001"
 DAY_S = 86_400.0
-T = TransactionId("T-IF-021-1400000001-SDS-20260105-00112233445566778899")
 
 
 @pytest.fixture
@@ -44,14 +36,6 @@ async def rig():
 
 
 # --- stages ---
-
-
-def process(kind: str, **figures: float) -> Process:
-    named = {name: {(): value} for name, value in figures.items()}
-    return Process(
-        address=f"http://{kind}:1",
-        figures={"dip_info": {("1.0", kind, "0"): 1.0}, "dip_ready": {(): 1.0}, **named},
-    )
 
 
 async def test_stages_show_rates_between_two_looks(rig: Rig) -> None:
@@ -92,7 +76,7 @@ async def test_lanes_in_trouble_come_first_and_sound_ones_are_counted(rig: Rig) 
     )
     page = (await who.get("/lanes")).text
     assert "1 min 30 s" in page
-    assert "1 lanes are healthy" in page
+    assert "without a backlog: 1." in page
     assert f"{ME}<br>" not in page
     assert f"{ME}<br>" in (await who.get("/lanes?all=1")).text
     assert '<button type="submit" name="order"' not in page, "a viewer has no controls"
@@ -170,46 +154,6 @@ async def test_a_participant_sees_its_own_lanes_and_no_others(rig: Rig) -> None:
 # --- messages ---
 
 
-def said(**fields: object) -> AuditRecord:
-    base = {
-        "at": NOW, "stage": Stage.INBOUND, "status": Status.GOOD_TO_GO, "transaction_id": T, "received_at": NOW,
-        "interface": InterfaceId("IF-021"), "sender_id": ParticipantId(SENDER),
-        "sender_reference": SenderReference("S-1"), "mpan": Mpan(MPAN),
-    }  # fmt: skip
-    return AuditRecord(**(base | fields))
-
-
-def whole_story() -> Story:
-    reasons = (
-        Reason(kind=Kind.SECONDARY, role=MarketRole("SUP"), days=(NOW,), source="load-1", recorded_at=NOW),
-    )
-    copy = AuditCopy(
-        delivery_id=DeliveryId(f"{T}>{ME}"), transaction_id=T, sender_id=ParticipantId(SENDER),
-        sender_reference=SenderReference("S-1"), mpan=Mpan(MPAN),
-    )  # fmt: skip
-    nothing = {
-        "transaction_id": None,
-        "sender_id": None,
-        "sender_reference": None,
-        "mpan": None,
-        "copies": (copy,),
-    }
-    return Story(
-        source="the journal",
-        records=(
-            said(),
-            said(
-                at=ago(-0.2), stage=Stage.ADDRESSING, status=Status.SENT_TO_TOPIC,
-                addressees=tuple(Addressee(recipient=ParticipantId(one), reasons=reasons) for one in (ME, OTHER)),
-            ),
-            said(at=ago(-1), stage=Stage.OUTBOUND, status=Status.DELIVERED, recipient=ParticipantId(ME),
-                 reason="took it", **nothing),
-            said(at=ago(-2), stage=Stage.OUTBOUND, status=Status.RETRYING, recipient=ParticipantId(OTHER),
-                 reason="secret of the other", **nothing),
-        ),
-    )  # fmt: skip
-
-
 async def test_a_message_shows_its_way_and_why(rig: Rig) -> None:
     who = await rig.as_(Role.VIEWER)
     rig.outside.stories = {T: whole_story()}
@@ -248,16 +192,11 @@ async def test_a_foreign_message_is_as_unknown_as_one_that_never_was(rig: Rig) -
     assert foreign.text.replace(T, "") == absent.text.replace("T-none", "")
 
 
-def data(*records: AuditRecord, **more: object) -> Found:
-    rows = tuple((f"dip.audit[0]@{number}", asdict(one)) for number, one in enumerate(records))
-    return Found(records=rows, complete=True, since=ago(DAY_S), **more)
-
-
 async def test_a_search_finds_messages_also_by_the_copies_of_a_call(rig: Rig) -> None:
     who = await rig.as_(Role.VIEWER)
     rig.outside.found = data(*whole_story().records)
     page = (await who.get(f"/messages?mpan={MPAN}")).text
-    assert "1 messages" in page
+    assert "Messages found: 1" in page
     assert "Retrying" in page, "what was said last"
 
 
@@ -293,7 +232,7 @@ async def test_a_reference_leads_to_its_message(rig: Rig) -> None:
     assert "Its journal" in (await who.get("/messages?reference=S-1")).text
     both = said(transaction_id=TransactionId("T-another"))
     rig.outside.found = data(*whole_story().records, both)
-    assert "2 messages" in (await who.get("/messages?reference=S-1")).text
+    assert "Messages found: 2" in (await who.get("/messages?reference=S-1")).text
 
 
 async def test_of_an_index_only_the_messages_that_are_meant_are_shown(rig: Rig) -> None:
@@ -302,7 +241,7 @@ async def test_of_an_index_only_the_messages_that_are_meant_are_shown(rig: Rig) 
         said(), said(transaction_id=TransactionId("T-another")), transactions=frozenset({T})
     )
     page = (await who.get(f"/messages?mpan={MPAN}")).text
-    assert "1 messages" in page
+    assert "Messages found: 1" in page
     assert "T-another" not in page
 
 
@@ -316,9 +255,9 @@ async def test_letters_are_listed_shown_and_asked_for(rig: Rig) -> None:
         more=False,
     )
     page = (await who.get("/letters")).text
-    assert "2 letters" in page
+    assert "Letters: 2" in page
     assert "Send these back" not in page
-    assert "1 letters" in (await who.get("/letters?code=MSG1006")).text
+    assert "Letters: 1" in (await who.get("/letters?code=MSG1006")).text
     shown = await who.get("/letters/dip.dead-letter.addressing[0]@7")
     assert shown.status == 200
     assert "CommonBlock" in shown.text
@@ -354,7 +293,7 @@ async def test_a_participant_sees_letters_of_its_own_messages_only(rig: Rig) -> 
     rig.outside.running = Requeue(by="operator", what="all", sent=5, going=41, ended=None)
     sender = await rig.as_(Role.PARTICIPANT, own.sender_id)
     page = (await sender.get("/letters")).text
-    assert "1 letters" in page
+    assert "Letters: 1" in page
     assert "so far" not in page
     assert (await sender.get("/letters/dip.dead-letter.addressing[0]@8")).status == 404
     other = await rig.as_(Role.PARTICIPANT, OTHER)
@@ -362,18 +301,6 @@ async def test_a_participant_sees_letters_of_its_own_messages_only(rig: Rig) -> 
 
 
 # --- participants ---
-
-
-def rich(one: str, name: str) -> Participant:
-    print_a, print_b = "a" * 64, "b" * 64
-    return replace(
-        participant(one, "SUP"),
-        name=name,
-        certificates=frozenset({print_a, print_b}),
-        certificate_periods=(CertificatePeriod(fingerprint=print_a, valid_to=NOW + timedelta(days=12)),),
-        api_keys=(ApiKey(lookup="0123456789abcdef", salt="5a17", digest="d16e57"),),
-        webhooks=(Webhook(channel=ANY_CHANNEL, url="https://supply.example/dip"),),
-    )
 
 
 async def test_participants_show_certificates_and_nothing_that_proves_a_key(rig: Rig) -> None:
