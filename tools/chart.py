@@ -28,6 +28,7 @@ SET_BY_CHART: Final = frozenset({
     "topic_replication", "topic_min_isr", "instance", "worker_host", "worker_port", "worker_announced", "static_membership",
     "bridge_host", "bridge_port", "bridge_health_port", "tls_certificate", "tls_key", "tls_client_ca", "signing_ca",
     "signing_certificate", "signing_key", "webhook_ca", "webhook_certificate", "webhook_key", "crash_at", "archive_signing_key",
+    "console_host", "console_port", "console_users", "console_tls_certificate", "console_tls_key", "console_processes",
     "traces", "bridge_replicas",
 })  # fmt: skip
 """Settings that have a value of the chart, or none at all in Kubernetes."""

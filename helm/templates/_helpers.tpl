@@ -39,7 +39,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- /* Everything that runs, the bridge first. */ -}}
 {{- define "dip.components" -}}
 {{- $found := list }}
-{{- range list "bridge" "router" "delivery" "journal" "archive" }}{{ if (index $.Values .).enabled }}{{ $found = append $found . }}{{ end }}{{ end }}
+{{- range list "bridge" "router" "delivery" "journal" "archive" "console" }}{{ if (index $.Values .).enabled }}{{ $found = append $found . }}{{ end }}{{ end }}
 {{- $found | toJson }}
 {{- end }}
 
@@ -68,7 +68,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 
 {{- /* Secret files by process: nobody gets a key that it does not use. */ -}}
 {{- define "dip.secretNames" -}}
-{{- $all := dict "bridge" (list "bridgeTls" "clientCa" "signingCa") "delivery" (list "signing" "webhookClient" "webhookCa") "archive" (list "archive") }}
+{{- $all := dict "bridge" (list "bridgeTls" "clientCa" "signingCa") "delivery" (list "signing" "webhookClient" "webhookCa") "archive" (list "archive") "console" (list "consoleUsers" "consoleTls") }}
 {{- prepend (default list (index $all .component)) "config" | toJson }}
 {{- end }}
 
@@ -219,6 +219,12 @@ initContainers: {{- toYaml . | nindent 2 }}
 {{- if $s.webhookCa }}
 - {name: DIP_WEBHOOK_CA, value: /etc/dip/webhook-ca/ca.crt}
 {{- end }}
+{{- else if eq .component "console" }}
+- {name: DIP_CONSOLE_USERS, value: /etc/dip/console-users/users.json}
+{{- if $s.consoleTls }}
+- {name: DIP_CONSOLE_TLS_CERTIFICATE, value: /etc/dip/console-tls/tls.crt}
+- {name: DIP_CONSOLE_TLS_KEY, value: /etc/dip/console-tls/tls.key}
+{{- end }}
 {{- else if eq .component "archive" }}
 - {name: DIP_ARCHIVE_SIGNING_KEY, value: /etc/dip/archive/archive.pem}
 {{- end }}
@@ -246,6 +252,7 @@ livenessProbe:
 {{- define "dip.check" -}}
 {{- if not .Values.kafka.bootstrap }}{{ fail "kafka.bootstrap is required: the brokers as host:port,..." }}{{ end }}
 {{- if not .Values.schemaRegistry.url }}{{ fail "schemaRegistry.url is required: a Confluent-compatible schema registry" }}{{ end }}
+{{- if and .Values.console.enabled (not .Values.secrets.consoleUsers) }}{{ fail "secrets.consoleUsers is required by console.enabled: a secret with users.json, as `dip console user add` writes it" }}{{ end }}
 {{- $partitions := .Values.topics.partitions | int }}
 {{- if gt (.Values.topics.minIsr | int) (.Values.topics.replication | int) }}{{ fail (printf "topics.minIsr is %v and topics.replication %v: nothing could be written; expected minIsr <= replication" .Values.topics.minIsr .Values.topics.replication) }}{{ end }}
 {{- range include "dip.workers" . | fromJsonArray }}

@@ -60,6 +60,14 @@ USERS: Final = {
         writes=(t.OUTBOUND, t.VALIDATED, t.AUDIT, t.SHARDS, t.DEAD_LETTER_JOURNAL, *_JOURNAL_TABLES),
     ),
     "archive": Users(does="keeps records for years", reads=tuple(t.ARCHIVED), deletes=(t.AUDIT,)),
+    "console": Users(
+        does="shows operators and participants what is, gives orders to lanes, sends dead letters back",
+        reads=(
+            *(t.AUDIT, t.APPOINTMENTS_CHANGELOG, *_LETTERS, t.DEAD_LETTER_REPORTING, t.DEAD_LETTER_JOURNAL),
+            *(t.LANES, t.NOTICES, *_STANDING),
+        ),
+        writes=(t.LANES, t.AUDIT, t.INBOUND, t.VALIDATED, t.OUTBOUND, t.STATUS),
+    ),
     "operator": Users(
         does="loads who exists, who holds what, and orders to lanes (`dip participants`, `appointments`, `lane`)",
         reads=(*_LETTERS, t.DEAD_LETTER_REPORTING, t.DEAD_LETTER_JOURNAL, *_STANDING, t.LANES),

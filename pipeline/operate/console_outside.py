@@ -3,7 +3,7 @@
 import asyncio
 import heapq
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
@@ -15,7 +15,9 @@ import msgspec
 from pipeline import limits, topics
 from pipeline.adapters.histories import decode
 from pipeline.adapters.journal_client import Found as Journalled
-from pipeline.adapters.shard_client import ShardClient
+from pipeline.adapters.journal_client import find
+from pipeline.adapters.shard_client import ShardClient, TooBusy, Unanswered
+from pipeline.codec import Codec
 from pipeline.console.ports import Found, Story, Trouble
 from pipeline.domain.appointments import History
 from pipeline.domain.audit_query import Datum, Wanted
@@ -35,6 +37,8 @@ from pipeline.operate.table_view import TableView
 from pipeline.ports import Clock
 
 log = logging.getLogger(__name__)
+
+Ask = Callable[[ShardClient, Codec], Awaitable[list[Journalled] | Unanswered | TooBusy]]
 
 _MOVE_S: Final = 1.0
 _DAY: Final = timedelta(days=1)
@@ -108,14 +112,17 @@ class JournalAudit:
         online = self._clock.now() - timedelta(days=limits.RETENTION_DAYS)
         if not prefixes or (wanted.since is not None and wanted.since < online):
             return await self._by_reading(wanted)
-        told = await self._journalled(prefixes)
+        told = await self._journalled(lambda client, codec: messages_under(client, codec, prefixes))
         if not isinstance(told, Trouble):
             return _of_messages(told, wanted, since=wanted.since or online)
         read = await self._by_reading(wanted)
         return read if isinstance(read, Trouble) else replace(read, remark=_both(told.text, read))
 
     async def story(self, transaction: TransactionId) -> Story | Trouble:
-        told = await self._journalled((by_transaction(mark_of(transaction)),))
+        # Only its own records: a call of delivery speaks of many others, whose journals nobody asked for.
+        told = await self._journalled(
+            lambda client, codec: find(client, codec, by_transaction(mark_of(transaction)))
+        )
         if not isinstance(told, Trouble) and told:
             return Story(records=tuple(one.record for one in told), source="the journal")
         why = told.text if isinstance(told, Trouble) else "The journal has nothing of it."
@@ -136,8 +143,8 @@ class JournalAudit:
         since = wanted.since or (wanted.until or self._clock.now()) - _DAY
         return await self._readers.run(lambda: self._search(replace(wanted, since=since), since))
 
-    async def _journalled(self, prefixes: tuple[bytes, ...]) -> list[Journalled] | Trouble:
-        """Return all records of every message under the prefixes."""
+    async def _journalled(self, ask: Ask) -> list[Journalled] | Trouble:
+        """Ask the journal, and wait no longer than a visitor does."""
         linked = self._link.get()
         if isinstance(linked, Trouble):
             return linked
@@ -152,9 +159,10 @@ class JournalAudit:
                 move_s_max=_MOVE_S,
             )
         try:
-            return await messages_under(self._client, linked.codec, prefixes)
-        except RouterError:
-            return Trouble(text="The journal does not answer now.")
+            told = await asyncio.wait_for(ask(self._client, linked.codec), limits.CONSOLE_WAIT_S_MAX)
+        except (RouterError, TimeoutError):
+            told = None
+        return told if isinstance(told, list) else Trouble(text="The journal does not answer now.")
 
     def _search(self, wanted: Wanted, since: datetime) -> Found:
         """Read the audit of a time: the newest of what is wanted, and whether it was read to its end."""

@@ -34,7 +34,10 @@ class KnownProcesses:
     async def look(self) -> tuple[Process, ...]:
         """Read every page of metrics; the processes in the order of their addresses."""
         addresses = await self._addresses()
-        return tuple(await asyncio.gather(*(self._process(one) for one in addresses)))
+        found = await asyncio.gather(*(self._process(one) for one in addresses))
+        # One that was named and announces itself has two addresses; who it is it says itself.
+        known = {_identity(one): one for one in reversed(found)}
+        return tuple(one for one in found if known[_identity(one)] is one)
 
     async def standings(self) -> Standings:
         """Ask everybody for lanes; who has none answers 404."""
@@ -89,6 +92,10 @@ class KnownProcesses:
             return f"no answer within {limits.CONSOLE_CALL_S_MAX:g} s"
         except (aiohttp.ClientError, OSError) as error:
             return str(error) or type(error).__name__
+
+
+def _identity(process: Process) -> object:
+    return next(iter(process.figures.get("dip_info", ())), process.address)
 
 
 def named(text: str) -> tuple[str, ...]:

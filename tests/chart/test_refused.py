@@ -10,6 +10,7 @@ REFUSED: tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...] = (
     ("no brokers", {"kafka": {"bootstrap": ""}}, ("kafka.bootstrap is required",)),
     ("no registry", {"schemaRegistry": {"url": ""}}, ("schemaRegistry.url is required",)),
     ("no signing key", {"secrets": {"signing": ""}}, ("secrets.signing is required",)),
+    ("a console that nobody could open", {"console": {"enabled": True}}, ("secrets.consoleUsers is required", "dip console user add")),
     ("a URL as broker", {"kafka": {"bootstrap": "http://kafka"}}, ("/kafka/bootstrap",)),
     ("a registry without scheme", {"schemaRegistry": {"url": "registry:8081"}}, ("/schemaRegistry/url",)),
     ("a misspelt setting", {"settings": {"hold_secs": 1}}, ("/settings", "hold_secs")),
