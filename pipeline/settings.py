@@ -7,16 +7,13 @@ made from this class (`dip settings`), and a test holds the two together.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import SettingsInvalid
 from pipeline.settings_text import hard_to_guess, read_file, typed, variable
-
-
-def _setting(default: Any, text: str, *, secret: bool = False) -> Any:
-    return field(default=default, metadata={"help": text}, repr=not secret)
+from pipeline.settings_text import setting as _setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

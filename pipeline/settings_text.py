@@ -1,6 +1,7 @@
 """From text to the values of settings: the file, the names of variables, and one value at a time."""
 
 import tomllib
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,11 @@ def read_file(path: Path) -> dict[str, Any]:
         raise SettingsInvalid(f"DIP_CONFIG={path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsInvalid(f"DIP_CONFIG={path}: not TOML: {error}") from None
+
+
+def setting(default: Any, text: str, *, secret: bool = False) -> Any:
+    """Return a field of `Settings` with what it is for; a secret is masked in its repr."""
+    return field(default=default, metadata={"help": text}, repr=not secret)
 
 
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
