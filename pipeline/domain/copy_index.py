@@ -266,7 +266,8 @@ class Stretch:
     def ends(self, position: Position) -> bool:
         """Tell whether a row, and with it all that follow, is beyond the period."""
         until = self.wanted.until
-        return until is not None and position.at >= until + _SECOND
+        # So written, since `until` may be the end of time, behind which there is no second.
+        return until is not None and position.at - _SECOND >= until
 
     def covers(self, position: Position, place: Place) -> bool:
         """Tell whether a row may be of a copy that the request means."""

@@ -1,6 +1,7 @@
 """`dip up`: the local stack and the product's processes, until Ctrl-C."""
 
 import secrets
+import shutil
 import signal
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import Final
 import click
 
 from pipeline import limits
+from pipeline.adapters.archive_keys import new_key
 from pipeline.adapters.topics import ensure_topics
 from pipeline.errors import RouterError
 from pipeline.localstack import Crash, LocalStack, ProcessGroup, ProcessSpec, find_running, options_from
@@ -33,14 +35,16 @@ PAGES: Final = "pages"
 """What the names of health pages end with, among the addresses of what runs."""
 
 
-def processes(settings: Settings, *, workers: int = 1) -> list[ProcessSpec]:
+def processes(settings: Settings, *, workers: int = 1, archive: bool = False) -> list[ProcessSpec]:
     """Return the product's processes, in the order in which they start; the bridge last: then all can be worked on.
 
     There are `workers` routers and as many delivery workers; the first of a kind has no number in its name.
     """
     health = settings.bridge_health_port
-    journal, *ports = free_ports(1 + 2 * workers)
+    journal, archiver, *ports = free_ports(2 + 2 * workers)
+    kept = [_dip(settings, "archive", "archive", "--port", str(archiver), ready=_healthy(archiver))]
     return [
+        *(kept if archive else ()),
         *(_worker(settings, "router", number, port) for number, port in enumerate(ports[:workers])),
         *(_worker(settings, "delivery", number, port) for number, port in enumerate(ports[workers:])),
         _worker(settings, "journal", 0, journal),
@@ -90,8 +94,15 @@ def _healthy(port: int) -> HealthPages:
 @click.command()
 @click.option("--fresh", is_flag=True, help="Forget all data of the last run; downloads are kept.")
 @click.option("--stack-only", is_flag=True, help="Only Kafka, the schema registry and the topics.")
-def up(*, fresh: bool, stack_only: bool) -> None:
+@click.option(
+    "--archive",
+    is_flag=True,
+    help="Run the archive, too: into the state directory unless DIP_ARCHIVE_URL names another place.",
+)
+def up(*, fresh: bool, stack_only: bool, archive: bool) -> None:
     """Start Kafka, a schema registry and the router, and leave them running until Ctrl-C."""
+    if stack_only and archive:
+        raise click.UsageError("--archive is a process of the router: leave --stack-only out")
     settings = Settings.load()
     state_dir = Path(settings.state_dir)
     running = find_running(state_dir)
@@ -106,7 +117,7 @@ def up(*, fresh: bool, stack_only: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        _run(settings, fresh=fresh, stack_only=stack_only)
+        _run(settings, fresh=fresh, stack_only=stack_only, archive=archive)
     except KeyboardInterrupt:
         click.echo("\nstopped", err=True)
 
@@ -116,14 +127,16 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _run(settings: Settings, *, fresh: bool, stack_only: bool) -> None:
+def _run(settings: Settings, *, fresh: bool, stack_only: bool, archive: bool) -> None:
     with LocalStack(options_from(settings), fresh=fresh, notify=teller()) as stack:
         put(kafka_bootstrap=stack.bootstrap, schema_registry_url=stack.registry_url)
         if not stack_only and not settings.signing_key:
             _identify(settings)
         share_secret(settings)
+        if archive:
+            _prepare_archive(settings, fresh=fresh)
         try:
-            _serve(stack, Settings.load(), stack_only=stack_only)
+            _serve(stack, Settings.load(), stack_only=stack_only, archive=archive)
         except RouterError as error:
             # "Kafka does not answer" is only the symptom when our own broker died: its last words are the cause.
             # Its connections break some milliseconds before its exit can be seen.
@@ -158,9 +171,23 @@ def _identify(settings: Settings) -> None:
     put(**sandbox.router_settings())
 
 
-def _serve(stack: LocalStack, settings: Settings, *, stack_only: bool) -> None:
+def _prepare_archive(settings: Settings, *, fresh: bool) -> None:
+    """Forget the archive of data that was forgotten; give one without a key the same key each time."""
+    folder = Path(settings.state_dir).absolute()
+    if fresh and not settings.archive_url:
+        shutil.rmtree(folder / "archive", ignore_errors=True)  # it would refuse topics that were made anew
+    if settings.archive_signing_key:
+        return
+    key = folder / "archive-key.pem"
+    if not key.exists():
+        new_key(key)
+    click.echo(f"DIP_ARCHIVE_SIGNING_KEY is not set: {key} signs the archive", err=True)
+    put(archive_signing_key=str(key))
+
+
+def _serve(stack: LocalStack, settings: Settings, *, stack_only: bool, archive: bool) -> None:
     ensure_topics(settings.kafka(), configured_specs(settings))
-    started = [] if stack_only else processes(settings)
+    started = [] if stack_only else processes(settings, archive=archive)
     with ProcessGroup(started) as group:
         scheme = "https" if settings.tls_certificate else "http"
         urls = {} if stack_only else {"bridge": f"{scheme}://{settings.bridge_host}:{settings.bridge_port}"}

@@ -2,6 +2,7 @@
 
 import asyncio
 import zlib
+from bisect import bisect_left
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -49,15 +50,18 @@ class Rows(MutableMapping[bytes, Any]):
     def __init__(self, table: Any) -> None:
         self._table = table
         self.stored: dict[int, dict[bytes, bytes]] = {number: {} for number in range(PARTITIONS)}
+        self._ordered: dict[int, list[bytes]] = {}
         self.at = 0
 
     def __getitem__(self, key: bytes) -> Any:
         return self._table.decode(self.stored[self.at][key])
 
     def __setitem__(self, key: bytes, value: Any) -> None:
+        self._ordered.pop(self.at, None)
         self.stored[self.at][key] = self._table.encode(value)
 
     def __delitem__(self, key: bytes) -> None:
+        self._ordered.pop(self.at, None)
         self.stored[self.at].pop(key, None)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -71,8 +75,13 @@ class Rows(MutableMapping[bytes, Any]):
     ) -> Iterator[tuple[bytes, Any]]:
         assert partition is not None, "the journal answers for one partition at a time"
         rows = self.stored[partition]
-        for key in sorted(key for key in rows if key.startswith(prefix) and key >= start):
-            yield key, self._table.decode(rows[key])
+        if partition not in self._ordered:
+            self._ordered[partition] = sorted(rows)
+        keys = self._ordered[partition]
+        for place in range(bisect_left(keys, max(prefix, start)), len(keys)):
+            if not keys[place].startswith(prefix):
+                return
+            yield keys[place], self._table.decode(rows[keys[place]])
 
 
 @dataclass

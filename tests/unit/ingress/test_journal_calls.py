@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.domain.envelope import Addressee, AuditCopy, AuditRecord, Kind, Reason, Stage, Status
 from pipeline.domain.identifiers import EventCode, InterfaceId, Mpan, ParticipantId, Role, delivery_id
+from pipeline.domain.times import format_instant
 from pipeline.ingress.replaying import CONTINUATION
 from tests.support.bridge import NOW, OTHER, SENDER, SUPPLIER, Party, World, open_world
 from tests.support.journal_rig import JournalRig, copy_of, reference, status_of, transaction
@@ -19,6 +20,8 @@ EVERYTHING: dict[str, Any] = {
     "datetimeFrom": None, "datetimeTo": None, "eventCode": None, "MPAN": None, "version": None,
 }  # fmt: skip
 DISTRIBUTOR = ParticipantId("2500000001")
+AT_TEXT = format_instant(AT)
+REQUEUE, STATUS = (f"/dip-channel/IF-021/{call}/{SUPPLIER.id}" for call in ("requeue", "requeueStatus"))
 
 
 @pytest.fixture
@@ -159,6 +162,52 @@ async def test_a_token_grows_old(rig: JournalRig, token: str) -> None:
     await later.close()
 
 
+PERIODS = (
+    ("without an end", AT_TEXT, None, 2),
+    ("without a beginning", None, AT_TEXT, 1),
+    ("to the end of time", AT_TEXT, "9999-12-31T23:59:59+00:00", 2),
+    ("to the end of time elsewhere", AT_TEXT, "9999-12-31T23:59:59-12:00", None),
+    ("from the beginning of time", "0001-01-01T00:00:00+00:00", AT_TEXT, 1),
+    ("from before it", "0001-01-01T00:00:00+12:00", AT_TEXT, None),
+    ("from the end of time", "9999-12-31T23:59:59+00:00", None, 0),
+    ("upside down", "2026-01-05T12:00:00+00:00", "2026-01-05T00:00:00+00:00", None),
+)
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "count"), [row[1:] for row in PERIODS], ids=[row[0] for row in PERIODS]
+)
+async def test_periods_without_an_end_and_of_other_ages(
+    asked: World, rig: JournalRig, since: str | None, until: str | None, count: int | None
+) -> None:
+    """Both ends belong to the period; what no clock can show is the caller's mistake.
+
+    9999 is how many write "without an end": a requeue of it once would have stopped its worker again and again.
+    """
+    rig.sent(copy_of(1, SUPPLIER.id, at=AT))
+    rig.sent(copy_of(2, SUPPLIER.id, at=AT + timedelta(seconds=1)))
+    answer = await post(asked, REPLAY, datetimeFrom=since, datetimeTo=until)
+    if count is None:
+        assert answer.status == 400
+    else:
+        assert (answer.status, len(answer.value)) == (200, count)
+    begun = await post(asked, REQUEUE, datetimeFrom=since, datetimeTo=until)
+    assert begun.status == (400 if count is None else 202)
+
+
+async def test_the_meter_points_of_others_give_nothing_of_theirs(asked: World, rig: JournalRig) -> None:
+    """A participant sees what it was sent itself about an MPAN, whoever else was sent what."""
+    rig.sent(copy_of(1, SUPPLIER.id, at=AT, mpan="2000056535971"))
+    rig.sent(copy_of(2, OTHER.id, at=AT, mpan="1900012374324"))
+    assert (await post(asked, REPLAY, MPAN="1900012374324")).value == []
+    assert len((await post(asked, REPLAY, MPAN="2000056535971")).value) == 1
+    begun = await post(asked, REQUEUE, MPAN="1900012374324")
+    await rig.requeueing.step()
+    await rig.requeueing.step()
+    (row,) = (await asked.call("GET", f"{STATUS}?requeue-id={begun.value}", party=SUPPLIER)).value
+    assert (row["status"], row["totalTransactions"]) == ("Completed", 0)
+
+
 async def test_status_messages_are_replayed_as_they_were(asked: World, rig: JournalRig) -> None:
     rig.sent(status_of(1, SUPPLIER.id, at=AT))
     rig.sent(status_of(2, OTHER.id, at=AT))
@@ -170,8 +219,6 @@ async def test_status_messages_are_replayed_as_they_were(asked: World, rig: Jour
 
 
 # --- requeue ---
-
-REQUEUE, STATUS = (f"/dip-channel/IF-021/{call}/{SUPPLIER.id}" for call in ("requeue", "requeueStatus"))
 
 
 async def test_a_requeue_is_written_down_and_told(asked: World, rig: JournalRig) -> None:
