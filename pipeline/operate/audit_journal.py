@@ -26,6 +26,7 @@ from pipeline.domain.journal import (
 from pipeline.errors import BrokerUnavailable, SettingsInvalid
 from pipeline.operate.audit_records import Entry
 from pipeline.operate.stack import located
+from pipeline.operate.up import local_secret
 from pipeline.settings import Settings
 
 
@@ -76,7 +77,7 @@ async def messages_under(shards: Shards, decoder: Decoder, prefixes: tuple[bytes
 @contextmanager
 def _outside(settings: Settings) -> Iterator[tuple[ShardClient, Codec]]:
     settings.require("schema_registry_url")
-    secret = settings.shared_secret()
+    secret = settings.shared_secret() or local_secret(settings)
     if not secret:
         raise SettingsInvalid("DIP_SHARD_SECRET: set it to what the workers have, to ask them")
     codec = connect(settings.schema_registry_url, wait_s=settings.start_wait_s)
