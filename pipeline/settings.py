@@ -327,9 +327,7 @@ class Settings:
         """Raise SettingsInvalid that names the first of these settings that is empty."""
         for name in names:
             if not getattr(self, name):
-                raise SettingsInvalid(
-                    f"{variable(name)} is not set; `dip up` prints the one of the local stack"
-                )
+                raise SettingsInvalid(f"{variable(name)} is not set; `dip up` prints the local stack's")
 
     def kafka(self) -> dict[str, str]:
         """Return the librdkafka settings every client of this process starts from."""
