@@ -148,6 +148,7 @@ class Sender:
     names: list[str]
     batch: int
     bodies: Iterator[bytes]
+    patience_s: float = 90
 
     def send(self, count: int) -> None:
         """Send round about, no more under way than fill some arrays each, and wait until all are settled."""
@@ -158,8 +159,12 @@ class Sender:
                 time.sleep(0.002)
             self.rig.send_soon(self.names[number // self.batch % len(self.names)], body=next(self.bodies))
         self.rig.flush()
-        self.rig.wait_for(lambda: self.hooks.counts[0] - base >= count, "all copies arrived")
-        self.rig.wait_for(lambda: self.rig.unsettled() == 0, "all copies are settled")
+        self.rig.wait_for(
+            lambda: self.hooks.counts[0] - base >= count, "all copies arrived", within_s=self.patience_s
+        )
+        self.rig.wait_for(
+            lambda: self.rig.unsettled() == 0, "all copies are settled", within_s=self.patience_s
+        )
 
 
 def measure(rig: Rig, hooks: Receivers, load: Load, rounds: int) -> dict[str, float]:

@@ -35,6 +35,7 @@ ENDPOINTS: Final = 200
 DEAD_PERCENT: Final = (0, 1, 20)
 COPIES: Final = 6_000
 ROUNDS: Final = 3
+PATIENCE_S: Final = 600
 
 
 def main() -> None:
@@ -122,7 +123,14 @@ def one_load(rig: Rig, hooks: Receivers, names: Sequence[str], dead: set[str]) -
         webhook_timeout_s="30",
     )  # fmt: skip
     healthy = [one for one in names if one not in dead]
-    sender = Sender(rig=rig, hooks=hooks, names=healthy, batch=10, bodies=cycle(copies_steps.bodies()))
+    sender = Sender(
+        rig=rig,
+        hooks=hooks,
+        names=healthy,
+        batch=10,
+        bodies=cycle(copies_steps.bodies()),
+        patience_s=PATIENCE_S,
+    )
     sender.send(len(healthy) * WARM_COPIES_EACH)
     running = Running(pid=worker.pid, origin="")
     costs, to_dead = [], 0

@@ -1,7 +1,7 @@
 """faust-streaming as shipped (aiokafka), as its documentation has it: a table, `send` for each output.
 
 Its table refuses writes from batches, so events come one by one. Its `processing_guarantee` is the default, at least
-once: exactly once is not offered for tables that survive a crash.
+once: with the other one, outputs and offsets may be in two transactions.
 """
 
 import sys
