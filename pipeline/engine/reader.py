@@ -163,7 +163,7 @@ def starts(
         elif offset > ends[place]:
             raise TopicsUnfit(
                 f"{place[0]}[{place[1]}]: the group is at {offset}, but the topic ends at {ends[place]}: it lost records "
-                "or was created anew. Reset the group's offsets on purpose, then start again"
+                "or was created anew. Reset the group's offsets on purpose (`dip reset`), then start again"
             )
         else:
             found[place] = Start(offset=offset, known=decode(offset, metadata))

@@ -40,7 +40,7 @@ AGAIN: Final[Mapping[str, Mapping[str, str]]] = {
         topics.OUTBOUND: "they are delivered again, with the same delivery ids",
         topics.STATUS: "they are delivered again, with the same delivery ids",
     },
-    "journal": {},
+    "journal": {topics.AUDIT: "consumption replays (IF-015) among them are answered again"},
 }
 """What others notice when workers of a kind work on records again. Of the rest nobody notices anything: what
 `dip.inbound` repeats is recognised, appointments and the journal's index are the same afterwards."""

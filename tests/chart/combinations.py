@@ -41,7 +41,7 @@ COMBINATIONS: Final[dict[str, dict[str, Any]]] = {
     "one-broker": {"topics": {"partitions": 2, "replication": 1, "minIsr": 1}},
     "divided-limits": {"bridge": {"divideLimits": True, "replicas": 3}},
     "divided-limits-scaled": {"bridge": {"divideLimits": True, "autoscaling": {"enabled": True, "maxReplicas": 5}}},
-    "reset": {"reset": {"workers": "journal", "options": ["--tables"]}},
+    "reset": {"reset": {"workers": "journal", "options": ["--tables", "--again"]}},
     "reset-scaled": {"reset": {"workers": "delivery", "to": "2026-01-05T12:30", "options": ["--again", "--topic=dip.outbound"], "waitSeconds": 0},
                      "delivery": {"autoscaling": _AUTO}, "imagePullSecrets": [{"name": "pull"}]},
     "ingress": {"ingress": {"enabled": True, "className": "nginx", "hosts": ["dip.example"], "annotations": {"a/b": "c"},

@@ -6,6 +6,8 @@ engine; between the rooms only what is in the records' headers goes on.
 
 import asyncio
 import logging
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
@@ -321,3 +323,29 @@ def test_without_the_setting_nothing_is_wrapped_and_nothing_imported() -> None:
 
     assert traces_of(Settings(), "router") is None
     assert traced_by(None)("stage", step) is step
+
+
+WITHOUT = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "opentelemetry":
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Absent())
+import agents.app, agents.delivery_app, pipeline.ingress.__main__
+from pipeline.adapters.traces import traces_of
+from pipeline.settings import Settings
+try:
+    traces_of(Settings(traces=True), "router")
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_without_the_extra_every_process_can_be_made_and_the_setting_says_what_to_install() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("SettingsInvalid DIP_TRACES: opentelemetry")
+    assert "pip install 'open-dip[traces]'" in done.stdout

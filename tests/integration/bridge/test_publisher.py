@@ -8,6 +8,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from pipeline.adapters.producer import KafkaPublisher, Outgoing, Published, Unpublished
 from pipeline.localstack import LocalStack
 from pipeline.settings import Settings
+from tests.support.reading import drain
 
 pytestmark = pytest.mark.kafka
 
@@ -42,6 +43,15 @@ async def test_a_record_that_kafka_refuses_fails_its_batch_and_nothing_else(
     assert bad.reason
     assert good == Published()
     await asyncio.to_thread(publisher.close)
+
+
+async def test_headers_are_kept_record_by_record(stack: LocalStack, topic: str) -> None:
+    publisher = KafkaPublisher(Settings(kafka_bootstrap=stack.bootstrap))
+    named = Outgoing(topic=topic, key=b"named", value=b"x", headers=[("traceparent", b"00-1-2-01")])
+    assert await publisher.publish([named, *_records(topic, 1)]) == Published()
+    await asyncio.to_thread(publisher.close)
+    found = {one.key(): one.headers() for one in drain(stack.bootstrap, topic, 3)}
+    assert found == {b"named": [("traceparent", b"00-1-2-01")], b"0": None}
 
 
 async def test_a_topic_that_does_not_exist_is_a_failure_in_time(stack: LocalStack, prefix: str) -> None:
