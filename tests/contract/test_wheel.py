@@ -37,6 +37,9 @@ def test_the_wheel_holds_what_the_code_reads(unpacked: Path) -> None:
         assert (unpacked / "pipeline" / "catalogue" / table.name).read_bytes() == table.read_bytes()
     for schema in (ROOT / "avro").rglob("*.avsc"):
         assert (unpacked / "pipeline" / "_avro" / schema.relative_to(ROOT / "avro")).is_file()
+    pages = ROOT / "pipeline" / "console"
+    for page in (*pages.rglob("*.html"), *pages.rglob("*.css")):
+        assert (unpacked / page.relative_to(ROOT)).is_file()
     for lock in (ROOT / "pipeline" / "localstack").glob("*.lock"):
         assert (unpacked / "pipeline" / "localstack" / lock.name).is_file()
     assert not (unpacked / "tests").exists()
