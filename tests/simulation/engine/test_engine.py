@@ -1,5 +1,7 @@
 """The engine on a simulated Kafka, from one seed; `make sim` runs thousands of these."""
 
+import asyncio
+from collections.abc import Iterator
 from types import MethodType
 
 import pytest
@@ -12,6 +14,16 @@ from tests.simulation.engine.runs import EngineRuns
 from tests.simulation.whole import shrunk
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # coroutines of processes that were killed
+
+
+@pytest.fixture(autouse=True)
+def loop_of_the_thread() -> Iterator[None]:
+    """Faust asks for the thread's loop; an asynchronous test before these in the same process leaves none."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 @pytest.mark.parametrize("seed", range(40))
