@@ -27,7 +27,11 @@ from tests.support.virtual_time import VirtualLoop
 
 _CHUNK: Final = 20
 _SHOWN_MAX: Final = 8
-_TITLES: Final = {"router": "whole router", "engine": "engine on a simulated Kafka"}
+_TITLES: Final = {
+    "router": "whole router",
+    "engine": "engine on a simulated Kafka",
+    "forgetful": "engine on a simulated Kafka that forgets markers",  # it may fail: ADR 320
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,11 +100,11 @@ def _steal_one(whole: Whole) -> None:
 @cache
 def _runs(of: str) -> Any:
     logging.disable()  # lanes and sessions tell of every failure, and here all of them are meant
-    if of == "engine":
+    if of in {"engine", "forgetful"}:
         from tests.simulation.engine.runs import EngineRuns  # needs greenlets: only here
 
         warnings.simplefilter("ignore", RuntimeWarning)  # coroutines of processes that were killed
-        return EngineRuns()
+        return EngineRuns(forgetful=of == "forgetful")
     codec = Codec({name: number for number, name in enumerate(schemas.SUBJECTS, 1)}, NoRegistry())
     return Runs(catalogue=load_catalogue(), codec=codec)
 

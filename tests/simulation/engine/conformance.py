@@ -10,7 +10,8 @@ from pipeline.engine.offsets import Topics
 from pipeline.engine.outside import Outside
 from pipeline.engine.values import EngineSettings
 from tests.simulation.engine.broker import OFFSETS, Broker
-from tests.simulation.engine.clients import Machine, SimDisk
+from tests.simulation.engine.clients import Machine
+from tests.simulation.engine.disk import SimDisk
 from tests.simulation.engine.world import Thread, World
 
 CALL_S = 30.0

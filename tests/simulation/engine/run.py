@@ -9,7 +9,7 @@ from random import Random
 from typing import Final
 
 from tests.simulation.engine.broker import Broker
-from tests.simulation.engine.clients import SimDisk
+from tests.simulation.engine.disk import SimDisk
 from tests.simulation.engine.worker import (
     CHANGELOGS,
     COPIES,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.simulation.campaign import told
-from tests.simulation.engine.run import Event, Play, played, script
+from tests.simulation.engine.run import FORGETFUL, KINDS, Event, Play, played, script
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,10 +12,11 @@ class EngineRuns:
     """Plays scripts. `sabotage` breaks something in the world: a judge that finds nothing then is none."""
 
     sabotage: Callable[[Play], None] | None = None
+    forgetful: bool = False
 
     def script(self, seed: int) -> list[Event]:
         """Draw what happens in the run of a seed."""
-        return script(seed)
+        return script(seed, FORGETFUL if self.forgetful else KINDS)
 
     def problems(self, seed: int, events: Sequence[Event]) -> list[str]:
         """Play a script in the world of a seed; return what was wrong, also what it raised."""
@@ -26,7 +27,7 @@ class EngineRuns:
 
     def trace(self, seed: int) -> list[object]:
         """Return what happened in a run, to compare with another run of the same seed."""
-        play = self._played(seed, script(seed))
+        play = self._played(seed, self.script(seed))
         logs = {
             place: [(one.value, one.committed) for one in part.log]
             for place, part in play.broker.partitions.items()
@@ -41,7 +42,7 @@ class EngineRuns:
 
     def told(self, seed: int, problems: Sequence[str]) -> str:
         """Return what a person needs to know of a failing seed."""
-        return told(self, "engine", seed, problems)
+        return told(self, "forgetful" if self.forgetful else "engine", seed, problems)
 
     def _played(self, seed: int, events: Sequence[Event]) -> Play:
         return played(seed, events, spoil=self.sabotage)

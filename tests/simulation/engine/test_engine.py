@@ -7,8 +7,8 @@ from types import MethodType
 import pytest
 
 from tests.simulation.engine.broker import Broker
-from tests.simulation.engine.clients import SimBatch, SimStore
 from tests.simulation.engine.conformance import EXPECTED, simulated
+from tests.simulation.engine.disk import SimBatch, SimStore
 from tests.simulation.engine.run import KINDS, Event, Play, script
 from tests.simulation.engine.runs import EngineRuns
 from tests.simulation.whole import shrunk

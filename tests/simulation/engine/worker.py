@@ -19,7 +19,8 @@ from pipeline.engine.errors import NotSettled, Revoked, WorkerStopped
 from pipeline.engine.tables import TableManager
 from pipeline.engine.values import EngineSettings, Output, Record, Settlement, Ticket, Write
 from tests.simulation.engine.broker import OFFSETS, Broker
-from tests.simulation.engine.clients import Machine, SimDisk
+from tests.simulation.engine.clients import Machine
+from tests.simulation.engine.disk import SimDisk
 
 APP = "app"
 PARTITIONS = 2
