@@ -7,6 +7,8 @@ _ADVICE: Final = {
     "_SSL": "check the CA and the certificates, and that this is the brokers' TLS port",
 }
 """By the client's names of its errors. What to correct is in DIP_KAFKA_OPTIONS both times."""
+_HANDSHAKE: Final = "SSL handshake failed"
+"""How librdkafka begins it when the other side just closes, as a port without TLS does: the code says "transport"."""
 _CHARS_MAX: Final = 200
 
 
@@ -26,7 +28,7 @@ class Refusals:
 
     def on_error(self, error: Any) -> None:
         """Take what a client reports outside of calls; what is no refusal passes."""
-        advice = _ADVICE.get(error.name())
+        advice = _ADVICE.get("_SSL" if _HANDSHAKE in error.str() else error.name())
         if advice is not None:
             self._reason = f"{str(error.str())[:_CHARS_MAX]}; {advice} (DIP_KAFKA_OPTIONS)"
 

@@ -102,7 +102,13 @@ def _pages() -> list[Documented]:
             name="read" + path.title().translate(str.maketrans("", "", "/.-")),
             tag="Documents",
             summary=text,
-            answers={200: Content.DOCUMENT, 304: Content.NOTHING, 500: Content.PROBLEM, 503: Content.PROBLEM},
+            answers={
+                200: Content.DOCUMENT,
+                304: Content.NOTHING,
+                500: Content.PROBLEM,
+                503: Content.PROBLEM,
+                **({404: Content.PROBLEM} if path == KEYS_PATH else {}),  # a bridge without DIP_JWKS has none
+            },
             signed=False,
             keyed=False,
             response_headers={200: ("ETag",)},

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import orjson
 import pytest
@@ -18,9 +19,11 @@ from pipeline import topics
 from pipeline.catalogue import Catalogue
 from pipeline.codec import Codec
 from pipeline.delivery.entry import Entry
+from pipeline.delivery.gaps import Gaps
 from pipeline.delivery.outcomes import book_settled, common_note
 from pipeline.delivery.settling import Account, Topics
 from pipeline.domain.delivery import Answered, Settled, judge
+from pipeline.domain.delivery_order import Order
 from pipeline.domain.envelope import Copy, Stage, Status
 from pipeline.domain.identifiers import DIP, STATUS_CHANNEL
 from pipeline.domain.parked import Pointer
@@ -81,8 +84,11 @@ class Delivering:
         result = answer(copy)
         settled = judge(result, [entry.copy], now=NOW)
         assert isinstance(settled, Settled)
+        no_rows: Any = None  # a channel without an order leaves no gaps
         account = Account(
             entry.lane,
+            Order.NONE,
+            gaps=Gaps(no_rows),
             codec=self.codec,
             topics=Topics(audit=topics.AUDIT, dead_letters=topics.DEAD_LETTER_DELIVERY, status=topics.STATUS),
         )

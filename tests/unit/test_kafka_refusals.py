@@ -30,6 +30,13 @@ def test_a_broker_that_is_away_is_no_refusal(code: int) -> None:
     assert refusals.explain("no broker answered") == "no broker answered"
 
 
+def test_a_port_without_tls_closes_and_that_is_told_as_what_it_is() -> None:
+    """The client's code is that of a broken connection; `test_behaviour` has the words of the real client."""
+    refusals = Refusals()
+    refusals.on_error(error(KafkaError._TRANSPORT, "ssl://kafka: SSL handshake failed: Disconnected"))
+    assert "this is the brokers' TLS port" in refusals.explain("no broker answered")
+
+
 def test_a_long_text_of_the_other_side_is_cut() -> None:
     refusals = Refusals()
     refusals.on_error(error(KafkaError._SSL, "x" * 10_000))
