@@ -13,19 +13,18 @@ class ThreadBusyness:
         self, *, cpu_s: Callable[[], float] = time.thread_time, now_s: Callable[[], float] = time.monotonic
     ) -> None:
         self._cpu_s, self._now_s = cpu_s, now_s
-        self._used_s = self._at_s = 0.0
-        self._share = 0.0
-        self._began = False
+        self._used_s = self._share = 0.0
+        self._at_s: float | None = None
 
     def __call__(self) -> float:
         """Return a number in [0, 1], from looks that are BUSY_LOOK_EVERY_S apart; 0 before the second one."""
         now_s = self._now_s()
+        if self._at_s is None:
+            self._used_s, self._at_s = self._cpu_s(), now_s
         passed_s = now_s - self._at_s
-        if self._began and passed_s < BUSY_LOOK_EVERY_S:
-            return self._share
-        used_s = self._cpu_s()
-        if self._began:
+        if passed_s >= BUSY_LOOK_EVERY_S:
+            used_s = self._cpu_s()
             latest = min(1.0, (used_s - self._used_s) / passed_s)
             self._share = (self._share + latest) / 2  # one array more or less must not make the difference
-        self._began, self._used_s, self._at_s = True, used_s, now_s
+            self._used_s, self._at_s = used_s, now_s
         return self._share

@@ -100,9 +100,8 @@ class Membership:
         self.rebalances += 1
         if not lost:
             self._in_loop(watch, self._warn(gone), "revoke: stop lanes")
-            if (
-                self.last_round is not None and self.failed is None
-            ):  # after a round that broke off none may be written
+            # After a round that broke off none may be written.
+            if self.last_round is not None and self.failed is None:
                 try:
                     self.last_round(watch)
                 except (Reset, KafkaException) as error:

@@ -70,6 +70,17 @@ async def healthy(world: World) -> None:
     await world.settle_down()
 
 
+async def with_one_aside() -> tuple[Poisoned, World]:
+    """Return a lane that was healthy and has just sent a copy that its recipient never takes."""
+    webhooks = Poisoned(0)
+    world = world_of(webhooks)
+    await world.own()
+    await healthy(world)
+    world.send(make_copy(0))
+    await world.settle_down()
+    return webhooks, world
+
+
 def lane_of(world: World) -> object:
     return world.dispatcher._books.lanes[LaneKey.of(make_copy(0))]
 
@@ -95,12 +106,7 @@ async def test_in_an_array_the_one_is_found_and_the_others_are_taken_at_once(
 
 
 async def test_it_is_tried_alone_and_ever_more_rarely_and_taken_once_the_recipient_is_mended() -> None:
-    webhooks = Poisoned(0)
-    world = world_of(webhooks)
-    await world.own()
-    await healthy(world)
-    world.send(make_copy(0))
-    await world.settle_down()
+    webhooks, world = await with_one_aside()
     for _ in range(60):
         await world.pass_time(60)
     tries = [post for post in webhooks.posts if post.delivery_ids == (make_copy(0).delivery_id,)]
@@ -199,12 +205,7 @@ async def test_its_hold_ends_though_its_lane_is_paused() -> None:
 
 
 async def test_the_next_owner_goes_on_with_the_others_and_knows_which_one_is_tried_alone() -> None:
-    webhooks = Poisoned(0)
-    world = world_of(webhooks)
-    await world.own()
-    await healthy(world)
-    world.send(make_copy(0))
-    await world.settle_down()
+    webhooks, world = await with_one_aside()
     for _ in range(8):
         await world.pass_time(60)
     await world.crash()
