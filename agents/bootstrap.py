@@ -61,7 +61,9 @@ def journal() -> App:
     outside = _outside()
     settings = outside.settings
     shards = None
-    if outside.desk is not None:
+    if outside.desk is None:
+        log.warning("consumption replays (IF-015) are written down, and wait until DIP_SHARD_SECRET is set")
+    else:
         owners = ShardFeed(settings, outside.codec)
         owners.start()
         shards = ShardClient(

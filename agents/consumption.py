@@ -7,12 +7,13 @@ like any others: addressed, copied, delivered, and in the audit.
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 import orjson
 
+from agents.reading_back import ReadingBack
 from agents.requeueing import Engine
 from pipeline import limits, topics
 from pipeline.adapters.journal_client import Shards, find_messages
@@ -30,10 +31,11 @@ from pipeline.domain.consumption import (
 from pipeline.domain.envelope import AuditRecord, Message, Stage, Status
 from pipeline.domain.headers import message_key
 from pipeline.domain.journal import by_mpan
-from pipeline.domain.parked import ANY_RECORD, Missing, Pointer, Reading, Unreadable
+from pipeline.domain.parked import ANY_RECORD, Pointer, Reading, Unreadable
 from pipeline.domain.rejections import Code
 from pipeline.engine import Claim, NotSettled, Output, Settlement, Write
 from pipeline.intake import canonical_body
+from pipeline.metrics import Sample
 from pipeline.ports import Clock
 from tables import consumption
 from tables.consumption import Ordered, Orders
@@ -51,17 +53,23 @@ class Payloads(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Consumption:
-    """Carries on the orders of the partitions of the audit that this worker holds."""
+    """Carries on the orders of the partitions of the audit that this worker holds.
+
+    `shards` asks the owners of all partitions. None: nobody may be asked, so orders wait, and the log says so.
+    """
 
     engine: Engine
     rows: Orders
-    shards: Shards
+    shards: Shards | None
     payloads: Payloads
     codec: Codec
     catalogue: Catalogue
     rules: ReplayRules
     clock: Clock
+    reading: ReadingBack = field(default_factory=ReadingBack)
     page_messages: int = limits.CONSUMPTION_PAGE_MESSAGES
+    _told: int = 0
+    """How many orders the log was last told of that wait for a secret."""
 
     async def run(self) -> None:
         """Carry orders on for ever."""
@@ -71,17 +79,41 @@ class Consumption:
 
     async def step(self) -> None:
         """Carry each order on by a page; one whose sources do not answer waits for the next step."""
-        for claim in self.engine.claims():
-            if topics.AUDIT in claim.group.split("+"):
-                for key, row in list(self.rows.scan(partition=claim.partition)):
-                    await self._carry_on(claim, key, row)
+        orders = self._orders()
+        if self.shards is None:
+            self._tell_waiting(len(orders))
+            return
+        for claim, key, row in orders:
+            await self._carry_on(self.shards, claim, key, row)
 
-    async def _carry_on(self, claim: Claim, key: bytes, row: Ordered) -> None:
+    def samples(self) -> Iterable[Sample]:
+        """Return how many orders are not answered to the end yet."""
+        return [Sample("dip_journal_orders", len(self._orders()))]
+
+    def _orders(self) -> list[tuple[Claim, bytes, Ordered]]:
+        return [
+            (claim, key, row)
+            for claim in self.engine.claims()
+            if topics.AUDIT in claim.group.split("+")
+            for key, row in self.rows.scan(partition=claim.partition)
+        ]
+
+    def _tell_waiting(self, count: int) -> None:
+        """Say what waits for a secret, each time that it became more."""
+        if count > self._told:
+            log.warning(
+                "%d consumption replays (IF-015) wait: set DIP_SHARD_SECRET, the same for the bridge and all workers,"
+                " and start them again; then they are answered",
+                count,
+            )
+        self._told = count
+
+    async def _carry_on(self, shards: Shards, claim: Claim, key: bytes, row: Ordered) -> None:
         order = order_of(self.codec.decode_audit(row.record), self.rules.request)
         if order is None:  # rules that changed since: the sender may ask again
             await self._settle(claim, Settlement(claim=claim, writes=[_gone(key)]))
             return
-        found = await find_messages(self.shards, self.codec, by_mpan(order.record.mpan or ""))
+        found = await find_messages(shards, self.codec, by_mpan(order.record.mpan or ""))
         if not isinstance(found, list):
             log.info("consumption replay %s waits: %s", key.decode(), found)
             return
@@ -133,15 +165,14 @@ class Consumption:
         )
 
     async def _bodies(self, records: list[AuditRecord]) -> dict[str, Message] | Unreadable:
-        """Read the messages that records are about, by transaction; those that are gone are left out."""
+        """Read the messages that records are about, by transaction; what is gone or unreadable is left out."""
         pointers = {_pointer(one): one.transaction_id for one in records}
         read = await self.payloads.read(tuple(pointers))
         if isinstance(read, Unreadable):
             return read
         found: dict[str, Message] = {}
         for pointer, transaction in pointers.items():
-            value = read[pointer]
-            message = None if isinstance(value, Missing) else self.codec.decode_message(value)
+            message = self.reading.value(self.codec.decode_message, pointer, read[pointer])
             if message is not None and message.transaction_id == transaction:
                 found[message.transaction_id] = message
         return found

@@ -8,6 +8,7 @@ from typing import Any
 
 from agents.gathered_reads import Payloads
 from agents.journal import KEPT
+from agents.reading_back import ReadingBack
 from agents.shards import Busy, Later, OpenBook
 from pipeline import limits, topics
 from pipeline.codec import Codec
@@ -82,7 +83,10 @@ class EntryAnswers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Some copies of a stretch. `after` is the last row looked at, None where there are no more."""
+    """Some copies of a stretch. `after` is the last row looked at, None where there are no more.
+
+    `missing` counts those whose record is gone or cannot be read.
+    """
 
     copies: tuple[Copy, ...]
     missing: int
@@ -96,6 +100,7 @@ class CopyReader:
     codec: Codec
     copies: Copies
     payloads: Payloads
+    reading: ReadingBack = field(default_factory=ReadingBack)
 
     async def page(self, partition: int, stretch: Stretch, *, messages_max: int) -> Page | Unreadable:
         """Return the next copies, at most so many, and where to go on."""
@@ -108,8 +113,7 @@ class CopyReader:
         missing = size = 0
         done: Position | None = None
         for pointer, at in pointers.items():
-            value = found[pointer]
-            copy = None if isinstance(value, Missing) else self.codec.decode_copy(value)
+            copy = self.reading.value(self.codec.decode_copy, pointer, found[pointer])
             if copies and copy is not None and size + len(copy.body) > limits.REPLAY_PAGE_BYTES:
                 return Page(copies=tuple(copies), missing=missing, after=done)
             done, missing = at, missing + (copy is None)

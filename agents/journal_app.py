@@ -10,6 +10,7 @@ from agents.consumption import Consumption
 from agents.gathered_reads import GatheredReads
 from agents.journal import CopyIndex, EntryIndex
 from agents.journal_answers import CopyReader, EntryAnswers, Indexed, Pages
+from agents.reading_back import ReadingBack
 from agents.requeueing import Requeueing
 from agents.shards import answer_questions
 from agents.sweep import Sweep
@@ -38,7 +39,7 @@ def create_journal(
 ) -> App:
     """Make the journal worker. It writes nothing that others wait for: without it messages flow as ever.
 
-    `shards` asks the owners of all partitions of the audit; None: consumption replays wait until somebody can.
+    `shards` asks the owners of all partitions of the audit; None: consumption replays wait, and the log says so.
     """
     codec, clock, linger_s = outside.codec, outside.clock, outside.settings.journal_linger_s
     app = create_app(JOURNAL, outside, dead_letters=DEAD_LETTERS, linger_s=linger_s)
@@ -61,7 +62,8 @@ def create_journal(
 
     # Readers of their own: a page of old messages must not hold a look at the audit up.
     records, audited = RecordReader(outside.settings), RecordReader(outside.settings)
-    reader = CopyReader(codec=codec, copies=copies, payloads=records)
+    reading = ReadingBack()
+    reader = CopyReader(codec=codec, copies=copies, payloads=records, reading=reading)
     requeueing = Requeueing(
         engine=app,
         topic=topics.OUTBOUND,
@@ -76,22 +78,20 @@ def create_journal(
     pages = Pages(reader=reader, indexed=_indexed(app), clock=clock, requeues=requeueing.answer)
     answers = EntryAnswers(entries=entries, payloads=GatheredReads(audited))
     answer_questions(app, outside.desk, codec=codec, clock=clock, books=(answers.book(), pages.book()))
-    replays = [
-        Consumption(
-            engine=app,
-            rows=orders,
-            shards=one,
-            payloads=records,
-            codec=codec,
-            catalogue=catalogue,
-            rules=load_consumption_replay(),
-            clock=clock,
-        )
-        for one in filter(None, (shards,))
-    ]
-    works = requeueing.run, *(one.run for one in replays)
+    consumption = Consumption(
+        engine=app,
+        rows=orders,
+        shards=shards,
+        payloads=records,
+        codec=codec,
+        catalogue=catalogue,
+        rules=load_consumption_replay(),
+        clock=clock,
+        reading=reading,
+    )
+    works = requeueing.run, consumption.run
     app.task(_beside_the_rounds(app, works, (records, audited), shards))
-    add_metrics(app, outside.settings)
+    add_metrics(app, outside.settings, reading.samples, consumption.samples)
     return app
 
 

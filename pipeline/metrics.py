@@ -31,6 +31,7 @@ class Shown(StrEnum):
     WORKER = "every worker"
     DELIVERY = "delivery"
     ARCHIVE = "archive"
+    JOURNAL = "journal"
     ALL = "all"
 
 
@@ -46,7 +47,7 @@ class Metric(NamedTuple):
 
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 _B, _W, _D, _A = Shown.BRIDGE, Shown.WORKER, Shown.DELIVERY, Shown.ALL
-_R = Shown.ARCHIVE
+_R, _J = Shown.ARCHIVE, Shown.JOURNAL
 
 METRICS: Final = (
     Metric("dip_info", _G, ("version", "process", "name"), _A, "1; its labels say what runs"),
@@ -90,6 +91,15 @@ METRICS: Final = (
     Metric("dip_archive_oldest_seconds", _G, (), _R, "age of the oldest record that was read and is not sealed"),
     Metric("dip_archive_failing_seconds", _G, (), _R, "how long nothing could be archived; 0 while it works"),
     Metric("dip_archive_lost_partitions", _G, (), _R, "partitions whose records left before they were archived"),
+    # The journal
+    Metric("dip_journal_orders", _G, (), _J, "consumption replays (IF-015) not answered to the end yet"),
+    Metric(
+        "dip_journal_unreadable_total",
+        _C,
+        ("topic",),
+        _J,
+        "stored records that could not be read back and were left out of a replay, requeue or consumption replay",
+    ),
     # The engine under every worker
     Metric("dip_alive", _G, (), _W, "1 while rounds advance, else 0"),
     Metric("dip_records_read_total", _C, ("topic",), _W, "records whose round is committed, by the topic they came from"),

@@ -127,6 +127,10 @@ _STORES: Final[Sequence[Panel]] = (
         ("dip_archive_oldest_seconds", "oldest"),
         ("dip_archive_failing_seconds", "failing"),
     )),
+    ("The journal: replays of consumption that wait, records that cannot be read", "none", (
+        ("sum(dip_journal_orders)", "replays of consumption"),
+        (f"sum(increase(dip_journal_unreadable_total[{_RATE}])) by (topic)", "unreadable, {{topic}}"),
+    )),
     ("Alive, and what runs", "none", (
         ("sum(dip_alive)", "workers alive"),
         ("sum by (version, process) (dip_info)", "{{process}} {{version}}"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -10,6 +11,10 @@ from pipeline.adapters.shard_client import TooBusy, Unanswered
 from pipeline.domain.envelope import AuditRecord
 from pipeline.domain.journal import by_transaction, mark_of, transactions_of
 from pipeline.domain.shards import JOURNAL, Book
+from pipeline.errors import UndecodableRecord
+from pipeline.topics import AUDIT
+
+log = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 16
 """Transactions asked for together, in each partition: a worker takes the questions of some twenty messages at a time."""
@@ -41,16 +46,25 @@ async def find(shards: Shards, decoder: Decoder, *prefixes: bytes) -> list[Found
 
     Prefixes are marks: records of others may be among them. The caller looks at what they say.
     """
-    found: dict[tuple[int, int], Found] = {}
+    found: dict[tuple[int, int], Found | None] = {}
     for told in await asyncio.gather(*(shards.ask_all(JOURNAL, _question(one)) for one in prefixes)):
         if not isinstance(told, list):
             return told
         for partition, rows in enumerate(told):
             for offset, value in rows:
                 if (partition, offset) not in found:
-                    record = decoder.decode_audit(base64.b64decode(value))
-                    found[partition, offset] = Found(partition=partition, offset=offset, record=record)
-    return list(found.values())
+                    found[partition, offset] = _read(decoder, partition, offset, base64.b64decode(value))
+    return [one for one in found.values() if one is not None]
+
+
+def _read(decoder: Decoder, partition: int, offset: int, value: bytes) -> Found | None:
+    """Return a record; None, and a line in the log, for one that nobody can read any more."""
+    try:
+        record = decoder.decode_audit(value)
+    except UndecodableRecord as error:
+        log.warning("%s[%d]@%d cannot be read and is left out: %s", AUDIT, partition, offset, error)
+        return None
+    return Found(partition=partition, offset=offset, record=record)
 
 
 async def find_messages(

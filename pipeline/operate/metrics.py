@@ -13,6 +13,7 @@ _TITLES: Final = {
     Shown.WORKER: "Every worker",
     Shown.DELIVERY: "The delivery worker",
     Shown.ARCHIVE: "The archive",
+    Shown.JOURNAL: "The journal worker",
 }
 _HEAD: Final = """# Metrics
 

@@ -8,11 +8,12 @@ import orjson
 import pytest
 
 from pipeline.domain.envelope import Addressee, AuditCopy, AuditRecord, Kind, Reason, Stage, Status
+from pipeline.domain.fanout import outbound_key
 from pipeline.domain.identifiers import EventCode, InterfaceId, Mpan, ParticipantId, Role, delivery_id
 from pipeline.domain.times import format_instant
 from pipeline.ingress.replaying import CONTINUATION
 from tests.support.bridge import NOW, OTHER, SENDER, SUPPLIER, Party, World, open_world
-from tests.support.journal_rig import JournalRig, copy_of, reference, status_of, transaction
+from tests.support.journal_rig import CODEC, JournalRig, copy_of, reference, status_of, transaction
 from tests.support.shards import SECRET
 
 AT = NOW - timedelta(hours=1)
@@ -89,6 +90,18 @@ async def test_records_that_are_gone_are_passed_over(asked: World, rig: JournalR
     partition, offset = rig.sent(copy_of(1, SUPPLIER.id, at=AT))
     rig.sent(copy_of(2, SUPPLIER.id, at=AT))
     rig.log.gone.add(("dip.outbound", partition, offset))
+    answer = await post(asked, REPLAY)
+    assert [one["payload"]["CommonBlock"]["D0"]["transactionID"] for one in answer.value] == [transaction(2)]
+
+
+async def test_a_record_that_cannot_be_read_any_more_is_passed_over(asked: World, rig: JournalRig) -> None:
+    """Once such a one made every page that it was on 503 for ever."""
+    copy = copy_of(1, SUPPLIER.id, at=AT)
+    name = copy.delivery_id.encode()
+    rig.log.append(
+        "dip.outbound", outbound_key(copy), CODEC.encode_copy(copy).replace(name, b"\xff" + name[1:])
+    )
+    rig.sent(copy_of(2, SUPPLIER.id, at=AT))
     answer = await post(asked, REPLAY)
     assert [one["payload"]["CommonBlock"]["D0"]["transactionID"] for one in answer.value] == [transaction(2)]
 

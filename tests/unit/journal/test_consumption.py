@@ -12,6 +12,7 @@ import pytest
 from agents.addressing import Addressing
 from agents.consumption import Consumption
 from agents.loop import Emission
+from agents.reading_back import ReadingBack
 from pipeline import limits, topics
 from pipeline.catalogue.consumption import load_consumption_replay
 from pipeline.catalogue.samples import sample
@@ -58,6 +59,9 @@ class Market:
     rig: JournalRig = field(default_factory=JournalRig)
     numbers: int = 0
     page: int = limits.CONSUMPTION_PAGE_MESSAGES
+    reading: ReadingBack = field(default_factory=ReadingBack)
+    spoilt: dict[tuple[str, int, int], bytes] = field(default_factory=dict)
+    """Records in whose place others are read, by topic, partition and offset."""
 
     def __post_init__(self) -> None:
         self.world.crash_share = 0.0
@@ -125,14 +129,33 @@ class Market:
         """Let the journal read the audit, and have the messages at hand."""
         for (topic, partition), log in self.world.logs.items():
             if topic in (topics.AUDIT, topics.VALIDATED):
-                self.rig.log.records[topic, partition] = [one.value_bytes for one in log]
+                self.rig.log.records[topic, partition] = [
+                    self.spoilt.get((topic, partition, offset), one.value_bytes)
+                    for offset, one in enumerate(log)
+                ]
         self.rig.index()
 
-    def answering(self) -> Consumption:
+    def place(self, message: Message) -> tuple[int, int]:
+        """Return partition and offset of an accepted message, as the audit names them."""
+        ((partition, offset),) = (
+            (one.partition, one.offset)
+            for one in audits(self.world, CODEC, Stage.ADDRESSING)
+            if one.transaction_id == message.transaction_id
+        )
+        assert partition is not None
+        assert offset is not None
+        return partition, offset
+
+    def damage(self, topic: str, partition: int, offset: int) -> None:
+        """Cut the end of a stored record off."""
+        self.spoilt[topic, partition, offset] = self.world.logs[topic, partition][offset].value_bytes[:-1]
+
+    def answering(self, *, secret: bool = True) -> Consumption:
         return Consumption(
             engine=self.rig,
             rows=self.rig.orders,
-            shards=self.rig.worker.client(),
+            shards=self.rig.worker.client() if secret else None,
+            reading=self.reading,
             payloads=self.rig.log,
             codec=CODEC,
             catalogue=catalogue(),
@@ -308,15 +331,71 @@ def test_it_waits_while_a_part_of_the_journal_or_kafka_is_away(market: Market) -
 def test_what_is_gone_from_the_topic_is_left_out(market: Market) -> None:
     gone, kept = market.reads(0), market.reads(1)
     market.ask()
-    (routed,) = (
-        one
-        for one in audits(market.world, CODEC, Stage.ADDRESSING)
-        if one.transaction_id == gone.transaction_id
-    )
-    assert routed.partition is not None
-    assert routed.offset is not None
-    market.rig.log.gone.add((topics.VALIDATED, routed.partition, routed.offset))
+    market.rig.log.gone.add((topics.VALIDATED, *market.place(gone)))
     assert originals(market.answer()) == [kept.sender_reference]
+
+
+def test_a_stored_message_that_cannot_be_read_any_more_is_left_out_and_named(
+    market: Market, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once it stopped the worker, which stopped again after each start: the order was still there."""
+    damaged, kept = market.reads(0), market.reads(1)
+    market.ask()
+    place = market.place(damaged)
+    market.damage(topics.VALIDATED, *place)
+    assert originals(market.answer()) == [kept.sender_reference]
+    assert f"{topics.VALIDATED}[{place[0]}]@{place[1]} cannot be read and is left out" in caplog.text
+    assert market.reading.unreadable.counts == {(topics.VALIDATED,): 1}
+    assert len(market.rig.orders) == 0
+
+
+def test_a_request_that_cannot_be_read_any_more_ends_and_holds_no_other_up(market: Market) -> None:
+    market.reads(0)
+    market.damage(topics.VALIDATED, *market.place(market.ask()))
+    market.ask(at=NOW + timedelta(seconds=5))
+    assert len(market.answer()) == 1
+    assert len(market.rig.orders) == 0
+
+
+def test_an_audit_record_that_cannot_be_read_any_more_is_left_out_and_named(
+    market: Market, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its head was indexed; what a head steps over is found to be unreadable by who asks for it."""
+    damaged, kept = market.reads(0), market.reads(1)
+    market.ask()
+    ((partition, offset, value),) = (
+        (partition, offset, one.value_bytes)
+        for (topic, partition), log in market.world.logs.items()
+        if topic == topics.AUDIT
+        for offset, one in enumerate(log)
+        if (said := CODEC.decode_audit(one.value_bytes)).transaction_id == damaged.transaction_id
+        and said.stage is Stage.ADDRESSING
+    )
+    rules = catalogue().fingerprint.encode()
+    market.spoilt[topics.AUDIT, partition, offset] = value.replace(rules, b"\xff" + rules[1:])
+    assert originals(market.answer()) == [kept.sender_reference]
+    assert f"{topics.AUDIT}[{partition}]@{offset} cannot be read and is left out" in caplog.text
+
+
+def test_without_a_secret_orders_wait_and_the_log_says_what_to_set(
+    market: Market, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody may be asked then. What was ordered is answered once the secret is set; the metric shows it meanwhile."""
+    market.reads(0)
+    market.ask()
+    market.journal()
+    silent = market.answering(secret=False)
+    for _ in range(3):
+        asyncio.run(silent.step())
+    (line,) = (one.message for one in caplog.records if "IF-015" in one.message)
+    assert line.startswith("1 consumption replays (IF-015) wait: set DIP_SHARD_SECRET")
+    assert [one.value for one in silent.samples()] == [1]
+    market.ask(at=NOW + timedelta(seconds=5))
+    market.journal()
+    asyncio.run(silent.step())
+    assert caplog.text.count("set DIP_SHARD_SECRET") == 2
+    assert len(market.answer()) == 2
+    assert [one.value for one in market.answering().samples()] == [0]
 
 
 def test_every_row_of_the_table_is_of_the_catalogue() -> None:

@@ -111,6 +111,27 @@ async def test_what_is_not_there_any_more_is_told(gone: int, state: str) -> None
     assert (row["status"], row["processedTransactions"]) == (state, 2)
 
 
+async def test_a_copy_that_cannot_be_read_any_more_is_told_and_stops_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its head was indexed; the rest is damaged. The others are pushed."""
+    rig = JournalRig()
+    sound = copy_of(1, ME)
+    damaged = copy_of(2, ME)
+    name = damaged.delivery_id.encode()
+    value = CODEC.encode_copy(damaged)
+    rig.sent(sound)
+    place = rig.log.append(topics.OUTBOUND, recipient_key(ME), value.replace(name, b"\xff" + name[1:]))
+    await begin(rig, wanted())
+    await finish(rig)
+    outputs = [CODEC.decode_copy(one.value or b"") for settled in rig.settled for one in settled.outputs]
+    assert [one.transaction_id for one in outputs] == [sound.transaction_id]
+    (row,) = await states(rig)
+    assert (row["status"], row["processedTransactions"]) == ("PartialCompletion", 2)
+    assert f"dip.outbound[{place[0]}]@{place[1]} cannot be read and is left out" in caplog.text
+    assert [(one.labels, one.value) for one in rig.reader.reading.samples()] == [(("dip.outbound",), 1)]
+
+
 async def test_a_requeue_that_was_not_written_down_was_not_begun() -> None:
     rig = JournalRig()
     rig.sent(copy_of(1, ME))

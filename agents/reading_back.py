@@ -1,0 +1,45 @@
+"""Stored records as values again. One that cannot be read any more is left out, counted, and named in the log.
+
+It may have been damaged, or be of a schema that the registry has lost. Whoever asked for many must not go without the
+others, and no worker stops for it: it would stop again after each start.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from pipeline.domain.parked import Missing, Pointer
+from pipeline.errors import UndecodableRecord
+from pipeline.metrics import Sample, Tally, tallied
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingBack:
+    """Decodes what was read by a pointer; one for a worker, for what it counts."""
+
+    unreadable: Tally = field(default_factory=Tally)
+
+    def value(self, decode: Callable[[bytes], T], pointer: Pointer, found: bytes | Missing) -> T | None:
+        """Return the value; None where the record is gone, is another one, or cannot be read."""
+        if isinstance(found, Missing):
+            return None
+        try:
+            return decode(found)
+        except UndecodableRecord as error:
+            self.unreadable.add(pointer.topic)
+            log.warning(
+                "%s[%d]@%d cannot be read and is left out: %s",
+                pointer.topic,
+                pointer.partition,
+                pointer.offset,
+                error,
+            )
+            return None
+
+    def samples(self) -> Iterable[Sample]:
+        """Return what was left out, as a metric."""
+        return tallied("dip_journal_unreadable_total", self.unreadable)
