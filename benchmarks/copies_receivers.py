@@ -19,7 +19,7 @@ from typing import Final
 COUNTS: Final = struct.Struct("<QQ")
 """Copies taken, POSTs answered."""
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_TRANSACTION: Final = re.compile(rb'"transactionID":"([^"]+)"')
+TRANSACTION: Final = re.compile(rb'"transactionID":"([^"]+)"')
 _END: Final = b"\r\n\r\n"
 
 
@@ -63,26 +63,36 @@ class Receiver(asyncio.Protocol):
             self._end = self._head + int(length.group(1))
         return len(self._found) >= self._end
 
-    def _answer(self, body: bytes) -> bytes:
-        names = _TRANSACTION.findall(body)
+    def note(self, body: bytes) -> list[bytes]:
+        """Count what came; return its transactions."""
+        names = TRANSACTION.findall(body)
         taken, posts = COUNTS.unpack(self.counts[:])
         self.counts[:] = COUNTS.pack(taken + len(names), posts + 1)
+        return names
+
+    def _answer(self, body: bytes) -> bytes:
         bodies = b",".join(
             b'{"transactionID":"%s","senderUniqueReference":null,"message":"RCP0000 - Taken","help":null}'
             % one
-            for one in names
+            for one in self.note(body)
         )
         content = b'{"messageArray":[%s],"timestamp":"2026-01-05T01:00:00+00:00"}' % bodies
         head = b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
         return head % len(content) + content
 
 
-async def serve(folder: Path, count: int) -> None:
-    """Listen on so many free ports, say which, and serve until killed."""
+def tls_of(folder: Path) -> ssl.SSLContext:
+    """Return a server's context that asks for a client certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.pem", folder / "server.key")
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(folder / "ca.pem")
+    return context
+
+
+async def serve(folder: Path, count: int) -> None:
+    """Listen on so many free ports, say which, and serve until killed."""
+    context = tls_of(folder)
     loop = asyncio.get_running_loop()
     servers = [await loop.create_server(Receiver, "127.0.0.1", 0, ssl=context) for _ in range(count)]
     print(json.dumps([one.sockets[0].getsockname()[1] for one in servers]), flush=True)

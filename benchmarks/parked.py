@@ -1,11 +1,10 @@
 """A million parked copies of one recipient: taking over, memory, drain rate, and what the others feel of it.
 
     .venv/bin/python -m benchmarks.parked [--rows 1000000] [--memory] [--json]
-    .venv/bin/python -m benchmarks.parked --kafka [--rows 100000]
 
-Without Kafka the lanes work on a real RocksDB store; transactions, records and webhooks are this program's own and take
-no time, so what is measured is the lanes' part. `--memory` repeats the take-over under tracemalloc, which is slow. With
-`--kafka` a real worker parks, is killed, takes over, drains, and is killed once more in the middle.
+The lanes work on a real RocksDB store; transactions, records and webhooks are this program's own and take
+no time, so what is measured is the lanes' part. `--memory` repeats the take-over under tracemalloc, which is slow. On real
+Kafka: `benchmarks.parked_kafka`.
 """
 
 import argparse
@@ -34,12 +33,8 @@ from pipeline.domain.endpoint_health import ALL_WELL, EndpointHealth
 from pipeline.domain.envelope import Copy
 from pipeline.domain.parked import LaneKey, Parked, Pointer, Reading, parked_key
 from pipeline.engine.store import Shard
-from pipeline.localstack import LocalStack, options_from
-from pipeline.settings import Settings
 from tables import parked as parked_table
-from tests.integration.delivery.rig import PARTITIONS, Rig
 from tests.support.fake_engine import FakeOrders, FakeParticipants, PlainCodec, make_copy, make_participants
-from tests.support.webhooks import WebhookServer
 
 BIG, OTHERS = "2300000001", tuple(f"24{number:08d}" for number in range(10))
 HELD = timedelta(hours=72)
@@ -300,66 +295,14 @@ async def take_over_memory(rows: int, folder: Path) -> dict[str, float]:
     return {"rows": rows, "counted": counted, "held kB": round(held / 1e3), "peak kB": round(peak / 1e3)}
 
 
-def on_kafka(rows: int, folder: Path) -> dict[str, float]:
-    """Let a real worker park, be killed, take over, drain, be killed in the middle and drain the rest."""
-    settings = Settings.load(state_dir=str(folder / "stack"))
-    with LocalStack(options_from(settings), fresh=True) as stack, WebhookServer(folder / "hooks") as server:
-        rig = Rig(folder, stack.bootstrap, stack.registry_url, server)
-        try:
-            return _on_kafka(rig, server, rows)
-        finally:
-            rig.stop()
-
-
-def _on_kafka(rig: Rig, server: WebhookServer, rows: int) -> dict[str, float]:
-    big, other = rig.names(2)
-    rig.register(other)  # the big one has no webhook yet: everything for it is parked
-    figures: dict[str, float] = {"rows": rows}
-    worker = rig.start(lane_in_flight_max="64")
-    began = time.perf_counter()
-    for number in range(rows):
-        rig.send_soon(big, shard=number % PARTITIONS)
-        if number % 10_000 == 0:
-            rig.flush()
-    rig.flush()
-    rig.wait_for(lambda: rig.unsettled() == 0, "everything is parked", within_s=600)
-    figures["parking copies/s"] = round(rows / (time.perf_counter() - began))
-    figures["rss_mb parked"] = rss_mb(worker.pid)
-    rig.kill(worker)
-    began = time.perf_counter()
-    worker = rig.start(lane_in_flight_max="64")
-    rig.send((other,), 1)
-    rig.wait_for(lambda: len(server.taken(other)) == 1, "the other is served")
-    figures["restart to first delivery s"] = round(time.perf_counter() - began, 1)
-    rig.register(big)
-    began, cpu = time.perf_counter(), cpu_of(worker.pid)
-    rig.wait_for(lambda: len(server.taken(big)) > rows // 2, "half is drained", within_s=900)
-    figures["drain copies/s"] = round(len(server.taken(big)) / (time.perf_counter() - began))
-    figures["drain cpu us/copy"] = round((cpu_of(worker.pid) - cpu) / len(server.taken(big)) * 1e6)
-    figures["rss_mb draining"] = rss_mb(worker.pid)
-    rig.kill(worker)
-    rig.start(lane_in_flight_max="64")
-    rig.wait_for(lambda: len(server.taken(big)) == rows, "all is drained", within_s=900)
-    rig.wait_for(lambda: not rig.parked(), "no row is left", within_s=120)
-    rig.check_ledger(exact=False)
-    figures["repeats after kill"] = sum(server.taken(big).values()) - rows
-    return figures
-
-
 def ms(seconds: float) -> float:
     """Return milliseconds to read."""
     return round(seconds * 1_000, 1)
 
 
-def rss_mb(pid: int | None = None) -> float:
-    """Return the resident memory of a process."""
-    return round(psutil.Process(pid).memory_info().rss / 1e6, 1)
-
-
-def cpu_of(pid: int) -> float:
-    """Return the processor time that a process has used."""
-    times = psutil.Process(pid).cpu_times()
-    return times.user + times.system
+def rss_mb() -> float:
+    """Return the resident memory of this process."""
+    return round(psutil.Process().memory_info().rss / 1e6, 1)
 
 
 def cpu_s() -> float:
@@ -373,14 +316,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rows", type=int)
     parser.add_argument("--memory", action="store_true")
-    parser.add_argument("--kafka", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if options.kafka:
-            figures = on_kafka(options.rows or 100_000, folder)
-        elif options.memory:
+        if options.memory:
             figures = asyncio.run(take_over_memory(options.rows or 1_000_000, folder))
         else:
             figures = asyncio.run(drain(options.rows or 1_000_000, folder))
