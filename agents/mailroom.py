@@ -68,6 +68,10 @@ class Mailroom:
             "ids": [one.delivery_id for one in found.copies],
             # As texts: a JSON value would not come out byte for byte as it was signed into the journal.
             "bodies": [one.body.decode() for one in found.copies],
+            "sequences": [str(one) for one in found.places],
+            "gaps": [
+                gap and gap.text(place.partition) for gap, place in zip(found.gaps, found.places, strict=True)
+            ],
             "more": found.more,
         }
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, Final
 
 Write = Callable[[Any], bytes]
@@ -20,10 +21,11 @@ _NULL: Final = b"\x00"
 _SECOND: Final = b"\x02"  # the index 1 of a union, as Avro writes it
 
 
-def writer_of(schema: Any) -> Write:
+def writer_of(schema: Any, places: Mapping[str, str] = MappingProxyType({})) -> Write:
     """Return what writes a value whose attributes have the names of the schema's fields.
 
-    Knows the types that our schemas use; TypeError names another, at start. Optional fields are `["null", T]`.
+    `places` says of single fields of a record where else they are, as `pointer.topic`. Knows the types that our schemas
+    use; TypeError names another, at start. Optional fields are `["null", T]`.
     """
     match schema:
         case str():
@@ -31,7 +33,7 @@ def writer_of(schema: Any) -> Write:
         case ["null", inner]:
             return _optional(writer_of(inner))
         case {"type": "record", "fields": columns}:
-            return _record(columns)
+            return _record(columns, places)
         case {"type": "array", "items": items}:
             return _array(writer_of(items))
         case {"type": "long", "logicalType": "timestamp-micros"}:
@@ -54,8 +56,8 @@ def _primitive(name: str) -> Write:
     return _PRIMITIVES[name]
 
 
-def _record(columns: list[Mapping[str, Any]]) -> Write:
-    names = [column["name"] for column in columns]
+def _record(columns: list[Mapping[str, Any]], places: Mapping[str, str]) -> Write:
+    names = [places.get(column["name"], column["name"]) for column in columns]
     if len(names) == 1:  # attrgetter of one name returns the value, not a tuple
         only, single = writer_of(columns[0]["type"]), attrgetter(names[0])
         return lambda value: only(single(value))

@@ -92,10 +92,11 @@ def places_in(headers: Mapping[str, str], count: int) -> tuple[Place | None, ...
     gaps = headers[GAP_HEADER].split(",") if GAP_HEADER in headers else []
     if len(gaps) != count:
         gaps = [""] * count
-    return tuple(map(_place, entries, gaps))
+    return tuple(map(place_of, entries, gaps))
 
 
-def _place(entry: str, gap: str) -> Place:
+def place_of(entry: str, gap: str) -> Place:
+    """Return the place that an entry of the list of sequences tells, with the gap of the same entry of the other list."""
     sequence, _, previous = entry.partition(";")
     told = _GAP.fullmatch(gap)
     return Place(

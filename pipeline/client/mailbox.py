@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from pipeline.client.extensions import Place, place_of
 from pipeline.client.participant import Outcome, Participant, query_of
 from pipeline.client.records import UNREADABLE, Unreadable, read_nothing, read_object
 from pipeline.client.transport import Call
@@ -17,12 +18,16 @@ from pipeline.client.transport import Call
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """Copies that wait, oldest first. Without a receipt it is empty; `more` says that others wait behind them."""
+    """Copies that wait, oldest first. Without a receipt it is empty; `more` says that others wait behind them.
+
+    `places` are those of the messages, with what was given up before each; None where the DIP does not say.
+    """
 
     receipt: str | None
     delivery_ids: tuple[str, ...]
     messages: tuple[Mapping[str, Any], ...]
     more: bool
+    places: tuple[Place | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +93,20 @@ def _bundle(content: bytes) -> Bundle | Unreadable:
     if isinstance(value, Unreadable):
         return value
     try:
+        untold = [None] * len(value["messages"])
         return Bundle(
             receipt=value["receipt"],
             delivery_ids=tuple(value["deliveryIDs"]),
             messages=tuple(value["messages"]),
             more=value["more"],
+            places=tuple(map(_place, value.get("sequences", untold), value.get("gaps", untold))),
         )
     except (KeyError, TypeError):
         return UNREADABLE
+
+
+def _place(sequence: str | None, gap: str | None) -> Place | None:
+    return None if sequence is None else place_of(sequence, gap or "")
 
 
 def _acknowledged(content: bytes) -> Acknowledged | Unreadable:

@@ -5,7 +5,7 @@ like a delivery does, in the same books: a copy that is under way to the webhook
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -18,8 +18,10 @@ from pipeline.delivery.ports import Claim, Payloads
 from pipeline.delivery.settling import Note
 from pipeline.domain.delivery_order import Order
 from pipeline.domain.envelope import Copy, Status
+from pipeline.domain.gaps import Gap
 from pipeline.domain.mailbox import Bounds, Receipt, closed, fitting
 from pipeline.domain.parked import LaneKey, Missing, Parked, Pointer, Unreadable, parked_key
+from pipeline.domain.sequences import Place
 from pipeline.errors import UndecodableRecord
 from pipeline.limits import MAILBOX_READS_MAX
 
@@ -30,11 +32,13 @@ log = logging.getLogger(__name__)
 class Bundle:
     """Copies to hand over. Without a receipt it is empty: nothing waits, or not yet for long enough.
 
-    `more` says that further copies wait behind it.
+    `places` and `gaps` say of each what the headers of a push say. `more`: further copies wait behind it.
     """
 
     receipt: Receipt | None = None
     copies: tuple[Copy, ...] = ()
+    places: tuple[Place, ...] = ()
+    gaps: tuple[Gap | None, ...] = ()
     more: bool = False
 
 
@@ -87,25 +91,28 @@ class Mailbox:
         found = await self._read([row for _, row in rows[: bounds.messages]])
         if isinstance(found, Away | Crowded):
             return found
+        if not self._books.claims.serves(claim):
+            return Away(reason="the partition has just gone")  # whoever has it now knows its gaps
         copies = [(row, found[row.pointer]) for _, row in rows if row.pointer in found]
         sizes = [len(copy.body) for _, copy in copies]
         oldest_at = rows[0][1].parked_at
         if not copies or not closed(sizes, bounds, oldest_at=oldest_at, now=self._out.clock.now()):
             return Bundle()
-        taken = copies[: fitting(sizes, bounds)]
-        pointers = [row.pointer for row, _ in taken]
+        entries = [self._entry(row, copy, claim) for row, copy in copies[: fitting(sizes, bounds)]]
+        self._books.gaps.name(entries, (lane or self._books.lanes.idle(key)).rule.order)
         return Bundle(
-            receipt=Receipt(
-                topic=pointers[0].topic,
-                partition=partition,
-                offsets=tuple(one.offset for one in pointers),
-            ),
-            copies=tuple(copy for _, copy in taken),
-            more=len(taken) < len(rows),
+            receipt=_receipt(entries),
+            copies=tuple(one.copy for one in entries),
+            places=tuple(one.place for one in entries),
+            gaps=tuple(one.gap for one in entries),
+            more=len(entries) < len(rows),
         )
 
     async def acknowledge(self, key: LaneKey, receipt: Receipt) -> Acknowledged | Away | Crowded:
-        """Settle the copies of a receipt that still wait; durable when it returns. Again is harmless."""
+        """Settle the copies of a receipt that still wait, and end the gaps that they named; durable when it returns.
+
+        Again is harmless.
+        """
         claim = self._claim(receipt.partition)
         if claim is None:
             return Away(reason="the partition is not here")
@@ -122,14 +129,13 @@ class Mailbox:
         now = self._out.clock.now()
         account = self._books.account(lane)
         entries = [
-            Entry(copy=found[row.pointer], pointer=row.pointer, claim=claim, arrived_at=now, parked=row)
-            for row in rows.values()
-            if row.pointer in found
+            self._entry(row, found[row.pointer], claim) for row in rows.values() if row.pointer in found
         ]
         for row_key, row in rows.items():
             if row.pointer not in found:  # its record is gone: the lane gives such rows up, with a report
                 backlog.unload(row_key)
         for entry in entries:
+            entry.gap = receipt.gap_before(entry.pointer.offset)
             account.delivered(entry, now)
         account.note(entries, Note(at=now, status=Status.DELIVERED, reason="collected from the mailbox"))
         if not await self._books.commit_now(lane, account):
@@ -158,6 +164,13 @@ class Mailbox:
                 rows[row_key] = row
                 backlog.reserve(row_key)
         return rows, under_way
+
+    def _entry(self, row: Parked, copy: Copy, claim: Claim) -> Entry:
+        """Return a row with its copy as a lane would have it."""
+        now = self._out.clock.now()
+        return Entry(
+            copy=copy, pointer=row.pointer, claim=claim, arrived_at=now, parked=row, previous=row.previous
+        )
 
     def _claim(self, partition: int) -> Claim | None:
         claims = self._books.claims
@@ -217,6 +230,17 @@ def _of_one_topic(rows: Iterable[Row]) -> list[Row]:
             break
         found.append((key, row))
     return found
+
+
+def _receipt(entries: Sequence[Entry]) -> Receipt:
+    """Return what names these copies, and what they name."""
+    pointers = [one.pointer for one in entries]
+    return Receipt(
+        topic=pointers[0].topic,
+        partition=pointers[0].partition,
+        offsets=tuple(one.offset for one in pointers),
+        gaps=tuple((number, one.gap) for number, one in enumerate(entries) if one.gap is not None),
+    )
 
 
 def _start(key: LaneKey, after: Receipt | None) -> bytes:

@@ -14,28 +14,46 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Final
 
+from pipeline.domain.gaps import Gap
 from pipeline.limits import MAILBOX_MESSAGES_MAX
 
 _FORM: Final = "1"
+_FORM_WITH_GAPS: Final = "2"
 _TOPIC_CHARS_MAX: Final = 249  # Kafka's own limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """Names the copies of a bundle: where their records are. `offsets` rise."""
+    """Names the copies of a bundle: where their records are. `offsets` rise.
+
+    `gaps` are what some of them named when they were handed out, by their number in the bundle: acknowledging ends those
+    gaps and no others.
+    """
 
     topic: str
     partition: int
     offsets: tuple[int, ...]
+    gaps: tuple[tuple[int, Gap], ...] = ()
+
+    def gap_before(self, offset: int) -> Gap | None:
+        """Return what the copy at an offset named."""
+        return next((gap for number, gap in self.gaps if self.offsets[number] == offset), None)
 
     @property
     def text(self) -> str:
-        """Return the form that participants see: opaque, and safe in URLs."""
+        """Return the form that participants see: opaque, and safe in URLs.
+
+        Gaps are written relative to their copies, which keeps a receipt short enough for a query.
+        """
         steps = [
             self.offsets[0],
             *(after - before for before, after in zip(self.offsets, self.offsets[1:], strict=False)),
         ]
-        plain = "|".join((_FORM, self.topic, str(self.partition), ",".join(map(str, steps))))
+        form = _FORM_WITH_GAPS if self.gaps else _FORM
+        parts = [form, self.topic, str(self.partition), ",".join(map(str, steps))]
+        if self.gaps:
+            parts.append(",".join(_gap_text(number, gap, self.offsets[number]) for number, gap in self.gaps))
+        plain = "|".join(parts)
         sealed = f"{plain}|{zlib.crc32(plain.encode()):08x}".encode()
         return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
@@ -51,7 +69,9 @@ class Receipt:
             return None
         body, _, seal = plain.rpartition("|")
         parts = body.split("|")
-        if len(parts) != 4 or parts[0] != _FORM or seal != f"{zlib.crc32(body.encode()):08x}":  # noqa: PLR2004  # its parts
+        gaps = parts.pop() if parts[0] == _FORM_WITH_GAPS else None
+        known = parts and parts[0] in {_FORM, _FORM_WITH_GAPS}
+        if not known or len(parts) != 4 or seal != f"{zlib.crc32(body.encode()):08x}":  # noqa: PLR2004  # its parts
             return None
         steps = parts[3].split(",")
         if not 0 < len(steps) <= MAILBOX_MESSAGES_MAX or not all(map(_is_number, (parts[2], *steps))):
@@ -60,7 +80,31 @@ class Receipt:
         rise = all(int(step) > 0 for step in steps[1:])
         if not rise or not 0 < len(parts[1]) <= _TOPIC_CHARS_MAX:
             return None
-        return cls(topic=parts[1], partition=int(parts[2]), offsets=offsets)
+        named = () if gaps is None else _gaps_of(gaps, offsets)
+        return (
+            None
+            if named is None
+            else cls(topic=parts[1], partition=int(parts[2]), offsets=offsets, gaps=named)
+        )
+
+
+def _gap_text(number: int, gap: Gap, offset: int) -> str:
+    return f"{number}.{offset - gap.first}.{gap.last - gap.first}.{gap.count}"
+
+
+def _gaps_of(text: str, offsets: Sequence[int]) -> tuple[tuple[int, Gap], ...] | None:
+    """Read the gaps of a receipt; None for what is none."""
+    found = []
+    for entry in text.split(","):
+        parts = entry.split(".")
+        if len(parts) != 4 or not all(map(_is_number, parts)):  # noqa: PLR2004  # number, first, last, count
+            return None
+        number, back, span, count = map(int, parts)
+        if number >= len(offsets) or not 0 < back <= offsets[number]:
+            return None
+        first = offsets[number] - back
+        found.append((number, Gap(first=first, last=first + span, count=count)))
+    return tuple(found)
 
 
 def _is_number(text: str) -> bool:

@@ -175,11 +175,17 @@ async def _ask(question: Mapping[str, Any], shards: Shards) -> Mapping[str, Any]
 
 
 def _bundle(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Write a bundle; the messages are put in as they are, not read and written again."""
+    """Write a bundle; the messages are put in as they are, not read and written again.
+
+    A worker of a release before, met while one is rolled out, tells neither places nor gaps.
+    """
+    untold = [None] * len(value["ids"])
     return {
         "receipt": value["receipt"],
         "deliveryIDs": value["ids"],
         "messages": [orjson.Fragment(one) for one in value["bodies"]],
+        "sequences": value.get("sequences", untold),
+        "gaps": value.get("gaps", untold),
         "more": value["more"],
     }
 

@@ -155,6 +155,8 @@ def _mailbox_schemas() -> dict[str, Schema]:
             receipt=_TEXT_OR_NULL,
             deliveryIDs={"type": "array", "items": _TEXT},
             messages={"type": "array", "items": {"type": "object"}},
+            sequences={"type": "array", "items": _TEXT_OR_NULL},
+            gaps={"type": "array", "items": _TEXT_OR_NULL},
             more={"type": "boolean"},
         ),
         "Acknowledgement": _record(receipts=receipts),

@@ -5,6 +5,7 @@ import pytest
 from aiohttp import web
 
 from pipeline.client import Acknowledged, Bundle, Done, Mailbox, Refused, Unsettled
+from pipeline.client.extensions import Gap, Place
 
 ME = "1400000001"
 BUNDLE = {"receipt": "r1", "deliveryIDs": ["T-1>x"], "messages": [{"payload": {}}], "more": True}
@@ -20,7 +21,7 @@ async def test_a_bundle_is_asked_for_and_acknowledged(dip, participant) -> None:
     found = await box.peek(wait_s=20, messages=10, age_s=5, after="r0")
     assert isinstance(found, Done)
     assert found.value == Bundle(
-        receipt="r1", delivery_ids=("T-1>x",), messages=({"payload": {}},), more=True
+        receipt="r1", delivery_ids=("T-1>x",), messages=({"payload": {}},), more=True, places=(None,)
     )
     done = await box.acknowledge("r1")
     assert isinstance(done, Done)
@@ -36,6 +37,21 @@ async def test_a_bundle_is_asked_for_and_acknowledged(dip, participant) -> None:
         b'{"receipts":["r1"]}',
     )
     assert not dip.flaws()
+
+
+async def test_a_bundle_tells_where_its_copies_stand_and_what_was_given_up_before_them(
+    dip, participant
+) -> None:
+    told = {"messages": [{}, {}], "deliveryIDs": ["a", "b"], "sequences": ["3-71;3-68", "3-72"]}
+    dip.script = [answer(BUNDLE | told | {"gaps": [None, "3-65;3-68;2"]}), answer(BUNDLE | told)]
+    box = Mailbox(participant, "IF-021")
+    places = [found.value.places for _ in range(2) if isinstance(found := await box.peek(), Done)]
+    first = Place(sequence="3-71", previous="3-68")
+    gap = Gap(first="3-65", last="3-68", count=2)
+    assert places == [
+        (first, Place(sequence="3-72", gap=gap)),
+        (first, Place(sequence="3-72")),
+    ]
 
 
 async def test_the_choice_and_the_lane_of_status_messages(dip, participant) -> None:

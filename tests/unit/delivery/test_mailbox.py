@@ -8,14 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.delivery.mailbox import Acknowledged, Away, Bundle, Crowded, Mailbox
-from pipeline.domain.delivery import Answered, ErrorClass, Failed
+from pipeline.domain.delivery import Answered, ErrorClass, Failed, Schedule
 from pipeline.domain.delivery_order import ChannelRule, Order
 from pipeline.domain.envelope import Status
+from pipeline.domain.gaps import Gap
 from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId, ParticipantId
 from pipeline.domain.lane_orders import LaneOrder, LaneOrders, LaneState
 from pipeline.domain.mailbox import Bounds, Receipt
 from pipeline.domain.parked import LaneKey
-from pipeline.limits import MAILBOX_READS_MAX
+from pipeline.limits import HOLD_SWEEP_S, MAILBOX_READS_MAX
 from tests.support.fake_engine import OUTBOUND, START, STATUS, FakePayloads, World, make_copy
 
 LANE = LaneKey(recipient=ParticipantId("2300000001"), channel=InterfaceId("IF-021"))
@@ -355,3 +356,91 @@ def _check(world: World, sent: set[str], handed: set[str]) -> None:
     unsettled = {make_copy(offset).delivery_id for offset in world.engine.unsettled.get((OUTBOUND, 0), set())}
     assert sent == settled | unsettled | set(world.engine.parked()), "neither delivered nor kept"
     assert not settled & set(world.engine.parked()) or world.engine.pending
+
+
+# --- what was given up: who collects learns of it as who is pushed to ---
+
+
+async def with_a_gap(order: Order = Order.MPAN) -> World:
+    """Return a world in which the first copy was held for too long, and three of its MPAN wait behind it."""
+    rules = {LANE.channel: ChannelRule(order=order)}
+    world = await pulled(rules=rules, schedule=Schedule(delays_s=(0, 1), hold_s=10_000))
+    world.send(make_copy(0))
+    await world.settle_down()
+    await world.pass_time(9_000)
+    world.send(*(make_copy(number, at=world.clock.now()) for number in (1, 2, 3)))
+    await world.settle_down()
+    for _ in range(3):
+        await world.pass_time(HOLD_SWEEP_S)  # a lane that sends nothing is searched now and then
+    assert [gap.count for gap in world.engine.gaps[0].values()] == [1]
+    return world
+
+
+async def test_a_copy_that_was_given_up_is_named_by_those_behind_it_until_one_of_them_is_acknowledged() -> (
+    None
+):
+    world = await with_a_gap()
+    first = await peek(world, Bounds(messages=1, size_bytes=1_000_000))
+    assert (numbers(first), first.gaps) == ([1], (Gap.of(0),))
+    assert (await peek(world)).gaps == (Gap.of(0),) * 3, "looking ends nothing"
+    await acknowledge(world, first.receipt)
+    assert world.engine.gaps == {0: {}}
+    assert (await peek(world)).gaps == (None, None)
+
+
+async def test_a_gap_that_a_receipt_does_not_name_is_not_ended_by_it() -> None:
+    """It became larger after the bundle was handed out: its reader has not heard of all of it."""
+    world = await with_a_gap()
+    first = await peek(world, Bounds(messages=1, size_bytes=1_000_000))
+    world.engine.gaps[0] = {key: gap.grown(1) for key, gap in world.engine.gaps[0].items()}
+    await acknowledge(world, first.receipt)
+    assert (await peek(world)).gaps == (Gap(first=0, last=1, count=2),) * 2
+
+
+async def test_a_gap_is_told_and_ended_over_a_crash_between_a_bundle_and_its_acknowledgement() -> None:
+    world = await with_a_gap()
+    first = await peek(world, Bounds(messages=1, size_bytes=1_000_000))
+    await world.crash()
+    await world.own()
+    assert (await peek(world)).gaps[0] == Gap.of(0)
+    receipt = first.receipt and Receipt.parse(first.receipt.text)
+    assert await acknowledge(world, receipt) == Acknowledged(settled=1)
+    assert world.engine.gaps == {0: {}}
+
+
+async def test_in_strict_order_the_first_of_a_bundle_names_it_for_all() -> None:
+    world = await with_a_gap(Order.STRICT)
+    found = await peek(world)
+    assert found.gaps == (Gap.of(0), None, None)
+    await acknowledge(world, found.receipt)
+    assert world.engine.gaps == {0: {}}
+
+
+async def test_what_is_pushed_after_a_gap_was_collected_does_not_name_it_again() -> None:
+    world = await with_a_gap()
+    await acknowledge(world, (await peek(world)).receipt)
+    world.orders.picture = LaneOrders()
+    world.webhooks.then(LANE.recipient, Answered(status=201))
+    await world.pass_time(1)
+    world.send(make_copy(9, at=world.clock.now()))
+    for _ in range(3):
+        await world.pass_time(10)
+    assert [post.gaps for post in world.webhooks.posts] == [(None,)]
+
+
+async def test_a_bundle_tells_where_its_copies_stand() -> None:
+    world = await pulled()
+    world.send(make_copy(0), make_copy(1, mpan="2000056535980"), make_copy(2))
+    await world.settle_down()
+    assert [str(one) for one in (await peek(world)).places] == ["0-0", "0-1", "0-2;0-0"]
+
+
+async def test_a_partition_that_goes_while_a_bundle_is_read_hands_out_nothing() -> None:
+    """Its gaps are the next owner's to tell."""
+    world = await with_a_gap()
+    world.engine.gate = asyncio.Event()
+    looking = asyncio.create_task(mailbox(world).peek(LANE, 0, MANY))
+    await world.settle_down()
+    await world.lose()
+    world.engine.gate.set()
+    assert isinstance(await looking, Away)

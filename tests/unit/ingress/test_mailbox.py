@@ -1,7 +1,8 @@
 """Recipients and their own lanes over HTTPS: the bridge, its question to the worker, and real lanes behind it."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from agents.mailroom import Mailroom
 from pipeline import topics
 from pipeline.delivery.standing import Standing
 from pipeline.domain.delivery import Answered
+from pipeline.domain.delivery_order import ChannelRule, Order
 from pipeline.domain.fanout import lane_key, outbound_key
 from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId
 from pipeline.domain.lane_orders import LaneOrder, LaneOrders, LaneState
@@ -62,13 +64,27 @@ async def both() -> AsyncIterator[Both]:
     lanes = Lanes(people=FakeParticipants(make_participants(SUPPLIER.id)))
     await lanes.own(PLACE)
     lanes.webhooks.then(SUPPLIER.id, Answered(status=503))
+    async with opened(lanes) as found:
+        yield found
+
+
+@asynccontextmanager
+async def opened(lanes: Lanes, *, knows: frozenset[str] | None = None) -> AsyncIterator[Both]:
+    """Put a bridge before a delivery worker's lanes; a worker of another release `knows` some members of a bundle only."""
     mailroom = Mailroom(
         mailbox=lanes.dispatcher.mailbox(FakePayloads(lanes.engine)), lane=lanes.dispatcher.own_lane
     )
-    worker, publisher = OneWorker((mailroom.book(),)), Recorder()
+
+    async def reply(partition: int, question: Mapping[str, Any]) -> Any:
+        found = await mailroom(partition, question)
+        return found if knows is None else {name: found[name] for name in knows}
+
+    worker, publisher = OneWorker((replace(mailroom.book(), reply=reply),)), Recorder()
     bridge = await open_world(publisher=publisher, shards=worker.client())
-    yield Both(bridge, lanes, worker, publisher)
-    await bridge.close()
+    try:
+        yield Both(bridge, lanes, worker, publisher)
+    finally:
+        await bridge.close()
 
 
 async def test_copies_are_collected_byte_for_byte_and_settled_when_acknowledged(both: Both) -> None:
@@ -88,7 +104,41 @@ async def test_copies_are_collected_byte_for_byte_and_settled_when_acknowledged(
     assert again.value == {"settled": 0, "before": 2, "underWay": 0}
     assert not both.lanes.engine.parked()
     empty = await both.get()
-    assert empty.value == {"receipt": None, "deliveryIDs": [], "messages": [], "more": False}
+    assert empty.value == {
+        "receipt": None, "deliveryIDs": [], "messages": [], "sequences": [], "gaps": [], "more": False,
+    }  # fmt: skip
+
+
+async def test_a_bundle_says_what_was_given_up_before_its_copies_in_the_words_of_the_headers() -> None:
+    lanes = Lanes(
+        people=FakeParticipants(make_participants(SUPPLIER.id, messages_max=1)),
+        rules={InterfaceId("IF-021"): ChannelRule(order=Order.MPAN)},
+        lane_in_flight_max=1,
+    )
+    await lanes.own(PLACE)
+    async with opened(lanes) as both:
+        lanes.webhooks.then(SUPPLIER.id, Answered(status=400), Answered(status=503))
+        for number in (1, 2, 3):
+            both.send(number)
+            await lanes.settle_down()
+        await lanes.pass_time(1)
+        answer = await both.get()
+        assert answer.value["sequences"] == [f"{PLACE}-1;{PLACE}-0", f"{PLACE}-2;{PLACE}-1"]
+        assert answer.value["gaps"] == [f"{PLACE}-0;{PLACE}-0;1"] * 2
+        done = await both.acknowledge(answer.value["receipt"])
+        assert done.value["settled"] == 2
+        assert lanes.engine.gaps[PLACE] == {}
+
+
+async def test_a_worker_of_a_release_before_tells_no_gaps_and_is_understood() -> None:
+    lanes = Lanes(people=FakeParticipants(make_participants(SUPPLIER.id)))
+    await lanes.own(PLACE)
+    lanes.webhooks.then(SUPPLIER.id, Answered(status=503))
+    async with opened(lanes, knows=frozenset({"receipt", "ids", "bodies", "more"})) as both:
+        both.send(1)
+        await lanes.settle_down()
+        answer = await both.get()
+        assert (answer.value["sequences"], answer.value["gaps"]) == ([None], [None])
 
 
 async def test_who_waits_gets_a_copy_that_comes_meanwhile(both: Both) -> None:
