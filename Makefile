@@ -46,8 +46,9 @@ integration: $(READY) ## the checks on real Kafka
 fuzz: $(READY) ## ask a bridge on real Kafka what its OpenAPI document allows, and more (10 minutes; FUZZ_SECONDS, FUZZ_SEED)
 	@$(BIN)/pytest -s -m fuzz tests/fuzz
 
-sim: $(READY) ## router and engine from thousands of seeds: crashes, rebalances, zombies, frozen brokers (20 minutes; SIM_RUNS, SIM_FIRST)
+sim: $(READY) ## router, engine, both together from thousands of seeds: crashes, zombies, frozen brokers (30 minutes; SIM_RUNS, SIM_FIRST)
 	@PYTHONHASHSEED=0 PYTHONPATH=. $(BIN)/python -m tests.simulation.campaign --of engine --runs $(or $(SIM_RUNS),5000) --first $(or $(SIM_FIRST),0)
+	@PYTHONHASHSEED=0 PYTHONPATH=. $(BIN)/python -m tests.simulation.campaign --of product --runs $(or $(SIM_RUNS),2000) --first $(or $(SIM_FIRST),0)
 	@PYTHONHASHSEED=0 PYTHONPATH=. $(BIN)/python -m tests.simulation.campaign --of router --runs $(or $(SIM_RUNS),2000) --first $(or $(SIM_FIRST),0)
 
 chaos: $(READY) ## the full fault counts on real Kafka (about an hour)

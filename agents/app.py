@@ -27,6 +27,8 @@ from pipeline.adapters.logs import log_config
 from pipeline.catalogue import Catalogue
 from pipeline.codec import Codec
 from pipeline.engine import App, EngineSettings
+from pipeline.engine.outside import OUTSIDE
+from pipeline.engine.outside import Outside as EngineOutside
 from pipeline.errors import SettingsInvalid
 from pipeline.intake import terms_of
 from pipeline.metrics import Sample
@@ -66,6 +68,8 @@ class Outside:
     """Where bridges ask this worker; None: they cannot."""
     traces: Traces | None = None
     """Where spans go; None: nothing is traced."""
+    engine: EngineOutside = OUTSIDE
+    """The engine's clock, threads, Kafka clients and disk; a simulation passes its own."""
 
 
 def create_app(
@@ -91,7 +95,9 @@ def create_app(
         start_wait_s=settings.start_wait_s,
         kafka=settings.kafka(),
         static_membership=settings.static_membership,
+        now_s=lambda: outside.clock.now().timestamp(),
         hook=outside.hook,
+        outside=outside.engine,
     )
     state_dir = Path(settings.state_dir).resolve()
     state_dir.mkdir(parents=True, exist_ok=True)  # Faust makes its own folder, not the one above it

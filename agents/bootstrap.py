@@ -10,6 +10,7 @@ from collections.abc import Callable
 from agents.app import Outside, create_router
 from agents.delivery_app import create_delivery
 from agents.journal_app import create_journal
+from agents.reach import reach_of
 from agents.shards import Desk
 from pipeline.adapters.clock import SystemClock, SystemDice
 from pipeline.adapters.endpoint_health import EndpointHealthFeed
@@ -53,7 +54,14 @@ def delivery() -> App:
     notices.start()
     health = EndpointHealthFeed(outside.settings, outside.codec)
     health.start()
-    return create_delivery(outside, orders=orders, health=health, notices=notices, dice=SystemDice())
+    return create_delivery(
+        outside,
+        orders=orders,
+        health=health,
+        notices=notices,
+        dice=SystemDice(),
+        reach=reach_of(outside.settings, outside.clock),
+    )
 
 
 def journal() -> App:

@@ -8,16 +8,10 @@ from agents.crash_points import CrashingWebhooks
 from agents.delivery import Engine, beside_the_rounds, take_in
 from agents.health import add_lane_page
 from agents.mailroom import Mailroom
+from agents.reach import Certificates, Reach
 from agents.shards import answer_questions
 from agents.tracing import Origins, TracedWebhooks
 from pipeline import topics
-from pipeline.adapters.busyness import ThreadBusyness
-from pipeline.adapters.callable_network import CallableNetwork, policy_of
-from pipeline.adapters.records import RecordReader
-from pipeline.adapters.server_certificates import ServerCertificates
-from pipeline.adapters.webhook import WebhookClient, signer_of, tls_of
-from pipeline.adapters.webhook_files import WebhookFiles, follow
-from pipeline.adapters.webhook_secrets import WebhookSecrets
 from pipeline.catalogue.delivery import load_delivery_rules
 from pipeline.catalogue.notices import load_notice_words
 from pipeline.delivery.dispatch import Dispatcher
@@ -43,22 +37,20 @@ def create_delivery(
     health: EndpointHealthSource,
     notices: NoticeSource,
     dice: Dice,
+    reach: Reach,
 ) -> App:
     """Make the delivery worker: `dip.outbound` and `dip.status` to webhooks, the table `parked` beside them."""
     settings = outside.settings
     app = create_app(DELIVERY, outside)
     sources = tuple(app.topic(name) for name in (topics.OUTBOUND, topics.STATUS))
     rows = parked_table.declare(app, *sources)
-    certificates = ServerCertificates()
-    webhooks = _webhooks(outside, certificates)
-    records = RecordReader(settings)
     origins = None if outside.traces is None else Origins()
     dispatcher = Dispatcher(
         DeliveryOutside(
             engine=Engine(app),
             rows=rows,
-            payloads=records,
-            webhooks=_watched(outside, webhooks, origins),
+            payloads=reach.records,
+            webhooks=_watched(outside, reach.webhooks, origins),
             codec=outside.codec,
             participants=outside.participants,
             orders=orders,
@@ -71,10 +63,10 @@ def create_delivery(
                 status=topics.STATUS if settings.relay_answers else None,
                 health=topics.ENDPOINT_HEALTH,
             ),
-            busy=ThreadBusyness(),
+            busy=reach.busy,
         ),
         _policy(settings),
-        _telling(outside, notices, certificates),
+        _telling(outside, notices, reach.certificates),
     )
     for topic in sources:
         agent = partial(take_in, dispatcher=dispatcher, codec=outside.codec, origins=origins)
@@ -82,14 +74,14 @@ def create_delivery(
             update_wrapper(agent, take_in)
         )
     add_lane_page(app, dispatcher)
-    collected = RecordReader(settings)
-    mailroom = Mailroom(mailbox=dispatcher.mailbox(collected), lane=dispatcher.own_lane)
+    mailroom = Mailroom(mailbox=dispatcher.mailbox(reach.collected), lane=dispatcher.own_lane)
     answer_questions(app, outside.desk, codec=outside.codec, clock=outside.clock, books=(mailroom.book(),))
     add_metrics(app, settings, dispatcher.samples)
     app.on_claimed(dispatcher.claimed)
     app.on_revoked(dispatcher.revoked)
-    app.task(partial(follow, WebhookFiles(settings), webhooks, settings.certificates_poll_s))
-    app.task(beside_the_rounds(app, dispatcher, closing=(webhooks.close, records.close, collected.close)))
+    for beside in reach.beside:
+        app.task(beside)
+    app.task(beside_the_rounds(app, dispatcher, closing=reach.closing))
     return app
 
 
@@ -116,7 +108,7 @@ def _policy(settings: Settings) -> Policy:
     )
 
 
-def _telling(outside: Outside, notices: NoticeSource, certificates: ServerCertificates) -> Telling:
+def _telling(outside: Outside, notices: NoticeSource, certificates: Certificates) -> Telling:
     return Telling(
         notices=notices,
         codec=outside.codec,
@@ -136,17 +128,3 @@ def _watched(outside: Outside, webhooks: Webhooks, origins: Origins | None) -> W
     if outside.traces is not None and origins is not None:
         webhooks = TracedWebhooks(webhooks, outside.traces, origins)
     return webhooks
-
-
-def _webhooks(outside: Outside, certificates: ServerCertificates) -> WebhookClient:
-    settings = outside.settings
-    return WebhookClient(
-        signer=signer_of(settings),
-        clock=outside.clock,
-        timeout_s=settings.webhook_timeout_s,
-        tls=tls_of(settings),
-        handshakes=certificates.watch,
-        network=CallableNetwork(policy_of(settings)),
-        secrets=WebhookSecrets(settings.webhook_secrets),
-        credentials=settings.webhook_credentials,
-    )

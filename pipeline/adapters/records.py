@@ -9,7 +9,7 @@ import logging
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -26,10 +26,18 @@ _POLL_S: Final = 0.5
 
 
 class RecordReader:
-    """Implements `pipeline.delivery.ports.Payloads`."""
+    """Implements `pipeline.delivery.ports.Payloads`. `thread` runs one read at a time; None: one of its own."""
 
-    def __init__(self, settings: Settings, *, make: Callable[[dict[str, Any]], Any] = Consumer) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        make: Callable[[dict[str, Any]], Any] = Consumer,
+        thread: Executor | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._make = make
+        self._monotonic = monotonic
         self._options: dict[str, Any] = {
             **settings.kafka(),
             "group.id": "unused: no group is joined and nothing is committed",
@@ -46,7 +54,7 @@ class RecordReader:
             "fetch.wait.max.ms": 20,
             "fetch.queue.backoff.ms": 5,  # 1 s by default, each time the little that is queued is too much
         }
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="records")
+        self._thread = thread or ThreadPoolExecutor(1, thread_name_prefix="records")
         self._consumer: Any = None
 
     async def read(self, pointers: Sequence[Pointer]) -> Reading:
@@ -64,7 +72,7 @@ class RecordReader:
         self._thread.shutdown(wait=False)
 
     def _read(self, pointers: tuple[Pointer, ...]) -> Reading:
-        deadline = time.monotonic() + RECORDS_READ_S_MAX
+        deadline = self._monotonic() + RECORDS_READ_S_MAX
         try:
             found = self._waves(pointers, deadline)
             gone = [pointer for pointer, value in found.items() if value is Missing.GONE]
@@ -85,7 +93,7 @@ class RecordReader:
         waves = {place: runs(some) for place, some in by_place(pointers).items()}
         while any(waves.values()):
             wave = {place: left.pop(0) for place, left in waves.items() if left}
-            found.update(_Wave(self._consumer, wave).read(deadline))
+            found.update(_Wave(self._consumer, wave, self._monotonic).read(deadline))
         return found
 
     def _drop(self) -> None:
@@ -101,8 +109,14 @@ class _LaterError(Exception):
 class _Wave:
     """One run of near offsets in each of some partitions, read together."""
 
-    def __init__(self, consumer: Any, runs_by_place: Mapping[Place, tuple[Pointer, ...]]) -> None:
+    def __init__(
+        self,
+        consumer: Any,
+        runs_by_place: Mapping[Place, tuple[Pointer, ...]],
+        monotonic: Callable[[], float],
+    ) -> None:
         self._consumer = consumer
+        self._monotonic = monotonic
         self._open = {place: {one.offset: one for one in run} for place, run in runs_by_place.items()}
         self._found: dict[Pointer, bytes | Missing] = {}
 
@@ -110,7 +124,7 @@ class _Wave:
         starts = [TopicPartition(topic, part, min(wanted)) for (topic, part), wanted in self._open.items()]
         self._consumer.incremental_assign(starts)
         while self._open:
-            if time.monotonic() > deadline:
+            if self._monotonic() > deadline:
                 left = sum(map(len, self._open.values()))
                 raise _LaterError(f"{left} records were not read in {RECORDS_READ_S_MAX:.0f} s")
             first = self._consumer.poll(_POLL_S)

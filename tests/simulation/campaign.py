@@ -1,6 +1,6 @@
-"""`make sim`: many seeds of the whole router or of the engine, until one fails or the number asked for is reached.
+"""`make sim`: many seeds of a simulation, until one fails or the number asked for is reached.
 
-    PYTHONPATH=. .venv/bin/python -m tests.simulation.campaign [--of engine] [--runs 2000] [--first 0] [--seconds 600]
+    PYTHONPATH=. .venv/bin/python -m tests.simulation.campaign [--of product] [--runs 2000] [--first 0] [--seconds 600]
 
 A failing seed ends it: the problems, the shortest script that still fails, and the command that plays it again.
 """
@@ -30,6 +30,7 @@ _SHOWN_MAX: Final = 8
 _TITLES: Final = {
     "router": "whole router",
     "engine": "engine on a simulated Kafka",
+    "product": "product's own workers on a simulated Kafka",
     "forgetful": "engine on a simulated Kafka that forgets markers",  # it may fail: ADR 320
 }
 
@@ -84,6 +85,19 @@ def told(runs: Any, of: str, seed: int, problems: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def first_failing(runs: Any, seeds: range, *, shortest: bool = True) -> tuple[int, list[Any], list[str]]:
+    """Return the first seed that fails, its (shortest) script, and what was found. Raises AssertionError if none does."""
+    for seed in seeds:
+        events = runs.script(seed)
+        if problems := runs.problems(seed, events):
+            return seed, shrunk(events, partial(_fails, runs, seed)) if shortest else events, problems
+    raise AssertionError(f"nobody noticed in {len(seeds)} runs")
+
+
+def _fails(runs: Any, seed: int, events: Sequence[Any]) -> bool:
+    return bool(runs.problems(seed, events))
+
+
 def _steal_one(whole: Whole) -> None:
     """Let the first copy that fan-out writes never reach its topic."""
     put, stolen = whole.router.put, []
@@ -106,6 +120,12 @@ def _runs(of: str) -> Any:
         warnings.simplefilter("ignore", RuntimeWarning)  # coroutines of processes that were killed
         return EngineRuns(forgetful=of == "forgetful")
     codec = Codec({name: number for number, name in enumerate(schemas.SUBJECTS, 1)}, NoRegistry())
+    if of == "product":
+        from tests.simulation.product.runs import ProductRuns  # as above
+
+        asyncio.set_event_loop(asyncio.new_event_loop())  # Faust asks for the thread's
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return ProductRuns(catalogue=load_catalogue(), codec=codec)
     return Runs(catalogue=load_catalogue(), codec=codec)
 
 

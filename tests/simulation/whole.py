@@ -9,7 +9,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from random import Random
 from typing import Final, TypeVar
 
@@ -20,22 +19,20 @@ from pipeline.catalogue import Catalogue
 from pipeline.codec import Codec
 from pipeline.domain.delivery import Answered, ErrorClass, Failed, Result
 from pipeline.domain.delivery_order import ChannelRule, Order
-from pipeline.domain.envelope import Copy, Holding, Registration, Stage, Status
+from pipeline.domain.envelope import Copy, Stage, Status
 from pipeline.domain.identifiers import STATUS_CHANNEL, Mpan, ParticipantId, TransactionId
 from pipeline.domain.participants import ANY_CHANNEL, Participant, Participants, Webhook
+from tests.simulation.judge import due, misexplained, overtaken
+from tests.simulation.model import DAYS, Model
 from tests.support.fake_engine import DEAD, STATUS, DicedWebhooks, FakeParticipants, PlainCodec
 from tests.support.fake_engine import World as DeliveryWorld
 from tests.support.market_world import (
-    CENTRAL,
-    CHANGE,
     DATA_SERVICE,
-    DISTRIBUTOR,
     IF_021,
     MPANS,
     NEW_SUPPLIER,
     NOW,
     OLD_SUPPLIER,
-    START,
     Fixed,
     accepted,
     audits,
@@ -49,7 +46,6 @@ from tests.support.world import PARTITIONS, World
 E = TypeVar("E")
 
 STRANGER: Final = Mpan("2099999999999")
-DAYS: Final = (CHANGE - timedelta(days=3), CHANGE, CHANGE + timedelta(days=9))
 ANSWERS: Final[tuple[Result, ...]] = (
     Answered(status=201),
     Answered(status=201),
@@ -110,11 +106,9 @@ class Whole:
     codec: Codec
     router: World = field(init=False)
     delivery: DeliveryWorld = field(init=False)
-    expected: dict[TransactionId, frozenset[ParticipantId]] = field(default_factory=dict)
-    refused: set[TransactionId] = field(default_factory=set)
+    model: Model = field(default_factory=Model)
     disturbed: bool = False
     order: Order = Order.NONE
-    _suppliers: dict[Mpan, list[tuple[datetime, ParticipantId]]] = field(default_factory=dict)
     _last: bytes | None = None
     _carried: Counter[tuple[str, int]] = field(default_factory=Counter)
     _told: int = 0
@@ -205,26 +199,17 @@ class Whole:
         message = accepted(self.catalogue, self._last)
         send(self.router, self.codec, message)
         if mpan == STRANGER:
-            self.refused.add(message.transaction_id)
+            self.model.refused.add(message.transaction_id)
         else:
-            suppliers = self._suppliers.get(mpan, [(START, OLD_SUPPLIER), (CHANGE, NEW_SUPPLIER)])
-            supplier = [who for since, who in suppliers if since <= day][-1]
-            self.expected[message.transaction_id] = frozenset({supplier, DISTRIBUTOR, *CENTRAL.values()})
+            self.model.accept(message.transaction_id, mpan, day)
 
     def _change(self, dice: Random, event: Event) -> None:
         """Give an MPAN to one supplier for ever, once everything before is routed: the model knows no races."""
         mpan, supplier = dice.choice(MPANS), dice.choice([OLD_SUPPLIER, NEW_SUPPLIER])
         self.router.run()
-        repaired = Registration(
-            mpan=mpan,
-            source=f"repair {event.text}",
-            recorded_at=NOW,
-            holdings=(Holding(slot="SUP", holder=supplier, valid_from=START, replaces=True),),
-        )
-        key = mpan.encode()
-        self.router.put(Emission(topics.REGISTRATION, self.codec.encode_registration(repaired), key))
+        moved = self.model.move(mpan, supplier, source=f"repair {event.text}", at=NOW)
+        self.router.put(Emission(topics.REGISTRATION, self.codec.encode_registration(moved), mpan.encode()))
         self.router.run()
-        self._suppliers[mpan] = [(START, supplier)]
 
     # --- between the two buses ---
 
@@ -270,16 +255,16 @@ class Whole:
 
     def _ledger(self) -> list[str]:
         """Every copy that the model names is delivered or dead-lettered, and nothing else is anywhere."""
-        due = {(one, who) for one, some in self.expected.items() for who in some}
+        wanted, known = due(self.model.expected), self.model.expected.keys() | self.model.refused
         delivered, dead = self._delivered(), self._dead()
-        found = {key for key in (*delivered, *dead) if key[0] in self.expected or key[0] in self.refused}
+        found = {key for key in (*delivered, *dead) if key[0] in known}
         both = delivered.keys() & dead.keys()
-        lost, phantom = due - found, found - due
+        lost, phantom = wanted - found, found - wanted
         told = [f"lost: {one}" for one in sorted(lost)] + [f"phantom: {one}" for one in sorted(phantom)]
         if not self.disturbed:
             told += [f"delivered and dead-lettered: {one}" for one in sorted(both)]
             counts = delivered + dead
-            told += [f"settled {counts[one]} times: {one}" for one in sorted(due) if counts[one] > 1]
+            told += [f"settled {counts[one]} times: {one}" for one in sorted(wanted) if counts[one] > 1]
         arrived = set(self.delivery.webhooks.arrived)
         audited = {f"{transaction}>{who}" for transaction, who in delivered}
         told += [f"said to be delivered, never arrived: {one}" for one in sorted(audited - arrived)]
@@ -300,7 +285,7 @@ class Whole:
     def _reports(self) -> list[str]:
         """Whoever sent what cannot be addressed is told of it, and so is the sender of a dead letter."""
         told = {copy.transaction_id for copy in self._statuses() if copy.recipient == DATA_SERVICE}
-        owed = self.refused | {transaction for transaction, _ in self._dead()}
+        owed = self.model.refused | {transaction for transaction, _ in self._dead()}
         return [f"its sender was told nothing: {one}" for one in sorted(owed - told)]
 
     def _statuses(self) -> list[Copy]:
@@ -315,15 +300,7 @@ class Whole:
             for offset, record in enumerate(self.router.logs.get((topics.OUTBOUND, partition), [])):
                 copy = self.codec.decode_copy(record.value())
                 place[copy.delivery_id] = (copy.recipient, copy.mpan), (partition, offset)
-        newest: dict[tuple[str, str | None], tuple[int, int]] = {}
-        told = []
-        for one in dict.fromkeys(self.delivery.webhooks.arrived):
-            if one in place:
-                key, at = place[one]
-                if at < newest.get(key, (-1, -1)):
-                    told.append(f"{one} was overtaken")
-                newest[key] = max(at, newest.get(key, at))
-        return told
+        return overtaken(place, self.delivery.webhooks.arrived)
 
     def _explanations(self) -> list[str]:
         """The audit of addressing names exactly the model's recipients, once for each message."""
@@ -332,11 +309,7 @@ class Whole:
             if record.status is Status.SENT_TO_TOPIC and record.transaction_id is not None:
                 who = frozenset(one.recipient for one in record.addressees)
                 said.setdefault(record.transaction_id, []).append(who)
-        return [
-            f"the audit explains {one} as {said.get(one)}"
-            for one, who in sorted(self.expected.items())
-            if said.get(one) != [who]
-        ]
+        return misexplained(self.model.expected, said)
 
 
 def with_webhooks(people: Participants, **webhook: int) -> Participants:

@@ -5,6 +5,7 @@ clock. A refusal is a `Refused` with Kafka's error code. It is as unkind as Kafk
 an epoch is stale while its answer is on the way, offsets of an open transaction are unstable.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -40,7 +41,8 @@ class Entry:
     producer: int
     committed: bool | None  # None while its transaction is open
     marker: bool = False
-    offsets: dict[Place, tuple[int, str]] | None = None  # in the log of committed offsets
+    offsets: dict[Place, tuple[int, str]] | None = None  # in the log of committed offsets, of ...
+    group: str = ""
 
 
 @dataclass(slots=True)
@@ -86,7 +88,7 @@ class Transaction:
 
 @dataclass(slots=True)
 class Member:
-    """A member of the group."""
+    """A member of a group."""
 
     topics: tuple[str, ...]
     epoch: int = 0
@@ -94,6 +96,15 @@ class Member:
     assigned: set[Place] = field(default_factory=set)
     going: set[Place] = field(default_factory=set)  # to be given up, not acknowledged yet
     seen_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Group:
+    """A consumer group: who is in it, and what it has committed."""
+
+    members: dict[str, Member] = field(default_factory=dict)
+    offsets: dict[Place, tuple[int, str]] = field(default_factory=dict)
+    epoch: int = 0
 
 
 class Broker:
@@ -107,9 +118,7 @@ class Broker:
         self.counts = dict(topics)
         self.frozen_until_s = 0.0
         self.transactions: dict[str, Transaction] = {}
-        self.members: dict[str, Member] = {}
-        self.offsets: dict[Place, tuple[int, str]] = {}
-        self.group_epoch = 0
+        self.groups: defaultdict[str, Group] = defaultdict(Group)
         self.hanging: list[tuple[Place, int, bool]] = []
         self.loses_markers_until_s = 0.0
         self.on_trouble: list[Callable[[int], None]] = []
@@ -140,8 +149,9 @@ class Broker:
             self.loses_markers_until_s = self.frozen_until_s + 1.0
         for tell in list(self.on_trouble):
             tell(KafkaError._ALL_BROKERS_DOWN)
-        for member in self.members.values():
-            member.seen_s = self.frozen_until_s  # sessions begin anew with the new coordinator
+        for group in self.groups.values():
+            for member in group.members.values():
+                member.seen_s = self.frozen_until_s  # sessions begin anew with the new coordinator
 
     def heal(self) -> None:
         """Write the markers that were forgotten, as `dip doctor transactions --heal` does."""
@@ -237,13 +247,17 @@ class Broker:
         one = self._checked(name, epoch)
         place = OFFSETS, offsets_partition(member[0], self.counts[OFFSETS])
         self.add(name, epoch, [place])
-        known = self.members.get(member[1])
+        known = self.groups[member[0]].members.get(member[1])
         if known is None:
             raise Refused(KafkaError.UNKNOWN_MEMBER_ID)
         if known.epoch != member[2]:
             raise Refused(KafkaError.ILLEGAL_GENERATION)
-        entry = Entry(None, b"offsets", None, self.at_ms, one.producer, committed=None, offsets=dict(offsets))
-        self.partitions[place].append(entry)
+        self.partitions[place].append(
+            Entry(
+                None, b"offsets", None, self.at_ms, one.producer, committed=None,
+                offsets=dict(offsets), group=member[0],
+            )
+        )  # fmt: skip
 
     def end(self, name: str, epoch: int, *, commit: bool) -> None:
         one = self._checked(name, epoch)
@@ -282,7 +296,7 @@ class Broker:
 
     def _mark(self, place: Place, producer: int, *, commit: bool) -> None:
         for entry in self.partitions[place].mark(producer, commit=commit, at_ms=self.at_ms):
-            self.offsets.update(entry.offsets or {})
+            self.groups[entry.group].offsets.update(entry.offsets or {})
         self._tell_readers()
 
     # --- the group ---
@@ -292,60 +306,65 @@ class Broker:
         wanted = set(places)
         log = self.partitions[OFFSETS, offsets_partition(group, self.counts[OFFSETS])]
         for entry in log.log[log.stable :]:
-            if entry.committed is None and entry.offsets is not None and wanted & entry.offsets.keys():
+            ours = entry.committed is None and entry.group == group and entry.offsets is not None
+            if ours and wanted & (entry.offsets or {}).keys():
                 raise Refused(KafkaError.UNSTABLE_OFFSET_COMMIT)
-        return {place: self.offsets.get(place, (-1001, None)) for place in wanted}
+        return {place: self.groups[group].offsets.get(place, (-1001, None)) for place in wanted}
 
     def heartbeat(
-        self, name: str, epoch: int, owned: frozenset[Place] | None, topics: Iterable[str]
+        self, group: str, name: str, epoch: int, owned: frozenset[Place] | None, topics: Iterable[str]
     ) -> tuple[int, frozenset[Place]]:
         """Join (epoch 0), stay, or leave (-1); return the member's epoch and what it may own."""
-        self._expire()
+        found = self.groups[group]
+        self._expire(found)
         if epoch == -1:
-            if self.members.pop(name, None) is not None:
-                self._rebalance()
+            if found.members.pop(name, None) is not None:
+                self._rebalance(found)
             return -1, frozenset()
         if epoch == 0:
-            self.members.pop(name, None)
-            self.members[name] = Member(topics=tuple(topics))
-            self._rebalance()
-        member = self.members.get(name)
+            found.members.pop(name, None)
+            found.members[name] = Member(topics=tuple(topics))
+            self._rebalance(found)
+        member = found.members.get(name)
         if member is None:
             raise Refused(KafkaError.UNKNOWN_MEMBER_ID)
         member.seen_s = self.world.now
         if owned is not None and not owned & member.going:
             member.going = set()
-        self._reconcile(name, member)
+        _reconcile(found, name, member)
         return member.epoch, frozenset(member.assigned)
 
-    def _expire(self) -> None:
-        gone = [name for name, one in self.members.items() if self.world.now - one.seen_s > SESSION_S]
+    def _expire(self, group: Group) -> None:
+        gone = [name for name, one in group.members.items() if self.world.now - one.seen_s > SESSION_S]
         for name in gone:
-            del self.members[name]
+            del group.members[name]
         if gone:
-            self._rebalance()
+            self._rebalance(group)
 
-    def _rebalance(self) -> None:
+    def _rebalance(self, group: Group) -> None:
         """Give every member its range of each topic."""
-        self.group_epoch += 1
-        for one in self.members.values():
+        group.epoch += 1
+        members = group.members
+        for one in members.values():
             one.target = set()
-        names = sorted(self.members)
-        for topic in sorted({topic for one in self.members.values() for topic in one.topics}):
-            readers = [name for name in names if topic in self.members[name].topics]
+        names = sorted(members)
+        for topic in sorted({topic for one in members.values() for topic in one.topics}):
+            readers = [name for name in names if topic in members[name].topics]
             count = self.counts[topic]
             for number in range(count):
-                self.members[readers[number * len(readers) // count]].target.add((topic, number))
+                members[readers[number * len(readers) // count]].target.add((topic, number))
 
-    def _reconcile(self, name: str, member: Member) -> None:
-        if not member.going:
-            member.going = member.assigned - member.target
-            member.assigned &= member.target
-        if member.going:
-            return
-        member.epoch = self.group_epoch
-        held = set()
-        for other, one in self.members.items():
-            if other != name:
-                held |= one.assigned | one.going
-        member.assigned |= member.target - held
+
+def _reconcile(group: Group, name: str, member: Member) -> None:
+    """Move a member towards its target: first it gives, then it gets what nobody holds any more."""
+    if not member.going:
+        member.going = member.assigned - member.target
+        member.assigned &= member.target
+    if member.going:
+        return
+    member.epoch = group.epoch
+    held = set()
+    for other, one in group.members.items():
+        if other != name:
+            held |= one.assigned | one.going
+    member.assigned |= member.target - held

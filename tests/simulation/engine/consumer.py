@@ -130,7 +130,7 @@ class SimConsumer:
             return
         answer: Any
         try:
-            answer = broker.heartbeat(self._id, epoch, owned, topics)
+            answer = broker.heartbeat(self._group, self._id, epoch, owned, topics)
         except Refused as refused:
             answer = refused
         late_s = world.dice.choice([0.002, 0.01, 0.1, 0.5])  # meanwhile the epoch that we know is stale
@@ -239,6 +239,14 @@ class SimConsumer:
         self._machine.effect()
         return found
 
+    def poll(self, timeout_s: float) -> SimMessage | None:
+        return next(iter(self.consume(1, timeout_s)), None)
+
+    def get_watermark_offsets(self, part: Any, timeout: float) -> tuple[int, int]:
+        log = self._broker.partitions[part.topic, part.partition].log
+        found: tuple[int, int] = self._machine.call(lambda: (0, len(log)), timeout)
+        return found
+
     def _take(self, most: int) -> list[SimMessage]:
         found = [SimMessage(("", -1), -1, None, KafkaError(code)) for code in self._news]
         self._news.clear()
@@ -294,6 +302,7 @@ class SimConsumer:
         self._closed = True
         self._broker.on_news.remove(self._notice)
         if not self._member:
+            self._forget_trouble()
             return
         if self._reading:
             self._calls["revoke"](self, [TopicPartition(*place) for place in sorted(self._reading)])
@@ -303,11 +312,14 @@ class SimConsumer:
             hangs_s, self._machine.hangs_s = self._machine.hangs_s, 0.0
             self._machine.sleep(hangs_s)
         self._member = False
-        if self._news.append in self._broker.on_trouble:
-            self._broker.on_trouble.remove(self._news.append)
-        leave = partial(self._broker.heartbeat, self._id, -1, None, ())
+        self._forget_trouble()
+        leave = partial(self._broker.heartbeat, self._group, self._id, -1, None, ())
         with suppress(KafkaException):  # then the session will expire
             self._machine.call(leave, 5.0)
+
+    def _forget_trouble(self) -> None:
+        if self._news.append in self._broker.on_trouble:
+            self._broker.on_trouble.remove(self._news.append)
 
 
 def _offset(place: Place, offset: int, metadata: str | None) -> TopicPartition:

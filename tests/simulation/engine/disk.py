@@ -1,6 +1,8 @@
 """Stores in memory under the engine's shards: each batch is applied whole, and the last ones may be lost with the power."""
 
+from bisect import bisect_left, bisect_right
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 from greenlet import GreenletExit
@@ -75,12 +77,31 @@ class SimStore:
         undo: deque[list[tuple[bytes, bytes | None]]],
     ) -> None:
         self._disk, self._name, self._rows, self._undo = disk, name, rows, undo
+        self._sorted: list[bytes] | None = None
 
     def get(self, key: bytes) -> bytes | None:
         return self._rows.get(key)
 
+    def items(self, *, from_key: bytes, read_opt: Any = None) -> Iterator[tuple[bytes, bytes]]:
+        """Return what there is at this moment, in order from a key on."""
+        del read_opt
+        keys = self._ordered()
+        return iter([(key, self._rows[key]) for key in keys[bisect_left(keys, from_key) :]])
+
+    def keys(self, *, from_key: bytes, backwards: bool = False) -> Iterator[bytes]:
+        keys = self._ordered()
+        if backwards:
+            return iter(keys[: bisect_right(keys, from_key)][::-1])
+        return iter(keys[bisect_left(keys, from_key) :])
+
+    def _ordered(self) -> list[bytes]:
+        if self._sorted is None:
+            self._sorted = sorted(self._rows)
+        return self._sorted
+
     def write(self, batch: SimBatch) -> None:
         self._disk.machine.effect()
+        self._sorted = None
         self._undo.append([(key, self._rows.get(key)) for key, _ in batch])
         for key, value in batch:
             if value is None:

@@ -1,6 +1,5 @@
 """confluent_kafka's transactional producer on the simulated broker, with the habits of librdkafka."""
 
-import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import SimpleNamespace
@@ -8,6 +7,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
+from pipeline.domain.shards import partition_of
 from tests.simulation.engine.broker import Place, Refused
 from tests.simulation.engine.network import Link, failure
 
@@ -54,7 +54,7 @@ class SimProducer:
         if not self._open:
             raise failure(KafkaError._STATE)
         count = self._broker.counts[topic]
-        number = partition if partition >= 0 else zlib.crc32(key or b"") % count
+        number = partition if partition >= 0 else partition_of(key or b"", count)
         self._queue.append(((topic, number), key, value, headers, on_delivery))
 
     def flush(self, timeout_s: float) -> int:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.simulation.campaign import told
-from tests.simulation.engine.run import FORGETFUL, KINDS, Event, Play, played, script
+from tests.simulation.engine.run import FORGETFUL, KINDS, Play, played, script
+from tests.simulation.engine.script import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,8 @@ class EngineRuns:
             play.world.now,
             play.world.events,
             logs,
-            play.broker.offsets,
-            [one.exit for one in play.processes],
+            {name: one.offsets for name, one in play.broker.groups.items()},
+            [one.exit for one in play.crew.processes],
         ]
 
     def told(self, seed: int, problems: Sequence[str]) -> str:

@@ -1,9 +1,7 @@
 """A worker process of the simulation: the engine's own consumer service, and an application like `engine_toy`.
 
-    in -> first (counts in a table) -> mid -> second -> out, two copies of each
-    held (window progress): each record is settled after a delay of its own -> done, and counted in a table
-
-Faust itself is left out: batches go straight to the agents, through the engine's own guard.
+in -> first (counts in a table) -> mid -> second -> out, two copies of each
+held (window progress): each record is settled after a delay of its own -> done, and counted in a table
 """
 
 import asyncio
@@ -13,14 +11,13 @@ from typing import Any
 
 from pipeline.engine.agents import guard
 from pipeline.engine.app import App
-from pipeline.engine.batch import Batch, current_batch
-from pipeline.engine.consumer import Consumer
-from pipeline.engine.errors import NotSettled, Revoked, WorkerStopped
+from pipeline.engine.batch import current_batch
+from pipeline.engine.errors import NotSettled, Revoked
 from pipeline.engine.tables import TableManager
 from pipeline.engine.values import EngineSettings, Output, Record, Settlement, Ticket, Write
 from tests.simulation.engine.broker import OFFSETS, Broker
-from tests.simulation.engine.clients import Machine
 from tests.simulation.engine.disk import SimDisk
+from tests.simulation.engine.hosting import Host
 
 APP = "app"
 PARTITIONS = 2
@@ -32,15 +29,6 @@ TOPICS = {
     **dict.fromkeys(("in", "mid", "out", "held", "again", "done", "dlq", *CHANGELOGS.values()), PARTITIONS),
     OFFSETS: 3,
 }
-
-
-class SimConsumerService(Consumer):
-    """The engine's service; it ends a simulated process instead of the real one."""
-
-    started = True
-
-    def _exit(self, error: WorkerStopped) -> Any:
-        self.outside.exits(str(error))
 
 
 class SimTable:
@@ -63,18 +51,15 @@ class SimTable:
         shard.batch[key] = b"%d" % (int(shard.get(key) or 0) + 1)
 
 
-class Worker(Machine):
+class Worker(Host):
     """One worker: boots at once."""
 
     def __init__(
         self, broker: Broker, disk: SimDisk, ledger: "Ledger", *, instance: str, stages: tuple[str, ...]
     ) -> None:  # fmt: skip
-        super().__init__(broker, disk)
-        self.instance = instance
+        super().__init__(broker, disk, instance=instance)
         self.stages = stages
         self.ledger = ledger
-        self.exit: str | None = None
-        self.service: SimConsumerService | None = None
         sources = [topic for stage in stages for topic in SOURCES[stage]]
         settings = EngineSettings(
             bootstrap="sim:9092", instance=instance, dead_letters=dict.fromkeys(sources, "dlq"),
@@ -92,48 +77,18 @@ class Worker(Machine):
         for table, stage in TABLES.items():
             if stage in stages:
                 self.app.tables.data[table] = SimTable(table, SOURCES[stage])
-        self._queues: dict[str, asyncio.Queue[Batch]] = {}
         self.boot(self._main())
-
-    async def claim(self, folder: Path) -> Any:
-        """Give the folder: a killed process holds no lock."""
-        return SimpleNamespace(close=_nothing)
-
-    def exits(self, reason: str) -> None:
-        """End this process from inside."""
-        self.exit = self.exit or reason
-        self.kill()
 
     async def _main(self) -> None:
         app = self.app
-        consumer = SimConsumerService(SimpleNamespace(app=app), self._hand_over, None, _no_rebalance)
-        self.service = app.rounds = consumer
+        consumer = app.rounds = self.serve(app)
         agents = {"in": self._first, "mid": self._second, "held": self._hold, "again": self._repeat}
-        running = [asyncio.ensure_future(consumer.watchdog.run(consumer._stop))]
+        guarded = {}
         for stage in self.stages:
             for topic in SOURCES[stage]:
                 app.agents[topic] = SimpleNamespace(channel=SimpleNamespace(topics=[topic]))
-                self._queues[topic] = asyncio.Queue()
-                guarded = guard(agents[topic], agent=topic, rounds=lambda: consumer)
-                running.append(asyncio.ensure_future(guarded(_Stream(self._queues[topic]))))
-        await consumer.subscribe(sorted(self._queues))
-        await consumer._main(consumer)
-        self.exits("stopped in order" if consumer._stop.is_set() else "over")
-
-    def terminate(self) -> None:
-        """Ask the worker to stop in order (SIGTERM)."""
-        if self.service is None:
-            self.kill()
-        else:
-            consumer = self.service
-            self.post(self.loop, lambda: self.loop.create_task(consumer.drain()))
-
-    # --- between engine and agents ---
-
-    async def _hand_over(self, message: Any) -> None:
-        await self._queues[message.topic].put(message.value)
-
-    # --- agents ---
+                guarded[topic] = guard(agents[topic], agent=topic, rounds=lambda: consumer)
+        await self.host(app, guarded)
 
     async def _first(self, stream: Any) -> None:
         async for batch in stream:
@@ -179,19 +134,6 @@ class Worker(Machine):
             self.ledger.resolved(self.broker, ("done", claim.partition), value)
 
 
-class _Stream:
-    """What an agent iterates."""
-
-    def __init__(self, queue: "asyncio.Queue[Batch]") -> None:
-        self._queue = queue
-
-    def __aiter__(self) -> "_Stream":
-        return self
-
-    async def __anext__(self) -> Batch:
-        return await self._queue.get()
-
-
 class Ledger:
     """What settlements were told, to be compared with what Kafka has."""
 
@@ -210,8 +152,4 @@ class Ledger:
 
 
 def _nothing() -> None:
-    pass
-
-
-async def _no_rebalance(_assigned: Any, _generation: int) -> None:
     pass

@@ -11,6 +11,7 @@ import heapq
 import selectors
 from collections import deque
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -21,7 +22,12 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 from pipeline.engine.outside import Outside
 
-EPOCH_S = 1_800_000_000.0  # what wall clocks show when a run begins
+EPOCH_S = (
+    1_780_304_400.0  # what wall clocks show when a run begins: 2026-06-01 09:00, as in the simulated market
+)
+TURN_S = (
+    1e-6  # a turn of an event loop takes some time: who asks for a moment too short to measure gets there
+)
 _CLOSINGS_MAX = 5
 
 
@@ -111,7 +117,7 @@ class _Selector(selectors.SelectSelector):
     process: "Process"
 
     def select(self, timeout: float | None = None) -> list[Any]:
-        self.process.running_thread.block(timeout)
+        self.process.running_thread.block(None if timeout is None else max(timeout, TURN_S))
         return []
 
 
@@ -122,10 +128,15 @@ class Loop(asyncio.SelectorEventLoop):
         self._world = process.world
         selector = _Selector()
         selector.process = process
+        self._process = process
         super().__init__(selector)
 
     def time(self) -> float:
         return self._world.now
+
+    def _write_to_self(self) -> None:
+        """Wake this loop up: something was put before it from another thread (`call_soon_threadsafe`)."""
+        self._process.wake_loop()
 
 
 class Process(Outside):
@@ -160,7 +171,8 @@ class Process(Outside):
         try:
             await main
         except Exception as error:  # noqa: BLE001  # a process that ends so is told of in the run's problems
-            self.world.crashes.append(f"a process ended by {error!r}")
+            if not self.dead:  # else it was being taken apart
+                self.world.crashes.append(f"a process ended by {error!r}")
             self.kill()
 
     def kill(self) -> None:
@@ -224,10 +236,18 @@ class Process(Outside):
     def jobs(self) -> "SimJobs":
         return SimJobs(self)
 
+    def executor(self) -> "SimExecutor":
+        """Return a thread for `run_in_executor`."""
+        return SimExecutor(self)
+
     def post(
         self, loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *arguments: object
     ) -> None:
         loop.call_soon(callback, *arguments)
+        self.wake_loop()
+
+    def wake_loop(self) -> None:
+        """Let the event loop look at what it has to do."""
         if self._loop_thread is not None and self._loop_thread is not self.running:
             self._loop_thread.wake()
 
@@ -266,3 +286,36 @@ class SimJobs:
             self._reader.block(None)
             self._reader = None
         return self._items.popleft()
+
+
+class SimExecutor(Executor):
+    """One thread of a process, which does one thing after the other."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._jobs: SimJobs | None = None
+
+    def submit(self, fn: Callable[..., Any], /, *arguments: Any, **named: Any) -> "Future[Any]":
+        if self._jobs is None:
+            self._jobs = self._process.jobs()
+            self._process.start("executor", self._serve)
+        job: Future[Any] = Future()
+        self._jobs.put((job, partial(fn, *arguments, **named)))
+        return job
+
+    def shutdown(self, *_: Any, **__: Any) -> None:
+        if self._jobs is not None:
+            self._jobs.put(None)
+
+    def _serve(self) -> None:
+        assert self._jobs is not None
+        while (asked := self._jobs.get()) is not None:
+            job, work = asked
+            if not job.set_running_or_notify_cancel():
+                continue
+            try:
+                result = work()
+            except Exception as error:  # noqa: BLE001  # handed over to whoever waits
+                job.set_exception(error)
+            else:
+                job.set_result(result)
