@@ -226,7 +226,7 @@ GATHER_S = 0.02  # a recipient of everything fills ten in 5 ms at the peak; 200/
 GATHER_S_MAX = 5.0  # what an operator may set: a copy that waited longer is parked
 GATHER_MEMORY_S = 1.0  # over which arrivals are counted: some rounds of the engine
 GATHER_BUSY_S_MAX = (
-    0.2  # of volume, when the worker is busy: 50/s then share a signature among ten (docs/adr/0361)
+    0.08  # of volume, when the worker is busy: 50/s then share a signature among four (docs/adr/0361)
 )
 GATHER_BUSY_SHARES = (0.2, 0.5)  # of the loop's time, from where and up to where the wait grows
 BUSY_LOOK_EVERY_S = 0.25  # what a loop used is looked at so often: some rounds of the engine

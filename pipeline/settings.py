@@ -253,7 +253,7 @@ class Settings:
     delivery_gather_s: str = _setting(
         "",
         "channels whose copies, where they come fast, wait otherwise for a full array, as IF-021=0.1; else 0.02 s, and"
-        " in a busy worker up to 0.2 s for volume",
+        " in a busy worker up to 0.08 s for volume",
     )
     retry_delays_s: str = _setting(
         "0,1,2,4,8,15,60,120,300,600,1200,1800,3600",

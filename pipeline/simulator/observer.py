@@ -102,7 +102,11 @@ class Observer:
 
     def _unread_of(self, group: str, names: Iterable[str]) -> int:
         wanted = ConsumerGroupTopicPartitions(group)
-        found = self._admin.list_consumer_group_offsets([wanted])[group].result(timeout=_CALL_S_MAX)
+        asked = self._admin.list_consumer_group_offsets([wanted])[group]
+        try:
+            found = asked.result(timeout=_CALL_S_MAX)
+        except TimeoutError:
+            raise RunBroken(f"the broker does not say within {_CALL_S_MAX} s what {group} has read") from None
         committed = {(one.topic, one.partition): one.offset for one in found.topic_partitions}
         behind = []
         for name in names:
@@ -119,8 +123,7 @@ class Observer:
         """Count real records after these positions: what looks like lag is mostly transaction markers."""
         if not behind:
             return 0
-        self._tail.assign(behind)
-        return sum(1 for _ in _to_the_end(self._tail))
+        return sum(1 for _ in _to_the_end(self._tail, behind))
 
     def _partitions(self, name: str) -> list[int]:
         metadata = self._tail.list_topics(name, timeout=_CALL_S_MAX).topics[name]
@@ -139,8 +142,8 @@ class Observer:
 
     def _news(self) -> Iterator[Message]:
         """Yield what followed topics hold beyond the last call, and remember where it ended."""
-        self._follower.assign([TopicPartition(*place, offset) for place, offset in self._followed.items()])
-        for message in _to_the_end(self._follower):
+        places = [TopicPartition(*place, offset) for place, offset in self._followed.items()]
+        for message in _to_the_end(self._follower, places):
             self._followed[_place(message)] = message.offset() + 1
             yield message
 
@@ -149,9 +152,21 @@ def _place(message: Message) -> tuple[str, int]:
     return str(message.topic()), int(message.partition())
 
 
-def _to_the_end(consumer: Consumer) -> Iterator[Message]:
-    """Yield what there is until every partition reported its end; it does so once for each assignment."""
-    unfinished = {(one.topic, one.partition) for one in consumer.assignment()}
+def _to_the_end(consumer: Consumer, places: list[TopicPartition]) -> Iterator[Message]:
+    """Yield what there is until every partition reported its end.
+
+    Nothing stays assigned: what the client would fetch meanwhile holds on to its broker. A broker that stands still
+    names no brokers for a moment when it goes on; the client then gives up the one it has, waits for that to be let
+    go, and asks nobody any more (librdkafka 2.16, docs/adr/0362).
+    """
+    consumer.assign(places)
+    try:
+        yield from _read_on(consumer, {(one.topic, one.partition) for one in places})
+    finally:
+        consumer.unassign()
+
+
+def _read_on(consumer: Consumer, unfinished: set[tuple[str, int]]) -> Iterator[Message]:
     silent_polls = 0
     while unfinished:
         messages = consumer.consume(_POLL_RECORDS, timeout=_POLL_S)
