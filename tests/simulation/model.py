@@ -19,11 +19,15 @@ class Model:
     refused: set[TransactionId] = field(default_factory=set)
     suppliers: dict[Mpan, list[tuple[datetime, ParticipantId]]] = field(default_factory=dict)
 
-    def accept(self, transaction: TransactionId, mpan: Mpan, day: datetime) -> None:
+    def named(self, mpan: Mpan, day: datetime) -> frozenset[ParticipantId]:
         """Consumption of a day goes to the supplier of that day, the distributor and the central parties."""
         suppliers = self.suppliers.get(mpan, [(START, OLD_SUPPLIER), (CHANGE, NEW_SUPPLIER)])
         supplier = [who for since, who in suppliers if since <= day][-1]
-        self.expected[transaction] = frozenset({supplier, DISTRIBUTOR, *CENTRAL.values()})
+        return frozenset({supplier, DISTRIBUTOR, *CENTRAL.values()})
+
+    def accept(self, transaction: TransactionId, mpan: Mpan, day: datetime) -> None:
+        """Note who must get a message."""
+        self.expected[transaction] = self.named(mpan, day)
 
     def move(self, mpan: Mpan, supplier: ParticipantId, *, source: str, at: datetime) -> Registration:
         """Give an MPAN to one supplier for ever; return the record that says so."""

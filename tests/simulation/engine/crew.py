@@ -44,11 +44,11 @@ class Crew:
         self.workers: dict[str, Host] = {}
         self.processes: list[Host] = []
         self._steady = steady
-        self._make = make
+        self.make = make
 
     def start(self, name: str) -> None:
         """Start a worker, and look after it."""
-        worker = self._make(name, self.disks[name])
+        worker = self.make(name, self.disks[name])
         self.workers[name] = worker
         self.processes.append(worker)
         self._supervise(name, worker)

@@ -24,7 +24,11 @@ def loop_of_the_thread() -> Iterator[None]:
     loop.close()
 
 
-@pytest.mark.parametrize("seed", range(40))
+FOUND = (7310, 11264)
+"""Seeds of runs that failed once (docs/PROOF.md); scripts have changed since, the numbers are kept."""
+
+
+@pytest.mark.parametrize("seed", [*range(40), *FOUND])
 def test_every_input_counts_once_whatever_happens(seed: int) -> None:
     """Outputs = inputs, tables = folds of their changelogs, what is held is settled once, and all comes to rest."""
     runs = EngineRuns()

@@ -3,16 +3,25 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import product
 from typing import Any
 
 import orjson
 
 from pipeline import topics
+from pipeline.catalogue import Catalogue
 from pipeline.codec import Codec
 from pipeline.domain.envelope import AuditRecord, Copy, Stage, Status
+from pipeline.domain.explain import Question, explain
+from pipeline.domain.identifiers import EventCode
+from tables import appointments as appointments_table
 from tests.simulation.engine.broker import Broker, Entry
+from tests.simulation.engine.stores import fold
 from tests.simulation.judge import Due, Said, compared, due, misexplained
-from tests.simulation.product.market import RUBBISH, Market
+from tests.simulation.model import DAYS
+from tests.simulation.product.market import KNOWN, RUBBISH, Market
+from tests.support.market_world import IF_021, participants
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +30,7 @@ class Routing:
 
     broker: Broker
     codec: Codec
+    catalogue: Catalogue
     market: Market
 
     def problems(self) -> Iterator[str]:
@@ -30,6 +40,7 @@ class Routing:
         yield from self._copies()
         yield from self._explained(audits)
         yield from self._letters()
+        yield from self._explanations()
 
     def copies(self, topic: str) -> Iterator[Copy]:
         """Yield the copies on a topic."""
@@ -80,6 +91,22 @@ class Routing:
         yield from (
             f"the audit speaks of a message nobody sent: {one}" for one in sorted(said.keys() - known)
         )
+
+    def _explanations(self) -> Iterator[str]:
+        """What `dip explain` would say of a message that came now is what the model says."""
+        event, now = EventCode("ActivePower"), datetime.fromtimestamp(self.broker.at_ms / 1000, UTC)
+        routing, people = self.catalogue.channels[IF_021].routing(event, now), participants()
+        rows: dict[bytes, bytes] = {}
+        for number in range(self.broker.counts[topics.APPOINTMENTS_CHANGELOG]):
+            rows |= fold(self.broker, topics.APPOINTMENTS_CHANGELOG, number)
+        for mpan, day in product((*KNOWN, *sorted(self.market.repaired)), DAYS):
+            question = Question(mpan=mpan, interface=IF_021, event=event, days=(day,), now=now)
+            row = rows.get(mpan.encode())
+            history = None if row is None else appointments_table.decode(row)
+            answer = explain(question, routing=routing, history=history, participants=people)
+            said = {one.id for one in answer.recipients}
+            if said != self.market.model.named(mpan, day):
+                yield f"explained for {mpan} on {day.date()}: {sorted(said)}"
 
     def _letters(self) -> Iterator[str]:
         """What was refused lies among the dead letters once for each refusal, and its sender is told as often."""

@@ -147,7 +147,9 @@ class Play:
 
     def problems(self) -> list[str]:
         """Return every way in which the run broke the product's promises."""
-        routing = Routing(broker=self.broker, codec=self._codec, market=self.market)
+        routing = Routing(
+            broker=self.broker, codec=self._codec, catalogue=self.shared.catalogue, market=self.market
+        )
         return [
             *self.said,
             *self.world.crashes,
