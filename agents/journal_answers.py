@@ -1,5 +1,6 @@
 """The journal's answers: records of the audit, and pages of what a recipient was sent, read back by their pointers."""
 
+import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from agents.reading_back import ReadingBack
 from agents.shards import Busy, Later, OpenBook
 from pipeline import limits, topics
 from pipeline.codec import Codec
+from pipeline.delivery.pace import Bucket
 from pipeline.domain.copy_index import Place, Position, Stretch, Wanted, rows_of
 from pipeline.domain.egress import replayed
 from pipeline.domain.envelope import Copy
@@ -152,7 +154,11 @@ def _pointer(channel: InterfaceId, partition: int, position: Position, place: Pl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pages:
-    """Answers requests for a replay, and those about requeues by whoever runs them."""
+    """Answers requests for a replay, and those about requeues by whoever runs them.
+
+    Pages are read one after the other, each when the rate has paid for those before it: a first page comes at once, and
+    who pulls weeks takes no more from live messages than the rate (ADR 380).
+    """
 
     reader: CopyReader
     indexed: Indexed
@@ -160,6 +166,9 @@ class Pages:
     requeues: Callable[[int, Mapping[str, Any]], Awaitable[Any]]
     turns: Turns = field(default_factory=Turns)
     messages_max: int = limits.REPLAY_PAGE_MESSAGES
+    rate: Bucket = field(default_factory=Bucket)
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def book(self) -> OpenBook:
         """Return what to announce."""
@@ -184,7 +193,7 @@ class Pages:
                 oldest=oldest(self.clock.now()),
                 after=_position(question["after"]),
             )
-            page = await self.reader.page(partition, stretch, messages_max=self.messages_max)
+            page = await self._paced(partition, stretch)
         if isinstance(page, Unreadable):
             return Later(text=page.text)
         return {
@@ -192,6 +201,18 @@ class Pages:
             "messages": [_body(one) for one in page.copies],
             "after": None if page.after is None else [page.after.at.isoformat(), page.after.offset],
         }
+
+    async def _paced(self, partition: int, stretch: Stretch) -> Page | Unreadable:
+        """Wait until the pages before are paid for, read one, and charge for what was read."""
+        async with self._reading:
+            wait_s = self.rate.wait_s(self.clock.now())
+            if wait_s:
+                await self.sleep(wait_s)
+                self.rate.wait_s(self.clock.now())  # what flowed in meanwhile
+            page = await self.reader.page(partition, stretch, messages_max=self.messages_max)
+            if isinstance(page, Page):
+                self.rate.take(max(1, len(page.copies) + page.missing))
+            return page
 
 
 def oldest(now: datetime) -> datetime:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from agents.app import Outside, add_metrics, bind, create_app
 from agents.consumption import Consumption
@@ -14,17 +14,24 @@ from agents.reading_back import ReadingBack
 from agents.requeueing import Requeueing
 from agents.shards import answer_questions
 from agents.sweep import Sweep
-from pipeline import topics
+from pipeline import limits, topics
 from pipeline.adapters.records import RecordReader
 from pipeline.adapters.shard_client import ShardClient
 from pipeline.catalogue import Catalogue
 from pipeline.catalogue.consumption import load_consumption_replay
+from pipeline.delivery.pace import Bucket
 from pipeline.domain.requeue import RequeueId
 from pipeline.engine import App, NotSettled, Settlement, WorkerStopped
+from pipeline.errors import SettingsInvalid
+from pipeline.settings import Settings
 from tables import consumption as consumption_table
 from tables import copies as copies_table
 from tables import entries as entries_table
 from tables import requeues as requeues_table
+from tables.consumption import OrderRows
+from tables.copies import Copies
+from tables.entries import Entries
+from tables.requeues import Requeues
 
 log = logging.getLogger(__name__)
 
@@ -43,44 +50,35 @@ def create_journal(
     """
     codec, clock, linger_s = outside.codec, outside.clock, outside.settings.journal_linger_s
     app = create_app(JOURNAL, outside, dead_letters=DEAD_LETTERS, linger_s=linger_s)
-    audit = app.topic(topics.AUDIT)
-    sources = tuple(app.topic(name) for name in (topics.OUTBOUND, topics.STATUS))
-    entries, orders = entries_table.declare(app, audit), consumption_table.declare(app, audit)
-    copies, rows = copies_table.declare(app, *sources), requeues_table.declare(app, *sources)
-    index = EntryIndex(
-        codec=codec,
-        clock=clock,
-        entries=entries,
-        sweep=Sweep(entries),
-        orders=orders,
-        request=load_consumption_replay().request,
-    )
-    bind(app, audit, "entries", index)
-    for topic in sources:
-        name = f"copies-{topic.get_topic_name().rsplit('.', 1)[-1]}"
-        bind(app, topic, name, CopyIndex(codec=codec, clock=clock, copies=copies, sweep=Sweep(copies)))
+    kept = _bind_indexes(app, outside)
 
     # Readers of their own: a page of old messages must not hold a look at the audit up.
     records, audited = RecordReader(outside.settings), RecordReader(outside.settings)
     reading = ReadingBack()
-    reader = CopyReader(codec=codec, copies=copies, payloads=records, reading=reading)
+    reader = CopyReader(codec=codec, copies=kept.copies, payloads=records, reading=reading)
     requeueing = Requeueing(
         engine=app,
         topic=topics.OUTBOUND,
         reader=reader,
-        copies=copies,
-        rows=rows,
+        copies=kept.copies,
+        rows=kept.requeues,
         codec=codec,
         indexed=_indexed(app),
         clock=clock,
         new_id=new_id,
     )
-    pages = Pages(reader=reader, indexed=_indexed(app), clock=clock, requeues=requeueing.answer)
-    answers = EntryAnswers(entries=entries, payloads=GatheredReads(audited))
+    pages = Pages(
+        reader=reader,
+        indexed=_indexed(app),
+        clock=clock,
+        requeues=requeueing.answer,
+        rate=Bucket(per_s=replay_rate(outside.settings)),
+    )
+    answers = EntryAnswers(entries=kept.entries, payloads=GatheredReads(audited))
     answer_questions(app, outside.desk, codec=codec, clock=clock, books=(answers.book(), pages.book()))
     consumption = Consumption(
         engine=app,
-        rows=orders,
+        rows=kept.orders,
         shards=shards,
         payloads=records,
         codec=codec,
@@ -93,6 +91,49 @@ def create_journal(
     app.task(_beside_the_rounds(app, works, (records, audited), shards))
     add_metrics(app, outside.settings, reading.samples, consumption.samples)
     return app
+
+
+class _Kept(NamedTuple):
+    """The worker's tables."""
+
+    entries: Entries
+    orders: OrderRows
+    copies: Copies
+    requeues: Requeues
+
+
+def _bind_indexes(app: App, outside: Outside) -> _Kept:
+    """Declare the tables, and make the agents that fill them from the audit and from what was sent."""
+    codec, clock, audit = outside.codec, outside.clock, app.topic(topics.AUDIT)
+    sources = tuple(app.topic(name) for name in (topics.OUTBOUND, topics.STATUS))
+    kept = _Kept(
+        entries=entries_table.declare(app, audit),
+        orders=consumption_table.declare(app, audit),
+        copies=copies_table.declare(app, *sources),
+        requeues=requeues_table.declare(app, *sources),
+    )
+    index = EntryIndex(
+        codec=codec,
+        clock=clock,
+        entries=kept.entries,
+        sweep=Sweep(kept.entries),
+        orders=kept.orders,
+        request=load_consumption_replay().request,
+    )
+    bind(app, audit, "entries", index)
+    for topic in sources:
+        name = f"copies-{topic.get_topic_name().rsplit('.', 1)[-1]}"
+        step = CopyIndex(codec=codec, clock=clock, copies=kept.copies, sweep=Sweep(kept.copies))
+        bind(app, topic, name, step)
+    return kept
+
+
+def replay_rate(settings: Settings) -> float:
+    """Return how much a replay may take. Raises SettingsInvalid for so little that pages would time out in their turn."""
+    rate, least = settings.replay_messages_per_s, limits.REPLAY_RATE_MIN
+    if 0 < rate < least or rate < 0:
+        raise SettingsInvalid(f"DIP_REPLAY_MESSAGES_PER_S={rate:g}: expected 0 (any) or at least {least}")
+    return rate
 
 
 def _indexed(app: App) -> Indexed:

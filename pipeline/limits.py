@@ -136,6 +136,9 @@ JOURNAL_QUESTIONS_AT_ONCE_MAX = 240  # of a worker: of twenty messages, each in 
 JOURNAL_READS_AT_ONCE_MAX = 4  # of a worker, waiting for its one reader; more are told to come back
 REPLAY_PAGE_MESSAGES = 100  # as the largest array that is delivered
 REPLAY_PAGE_BYTES = 4_000_000  # likewise; a larger message makes a page of its own
+REPLAY_RATE_MIN = (
+    50  # messages a second of a worker: three pages that wait for a fourth are answered within 8 s
+)
 REPLAY_ROWS_LOOKED_MAX = 20_000  # of the index for one page, 50 ms; a page may then hold less than it could
 CONTINUATION_S_MAX = 86_400.0  # a day to fetch what was asked for; the snapshot does not grow old forever
 CONTINUATION_TOKEN_CHARS_MAX = 1_000  # one of ours has some 350
@@ -147,6 +150,7 @@ REQUEUE_COUNT_ROWS = 5_000  # counted between two breaths of the event loop: 10 
 CONSUMPTION_EVERY_S = 1.0  # nobody waits for a consumption replay within seconds
 CONSUMPTION_PAGE_MESSAGES = 50  # of a consumption replay in one transaction, as of a requeue
 assert REPLAY_PAGE_BYTES < SHARD_ANSWER_BYTES_MAX
+assert (JOURNAL_READS_AT_ONCE_MAX - 1) * REPLAY_PAGE_MESSAGES / REPLAY_RATE_MIN < SHARD_ANSWER_S_MAX
 
 # --- The local stack (operations.md 4, 5) ---------------------------------------------------------------
 FETCH_THREADS = 16  # 91 small jars: the wait is round trips, not bytes; 13 s against 27 s with 8

@@ -76,6 +76,10 @@ class Settings:
         "the same in the journal: a question about a message may wait longer than the message, and each round costs the"
         " broker a transaction",
     )
+    replay_messages_per_s: float = _setting(
+        500.0,
+        "messages that a journal worker hands out in pages of replays, so that live ones are not held up; 0: any",
+    )
     settle_linger_s: float = _setting(
         0.1,
         "how long results of deliveries wait for more before they are committed; after a crash they are sent again",

@@ -1,16 +1,13 @@
 """docs/DELIVERY-TESTS.md: every number is there, with tests that exist or the reason why there is none."""
 
-import ast
 import re
-from functools import cache
-from pathlib import Path
 
 import pytest
 
 from pipeline.simulator.hostile.table import ANSWER_FAULTS
 from pipeline.simulator.hostile.tls import TLS_FAULTS
+from tests.support.named_tests import ROOT, found_in
 
-ROOT = Path(__file__).parents[1]
 ROW = re.compile(r"^\| (\d+) \| ([^|]+) \| ([^|]*) \| ([^|]*) \|$", re.MULTILINE)
 ROWS = ROW.findall((ROOT / "docs" / "DELIVERY-TESTS.md").read_text(encoding="utf-8"))
 REASONS = ("cannot run here: ", "not built: ")
@@ -18,14 +15,6 @@ REASONS = ("cannot run here: ", "not built: ")
 
 def named(cell: str) -> list[str]:
     return [one for one in re.findall(r"`([^`]+)`", cell) if one.startswith(("tests/", "benchmarks/"))]
-
-
-@cache
-def found_in(path: str) -> frozenset[str]:
-    """Return the names of a file's tests, without importing it: some need a broker."""
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    functions = [one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return frozenset(one.name for one in functions if one.name.startswith("test_"))
 
 
 def test_no_number_is_missing() -> None:

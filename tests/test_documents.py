@@ -1,11 +1,13 @@
 """Documents that are made from code, or that name it, say what the code says."""
 
+import re
 import sys
 from pathlib import Path
 
 from pipeline.operate import metrics
 from pipeline.operate.main import COMMANDS
 from pipeline.operate.settings import page
+from tests.support.named_tests import found_in
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,3 +53,14 @@ def test_the_readme_names_only_make_targets_that_exist() -> None:
     named = {line.split()[1] for line in readme.splitlines() if line.strip().startswith("make ")}
     assert named
     assert all(f"\n{target}:" in makefile for target in named)
+
+
+def test_the_tests_that_pages_name_exist() -> None:
+    """`file::test`, as in the tables of what shows what: a renamed test would leave a promise without one."""
+    pages = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+    named = {
+        one for page in pages for one in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text("utf-8"))
+    }
+    assert len(named) > 100, "the pattern finds them"
+    missing = [f"{path}::{name}" for path, name in named if name not in found_in(path)]
+    assert not missing

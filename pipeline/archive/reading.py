@@ -5,6 +5,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from pipeline.archive.errors import ArchiveUnfit
 from pipeline.archive.files import Row, rows_of
@@ -19,6 +20,8 @@ from pipeline.domain.archive_log import (
     state_at,
 )
 from pipeline.errors import ObjectMissing
+
+T = TypeVar("T")
 
 
 def log_numbers(storage: Storage, *, since: int = 0) -> Iterator[int]:
@@ -59,8 +62,16 @@ def manifest_at(storage: Storage, number: int) -> Manifest:
 
 
 def manifests(storage: Storage) -> Iterator[Manifest]:
-    """Yield all log entries in order."""
-    return (manifest_at(storage, number) for number in log_numbers(storage))
+    """Yield all log entries in order. Raises ArchiveUnfit where one is not what it was."""
+    return believed(manifest_at(storage, number) for number in log_numbers(storage))
+
+
+def believed(things: Iterator[T]) -> Iterator[T]:
+    """Yield what an archive holds, for somebody who wants to use it: ArchiveUnfit for what is not as it was sealed."""
+    try:
+        yield from things
+    except (Malformed, ObjectMissing) as error:
+        raise ArchiveUnfit(f"{error}: run `dip archive verify`") from None
 
 
 def pruned_numbers(storage: Storage) -> set[int]:
@@ -156,7 +167,7 @@ class Found:
 def segments(storage: Storage, span: Span) -> Iterator[Found]:
     """Yield the segments that can hold what is asked for; those deleted by rule are named, without rows.
 
-    Raises as `rows_in` does while rows are taken.
+    Raises ArchiveUnfit for a log entry, and while rows are taken for a file, that is not as it was sealed.
     """
     gone: set[int] | None = None
     for manifest in manifests(storage):
@@ -166,12 +177,13 @@ def segments(storage: Storage, span: Span) -> Iterator[Found]:
         if manifest.sequence in gone:
             yield Found(manifest=manifest, rows=iter(()), pruned=True)
         else:
-            rows = (
-                row
-                for row in rows_in(storage, manifest, channel=span.channel)
-                if span.holds(row.record.timestamp_ms)
-            )
-            yield Found(manifest=manifest, rows=rows)
+            yield Found(manifest=manifest, rows=believed(_rows(storage, manifest, span)))
+
+
+def _rows(storage: Storage, manifest: Manifest, span: Span) -> Iterator[Row]:
+    for row in rows_in(storage, manifest, channel=span.channel):
+        if span.holds(row.record.timestamp_ms):
+            yield row
 
 
 def is_pruned(storage: Storage, number: int) -> bytes | None:

@@ -8,7 +8,7 @@ from pipeline.archive.errors import ArchiveUnfit
 from pipeline.archive.files import Row
 from pipeline.archive.ports import Storage
 from pipeline.archive.reading import Span, segments
-from pipeline.domain.archive import Archived, Malformed, Place
+from pipeline.domain.archive import Archived, Place
 
 _FRAME_BYTES = 5
 
@@ -61,7 +61,8 @@ class Restore:
     def run(self) -> Iterator[Restored]:
         """Put everything that the span names; yield the figures after each segment.
 
-        Raises ArchiveUnfit where the topics are not empty, or hold something else than this restore put.
+        Raises ArchiveUnfit where the topics are not empty, or hold something else than this restore put, or the archive is
+        not as it was sealed: nothing of a damaged file is put.
         """
         self._skip = dict(self.target.counts())
         filled = sorted(place for place, count in self._skip.items() if count)
@@ -75,11 +76,8 @@ class Restore:
             self.figures.segments += 1
             if found.pruned:
                 self.figures.pruned += found.manifest.records
-            try:
-                for row in found.rows:
-                    self._one(row)
-            except Malformed as error:
-                raise ArchiveUnfit(f"{error}: run `dip archive verify`") from None
+            for row in found.rows:
+                self._one(row)
             yield self.figures
         self.target.flush()
         left = next((place for place, count in self._skip.items() if count), None)

@@ -15,12 +15,11 @@ from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.logs import LEVELS, set_up_logs
 from pipeline.archive import pruning
 from pipeline.archive.errors import ArchiveUnfit
-from pipeline.archive.ports import Storage
 from pipeline.archive.reading import Span, checkpoint_sizes, manifests, pruned_numbers
 from pipeline.archive.verifying import Finding, Verification
 from pipeline.domain.archive import Malformed, Manifest, Signed, signed_from
 from pipeline.domain.archive_log import checkpoint_path
-from pipeline.errors import ObjectMissing, SettingsInvalid
+from pipeline.errors import SettingsInvalid
 from pipeline.operate.archive_process import ArchiveProcess, keys_of, signer_of, storage_of
 from pipeline.operate.archive_restore import restore
 from pipeline.operate.options import DAY_FORMS, Instant
@@ -75,7 +74,7 @@ def list_(topic: str | None, since: datetime | None, until: datetime | None, *, 
     span = Span(topics=(topic,) if topic else (), since=since, until=until)
     gone = pruned_numbers(storage)
     counts: Counter[str] = Counter()
-    for manifest in _readable(storage):
+    for manifest in manifests(storage):
         if not span.meets(manifest):
             continue
         counts["segments"] += 1
@@ -87,13 +86,6 @@ def list_(topic: str | None, since: datetime | None, until: datetime | None, *, 
             click.echo(_line(manifest, pruned=manifest.sequence in gone))
     if not as_json:
         click.echo(f"{counts['segments']} segments, {counts['records']:,} records, {counts['bytes']:,} bytes")
-
-
-def _readable(storage: Storage) -> Any:
-    try:
-        yield from manifests(storage)
-    except (Malformed, ObjectMissing) as error:
-        raise ArchiveUnfit(f"{error}: run `dip archive verify`") from None
 
 
 def _line(manifest: Manifest, *, pruned: bool) -> str:

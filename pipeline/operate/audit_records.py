@@ -14,7 +14,7 @@ from pipeline.adapters.topic_scan import scan_topic
 from pipeline.archive.errors import ArchiveUnfit
 from pipeline.archive.files import Container
 from pipeline.archive.reading import Span, segments, state_of
-from pipeline.domain.archive import Malformed, Place
+from pipeline.domain.archive import Place
 from pipeline.domain.archive_channels import channel_of
 from pipeline.domain.audit_query import Datum
 from pipeline.operate.archive_process import storage_of
@@ -62,12 +62,9 @@ def _archived(settings: Settings, since: datetime | None, until: datetime | None
         if found.pruned:
             name = f"{found.manifest.topic}[{found.manifest.partition}]"
             click.echo(f"{name}: {found.manifest.records} records were deleted by rule", err=True)
-        try:
-            for row in found.rows:
-                if row.datum is not None:
-                    yield Entry(record=row.record.name, datum=row.datum, headers=row.record.headers)
-        except Malformed as error:
-            raise ArchiveUnfit(f"{error}: run `dip archive verify`") from None
+        for row in found.rows:
+            if row.datum is not None:
+                yield Entry(record=row.record.name, datum=row.datum, headers=row.record.headers)
 
 
 def _on_topic(settings: Settings, since: datetime | None, have: dict[Place, int]) -> Iterator[Entry]:

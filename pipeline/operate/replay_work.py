@@ -14,13 +14,12 @@ from pipeline import limits, topics
 from pipeline.adapters.archive_source import archived
 from pipeline.adapters.dead_letters import Requeuer, Sent
 from pipeline.adapters.topic_scan import scan_topic
-from pipeline.archive.errors import ArchiveUnfit
 from pipeline.archive.reading import Span, segments
 from pipeline.catalogue import Catalogue
 from pipeline.codec import Codec
 from pipeline.domain.addressing import Addressed, Unaddressable, address
 from pipeline.domain.appointments import History
-from pipeline.domain.archive import Archived, Malformed
+from pipeline.domain.archive import Archived
 from pipeline.domain.envelope import AuditRecord, Message, Stage, Status
 from pipeline.domain.fanout import fan_out, outbound_key
 from pipeline.domain.headers import message_key
@@ -178,13 +177,10 @@ class Replay:
         span = Span(topics=(choice.topic,), since=choice.since, until=choice.until, channel=choice.channel)
         readers: dict[str | None, Codec] = {None: self.codec}
         for found in segments(storage_of(self.settings), span):
-            try:
-                for row in found.rows:
-                    if row.schema not in readers:
-                        readers[row.schema] = Codec({}, _Written(row.schema or ""))
-                    yield row.record, readers[row.schema]
-            except Malformed as error:
-                raise ArchiveUnfit(f"{error}: run `dip archive verify`") from None
+            for row in found.rows:
+                if row.schema not in readers:
+                    readers[row.schema] = Codec({}, _Written(row.schema or ""))
+                yield row.record, readers[row.schema]
 
     # What is put
 

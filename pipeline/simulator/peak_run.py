@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from pipeline import limits
 from pipeline.simulator.introduction import await_understanding
@@ -59,6 +59,12 @@ class Step:
         return asdict(self)
 
 
+class Measure(Protocol):
+    """Measures one rate: for the peak's own `seconds`, or for others."""
+
+    def __call__(self, rate: float, *, seconds: int = ...) -> Awaitable[Step]: ...
+
+
 @dataclass(slots=True, kw_only=True)
 class Peak:
     """One router under steps of load."""
@@ -73,17 +79,17 @@ class Peak:
 
     async def run(self, rate: float | None) -> list[Step]:
         """Measure one rate, or search for the highest that is kept up: doubling first, then halving the gap."""
-        async with self._warm() as step:
+        async with self.warmed() as step:
             return await self._search(step) if rate is None else [await step(rate)]
 
     async def repeat(self, rate: float, goes_on: Callable[[Step], bool]) -> None:
         """Measure one rate again and again, until somebody who is shown each step has seen enough."""
-        async with self._warm() as step:
+        async with self.warmed() as step:
             while goes_on(await step(rate)):
                 pass
 
     @asynccontextmanager
-    async def _warm(self) -> AsyncIterator[Callable[[float], Awaitable[Step]]]:
+    async def warmed(self) -> AsyncIterator[Measure]:
         """Introduce the market, warm everything up, and lend what measures a rate."""
         tally = Tally()
         sinks = Sinks(tally=tally, reader=Reader(self.sandbox.router_certificate()))

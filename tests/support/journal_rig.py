@@ -150,7 +150,7 @@ class JournalRig:
             clock=self.clock,
             new_id=lambda: RequeueId(f"RQ-{next(numbers)}"),
         )
-        pages = Pages(
+        self.pages = Pages(
             reader=self.reader,
             indexed=self.indexed,
             clock=self.clock,
@@ -159,7 +159,7 @@ class JournalRig:
             messages_max=page,
         )
         answers = EntryAnswers(entries=self.entries, payloads=GatheredReads(self.log))
-        self.worker = OneWorker((answers.book(), pages.book()), self.clock)
+        self.worker = OneWorker((answers.book(), self.pages.book()), self.clock)
 
     # --- what the engine does ---
 

@@ -96,7 +96,7 @@ def test_any_avro_tool_reads_what_a_record_says():
     assert sum(isinstance(one, dict) and one["status"] == "OK" for one in said) > 30
 
 
-def test_while_the_storage_is_away_nothing_is_read_beyond_the_buffer_and_all_comes_later():
+def test_while_the_storage_is_away_nothing_is_read_beyond_the_buffer_and_all_comes_later(caplog):
     rng, topics, time = Random(4), MemoryTopics(), Time()
     fill(topics, rng, 800)
     storage = MemoryStorage(faults=["before"] * 40)
@@ -105,6 +105,13 @@ def test_while_the_storage_is_away_nothing_is_read_beyond_the_buffer_and_all_com
         made.step()
         time.seconds += 0.1
     standing = made.standing()
+    assert caplog.text.count("ALARM: nothing is archived") >= 2, "again and again, not once"
+    time.seconds += 20 * 86_400.0  # everything is old enough to go, had it been archived
+    for _ in range(20):
+        made.step()
+        time.seconds += 3_600.0
+    assert not topics.lows_by, "nothing left a topic"
+    assert topics.held, "and what a topic would delete by itself is held"
     assert "no space left" in (standing.trouble or "")
     assert standing.trouble_s > 0
     assert standing.records == 0

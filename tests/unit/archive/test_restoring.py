@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from pipeline.archive.errors import ArchiveUnfit
-from pipeline.archive.reading import Span
+from pipeline.archive.reading import Span, manifests
 from pipeline.archive.restoring import Restore
 from pipeline.domain.archive import Archived, Place
 from pipeline.errors import BrokerUnavailable
@@ -97,3 +97,20 @@ def test_topics_that_hold_something_else_are_refused(filled):
         run(storage, target, resume=True)
     with pytest.raises(ArchiveUnfit, match="no such partition"):
         run(storage, Target(places=(place,)))
+
+
+@pytest.mark.parametrize("kept", [0, 1, 40, -1])
+def test_a_truncated_container_stops_a_restore_before_any_of_its_records_and_is_named(filled, kept):
+    """What was put before it stays; nothing of the file is believed, since its hash is of all of it."""
+    storage, topics = filled
+    path = sorted(one for one in storage.objects if one.endswith(".avro"))[2]
+    cut = MemoryStorage(objects={**storage.objects, path: storage.objects[path][:kept]})
+    target = Target(tuple(topics.logs))
+    with pytest.raises(ArchiveUnfit, match="dip archive verify") as said:
+        run(cut, target)
+    assert path in str(said.value)
+    (segment,) = (one for one in manifests(cut) if path in {part.path for part in one.parts})
+    there = {record.offset for record in target.logs.get((segment.topic, segment.partition), ())}
+    assert not there & set(range(segment.first_offset, segment.last_offset + 1))
+    one = run(storage, target, resume=True)
+    assert one.figures.there + one.figures.records == 300

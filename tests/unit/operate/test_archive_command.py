@@ -76,3 +76,18 @@ def test_a_key_is_never_overwritten(place):
     assert isinstance(run(place, "archive", "key", str(place / "key.pem")).exception, SettingsInvalid)
     assert (place / "key.pem").read_bytes() == before
     assert (place / "key.pem").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    "command", [("audit", "search", "--from", "archive", "--mpan", "1200000000001"), ("archive", "list")]
+)
+def test_a_truncated_file_is_named_and_the_way_out_is_told(place, command):
+    """It was a stack trace: a file is read whole before its first record is told."""
+    archived(place)
+    wanted = "log" if "list" in command else "data"
+    file = min((place / "archive" / wanted).rglob("*.json" if wanted == "log" else "dip.audit*.avro"))
+    file.write_bytes(file.read_bytes()[:40])
+    result = run(place, *command)
+    assert isinstance(result.exception, ArchiveUnfit), result.output
+    assert file.name in str(result.exception)
+    assert "dip archive verify" in str(result.exception)
