@@ -15,6 +15,7 @@ from pipeline import limits, topics
 from pipeline.adapters.archive_keys import KeyRing
 from pipeline.archive.proving import Inclusion, check, prove
 from pipeline.domain.audit_query import COLUMNS, Wanted, flat, plain
+from pipeline.domain.envelope import Stage, Status
 from pipeline.errors import SettingsInvalid
 from pipeline.operate.archive import key_option, run_verification
 from pipeline.operate.archive_process import keys_of, storage_of
@@ -26,6 +27,12 @@ from pipeline.settings import Settings
 JOURNAL: Final = "journal"
 _PLACE: Final = re.compile(r"(?P<topic>[a-z.-]+)\[(?P<partition>\d+)\]@(?P<offset>\d+)", re.ASCII)
 
+
+def _one_of(names: type[Stage | Status]) -> click.Choice[str]:
+    """Return a choice of names in any letter case: a name that is none would find nothing, and look like an answer."""
+    return click.Choice([one.value for one in names], case_sensitive=False)
+
+
 _FILTERS: Final = (
     click.option("--transaction", help="Only what was done with this transaction id."),
     click.option("--reference", help="Only this sender's unique reference."),
@@ -35,8 +42,8 @@ _FILTERS: Final = (
     ),
     click.option("--participant", help="Only records that name this DIP ID: sender, recipient, addressee."),
     click.option("--channel", help="Only this channel, as IF-021, or status."),
-    click.option("--stage", help="Only this stage, as Outbound."),
-    click.option("--status", help="Only this status, as Delivered."),
+    click.option("--stage", type=_one_of(Stage), help="Only this stage, as Outbound."),
+    click.option("--status", type=_one_of(Status), help="Only this status, as Delivered."),
     click.option("--code", help="Only this code, as MSG1006."),
     click.option("--since", type=Instant(), help=f"Only what happened since: {DAY_FORMS}."),
     click.option("--until", type=Instant(), help="Only what happened before."),

@@ -91,3 +91,13 @@ def test_a_truncated_file_is_named_and_the_way_out_is_told(place, command):
     assert isinstance(result.exception, ArchiveUnfit), result.output
     assert file.name in str(result.exception)
     assert "dip archive verify" in str(result.exception)
+
+
+@pytest.mark.parametrize(("option", "known"), [("--stage", "Outbound"), ("--status", "Delivered")])
+def test_a_stage_that_is_none_is_refused_with_those_that_are(place, option, known):
+    """Nothing found would look like an answer."""
+    refused = run(place, "audit", "search", option, "Nope")
+    assert refused.exit_code == 2
+    assert known.lower() in refused.output.replace("\n", "").lower()
+    archived(place)
+    assert run(place, "audit", "search", "--from", "archive", option, known.lower()).exit_code == 0
