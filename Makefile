@@ -51,7 +51,7 @@ sim: $(READY) ## router, engine, both together from thousands of seeds: crashes,
 	@PYTHONHASHSEED=0 PYTHONPATH=. $(BIN)/python -m tests.simulation.campaign --of product --runs $(or $(SIM_RUNS),2000) --first $(or $(SIM_FIRST),0)
 	@PYTHONHASHSEED=0 PYTHONPATH=. $(BIN)/python -m tests.simulation.campaign --of router --runs $(or $(SIM_RUNS),2000) --first $(or $(SIM_FIRST),0)
 
-chaos: $(READY) ## the full fault counts on real Kafka (about an hour)
+chaos: $(READY) ## the full fault counts on real Kafka (about an hour; CHAOS_KILLS=16 for fewer kills of delivery)
 	@$(BIN)/pytest -m chaos tests/chaos tests/campaign
 
 campaign: $(READY) ## faults of every kind against the whole product, the account closed after each round (ROUNDS, FIRST)

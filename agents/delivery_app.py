@@ -57,12 +57,7 @@ def create_delivery(
             health=health,
             clock=outside.clock,
             dice=dice,
-            topics=Topics(
-                audit=topics.AUDIT,
-                dead_letters=topics.DEAD_LETTER_DELIVERY,
-                status=topics.STATUS if settings.relay_answers else None,
-                health=topics.ENDPOINT_HEALTH,
-            ),
+            topics=_topics(settings),
             busy=reach.busy,
         ),
         _policy(settings),
@@ -93,6 +88,15 @@ def _rates_of(settings: Settings) -> Rates:
     return Rates(
         calls_per_min=settings.lane_calls_per_min or None,
         catch_up_per_s=settings.lane_catch_up_per_s or None,
+    )
+
+
+def _topics(settings: Settings) -> Topics:
+    return Topics(
+        audit=topics.AUDIT,
+        dead_letters=topics.DEAD_LETTER_DELIVERY,
+        status=topics.STATUS if settings.relay_answers else None,
+        health=topics.ENDPOINT_HEALTH,
     )
 
 

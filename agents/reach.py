@@ -12,7 +12,8 @@ from pipeline.adapters.busyness import ThreadBusyness
 from pipeline.adapters.callable_network import CallableNetwork, policy_of
 from pipeline.adapters.records import RecordReader
 from pipeline.adapters.server_certificates import ServerCertificates
-from pipeline.adapters.webhook import WebhookClient, signer_of, tls_of
+from pipeline.adapters.webhook import WebhookClient
+from pipeline.adapters.webhook_credentials import signer_of, tls_of
 from pipeline.adapters.webhook_files import WebhookFiles, follow
 from pipeline.adapters.webhook_secrets import WebhookSecrets
 from pipeline.delivery.ports import Payloads, Webhooks

@@ -29,7 +29,10 @@ from pipeline.localstack import LocalStack, options_from
 from pipeline.settings import Settings
 from tests.integration.delivery.rig import Rig
 
-UNDER_WAY_MAX: Final = 3_000  # copies: some full arrays for each recipient, and far from what is parked
+UNDER_WAY_MAX: Final = 3_000  # copies, and far from what is parked
+ARRAYS_UNDER_WAY: Final = (
+    64  # of a recipient: as many as a lane may have; with 8 the worker waits for its own transactions
+)
 WARM_COPIES_EACH: Final = 20
 
 
@@ -152,7 +155,7 @@ class Sender:
 
     def send(self, count: int) -> None:
         """Send round about, no more under way than fill some arrays each, and wait until all are settled."""
-        under_way_max = min(UNDER_WAY_MAX, len(self.names) * self.batch * 8)
+        under_way_max = min(UNDER_WAY_MAX, len(self.names) * self.batch * ARRAYS_UNDER_WAY)
         base = self.hooks.counts[0]
         for number in range(count):
             while number % 50 == 0 and number - (self.hooks.counts[0] - base) > under_way_max:

@@ -8,7 +8,6 @@ import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Final, Protocol
 
 import aiohttp
@@ -17,7 +16,6 @@ from yarl import URL
 from pipeline.adapters.callable_network import CallableNetwork
 from pipeline.adapters.webhook_connections import OneAnswerConnector
 from pipeline.adapters.webhook_faults import failure
-from pipeline.adapters.webhook_revocation import require_unrevoked
 from pipeline.adapters.webhook_secrets import WebhookSecrets
 from pipeline.adapters.webhook_timing import Timer, traces
 from pipeline.adapters.webhook_tokens import WebhookTokens
@@ -29,7 +27,6 @@ from pipeline.domain.identifiers import DeliveryId, ParticipantId
 from pipeline.domain.sequences import Place, sequences_text
 from pipeline.domain.signing import Signer
 from pipeline.domain.standard_webhooks import Scheme, standard_headers
-from pipeline.errors import SettingsInvalid
 from pipeline.limits import (
     ANSWER_BYTES_MAX,
     ANSWER_HEADER_BYTES_MAX,
@@ -39,7 +36,6 @@ from pipeline.limits import (
     WEBHOOK_SOCKET_S_MAX,
 )
 from pipeline.ports import Clock
-from pipeline.settings import Settings
 
 PARTICIPANT_HEADER: Final = "X-DIP-MPO"
 
@@ -256,49 +252,3 @@ async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, ErrorClass | N
     except (aiohttp.ClientError, OSError):
         return b"", ErrorClass.RESET
     return bytes(found), None
-
-
-def tls_of(settings: Settings) -> ssl.SSLContext:
-    """Make the one TLS context: verified chain and host, TLS 1.2 at least, our client certificate.
-
-    Raises SettingsInvalid naming the file that cannot be used.
-    """
-    try:
-        context = ssl.create_default_context(cafile=settings.webhook_ca or None)
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsInvalid(f"DIP_WEBHOOK_CA={settings.webhook_ca}: cannot be used: {error}") from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION
-    if settings.webhook_certificate:
-        try:
-            context.load_cert_chain(settings.webhook_certificate, settings.webhook_key or None)
-        except (OSError, ssl.SSLError) as error:
-            raise SettingsInvalid(
-                f"DIP_WEBHOOK_CERTIFICATE={settings.webhook_certificate}, DIP_WEBHOOK_KEY={settings.webhook_key}:"
-                f" cannot be used: {error}"
-            ) from None
-    require_unrevoked(context, settings)
-    return context
-
-
-def signer_of(settings: Settings) -> Signer:
-    """Load the signing key and certificate. Raises SettingsInvalid naming what is wrong."""
-    paths = {"DIP_SIGNING_KEY": settings.signing_key, "DIP_SIGNING_CERTIFICATE": settings.signing_certificate}
-    if settings.signing_key_other:
-        paths["DIP_SIGNING_KEY_OTHER"] = settings.signing_key_other
-    found: dict[str, bytes] = {}
-    for name, path in paths.items():
-        if not path:
-            raise SettingsInvalid(f"{name} is not set: the PEM file the router signs its deliveries with")
-        try:
-            found[name] = Path(path).read_bytes()
-        except OSError as error:
-            raise SettingsInvalid(f"{name}={path}: cannot be read: {error.strerror}") from None
-    try:
-        return Signer.from_pem(
-            key_pem=found["DIP_SIGNING_KEY"],
-            certificate_pem=found["DIP_SIGNING_CERTIFICATE"],
-            other_pem=found.get("DIP_SIGNING_KEY_OTHER"),
-        )
-    except ValueError as error:
-        raise SettingsInvalid(f"{', '.join(paths)}: {error}") from None

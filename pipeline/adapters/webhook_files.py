@@ -6,7 +6,8 @@ import ssl
 from typing import Final
 
 from pipeline.adapters.certificate_files import read_files
-from pipeline.adapters.webhook import WebhookClient, signer_of, tls_of
+from pipeline.adapters.webhook import WebhookClient
+from pipeline.adapters.webhook_credentials import signer_of, tls_of
 from pipeline.domain.signing import Signer
 from pipeline.errors import SettingsInvalid
 from pipeline.settings import Settings

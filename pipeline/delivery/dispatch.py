@@ -7,7 +7,7 @@ written in `books`; this module says when something happens.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import assert_never
 
@@ -19,14 +19,13 @@ from pipeline.delivery.lane import Lane
 from pipeline.delivery.mailbox import Mailbox
 from pipeline.delivery.noticing import Noticing, Telling
 from pipeline.delivery.outcomes import common_note
-from pipeline.delivery.outside import Arrival, Figures, Outside, Policy, fresh
+from pipeline.delivery.outside import Arrival, Outside, Policy, fresh
 from pipeline.delivery.ports import Claim, Payloads
 from pipeline.delivery.posting import post_of
 from pipeline.delivery.refill import Refill
-from pipeline.delivery.samples import counted, held, lanes_now
 from pipeline.delivery.settling import Note
+from pipeline.delivery.showing import Showing
 from pipeline.delivery.slots import Slot, Slots
-from pipeline.delivery.standing import LaneStanding, OwnLane, oldest_of, own_lane_of, standing_of
 from pipeline.delivery.takeover import Takeover
 from pipeline.delivery.tasks import Tasks
 from pipeline.delivery.tending import Tending
@@ -34,7 +33,6 @@ from pipeline.domain.blame import Blame
 from pipeline.domain.delivery import (
     Answered,
     Divide,
-    ErrorClass,
     LaneFailure,
     ParkLane,
     Result,
@@ -43,7 +41,6 @@ from pipeline.domain.delivery import (
     judge,
 )
 from pipeline.domain.lane_limits import declared_per_min
-from pipeline.domain.parked import LaneKey
 from pipeline.domain.participants import Webhook
 from pipeline.domain.sequences import Predecessors
 from pipeline.limits import (
@@ -51,16 +48,14 @@ from pipeline.limits import (
     LANE_TICK_S,
     STOP_GRACE_S,
 )
-from pipeline.metrics import Sample
 
 log = logging.getLogger(__name__)
 
 
-class Dispatcher:
+class Dispatcher(Showing):
     """The delivery of one worker. `run` must be running; `accept` and the claim callbacks may come at any time."""
 
     def __init__(self, outside: Outside, policy: Policy, telling: Telling | None = None) -> None:
-        self._out = outside
         self._policy = policy
         self._tasks = Tasks()
         self._books = Books(outside, policy, spawn=self._tasks.spawn, pump=self._pump)
@@ -68,6 +63,7 @@ class Dispatcher:
         self._slots = Slots(policy.in_flight_max)
         self._tending = Tending(outside, self._books, self._refill, tasks=self._tasks, pump=self._pump)
         self._takeover = Takeover(outside, self._books, tasks=self._tasks, pump=self._pump)
+        super().__init__(outside, self._books, slots=self._slots, takeover=self._takeover)
         self._noticing = None
         if telling is not None:
             self._noticing = Noticing(
@@ -119,7 +115,7 @@ class Dispatcher:
             else:
                 parked.setdefault(lane, []).append(entry)
         for lane, entries in parked.items():
-            self._books.park(lane, entries, _why_parked(lane))
+            self._books.park(lane, entries, lane.why_parked)
         for lane, arrived in touched.items():
             self._gather(lane, arrived)
         for claim in {arrival.ticket.claim for arrival in arrivals}:
@@ -160,7 +156,7 @@ class Dispatcher:
             hook = self._out.webhook(lane.key)
             if hook is None:
                 lane.url = None
-                self._books.failed(lane, self._unreachable(lane.key))
+                self._books.failed(lane, self._out.unreachable(lane.key))
                 self._tasks.wake.set()
             elif lane.rows_next and self._books.lanes.outranked(lane):
                 break  # the next tick looks again
@@ -294,50 +290,3 @@ class Dispatcher:
     def mailbox(self, payloads: Payloads) -> Mailbox:
         """Return the same lanes from the side of recipients who collect; `payloads` is a reader of its own."""
         return Mailbox(self._out, self._books, payloads)
-
-    def own_lane(self, key: LaneKey) -> OwnLane:
-        """Return one lane as its recipient may see it."""
-        lane = self._books.lanes.get(key) or self._books.lanes.idle(key)
-        return own_lane_of(lane, oldest_at=oldest_of(lane, self._out.rows))
-
-    def standings(self) -> list[LaneStanding]:
-        """Return how every lane stands that holds something or has been used, the largest backlog first."""
-        rows = self._out.rows
-        found = [standing_of(lane, oldest_at=oldest_of(lane, rows)) for lane in self._books.lanes]
-        return sorted(found, key=lambda one: (-one.parked, one.recipient, one.channel))
-
-    def figures(self) -> Figures:
-        """Return what is held now, for health pages and metrics."""
-        lanes = tuple(self._books.lanes)
-        return Figures(
-            lanes=len(lanes),
-            lanes_waiting=sum(lane.due_at is not None for lane in lanes),
-            lanes_ordered=sum(lane.order is not None for lane in lanes),
-            copies=self._books.lanes.memory.copies,
-            posts=len(self._slots),
-            posts_sick=self._slots.sick,
-            unsettled=sum(len(window.entries) for window in self._books.claims.windows.values()),
-            parked=sum(lane.rows for lane in lanes),
-            counting=self._takeover.counting,
-        )
-
-    def samples(self) -> Iterator[Sample]:
-        """Yield delivery's metrics (`pipeline.metrics`)."""
-        now = self._out.clock.now()
-        yield from counted(self._out.counters)
-        yield from held(self.figures(), self._books.claims.windows.values(), now)
-        yield from lanes_now(self._books.lanes, self._out.rows, now)
-
-    # --- small things ---
-
-    def _unreachable(self, key: LaneKey) -> ParkLane:
-        known = key.recipient in self._out.participants.current()
-        text = f"no webhook registered for {key.channel}" if known else "not among the participants"
-        return ParkLane(error=ErrorClass.NO_WEBHOOK, text=text)
-
-
-def _why_parked(lane: Lane) -> str:
-    """Return what the audit says of a copy that is not sent at once."""
-    if lane.order is not None:
-        return lane.order.text
-    return "recipient is failing" if lane.due_at else "recipient is behind"

@@ -1,6 +1,6 @@
 """A copy in the memory of a worker."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pipeline.delivery.ports import Claim, Origin, Ticket
@@ -20,6 +20,9 @@ class Entry:
     `previous` the offset of its MPAN's copy before it, where that is known,
     `gap` what it named when it was last sent. `origin` is the trace that its record
     named; what is read back for a row has none.
+
+    `lane` is the key of its lane and `size_bytes` what it adds to an array: both are asked for several times a copy, and
+    said once.
     """
 
     copy: Copy
@@ -33,11 +36,13 @@ class Entry:
     previous: int | None = None
     gap: Gap | None = None
     origin: Origin | None = None
+    lane: LaneKey = field(init=False)
+    size_bytes: int = field(init=False)
+    _key: bytes | None = field(default=None, init=False)
 
-    @property
-    def size_bytes(self) -> int:
-        """Return what the copy adds to an array."""
-        return len(self.copy.body)
+    def __post_init__(self) -> None:
+        self.lane = LaneKey.of(self.copy)
+        self.size_bytes = len(self.copy.body)
 
     @property
     def place(self) -> Place:
@@ -45,14 +50,11 @@ class Entry:
         return Place(partition=self.pointer.partition, offset=self.pointer.offset, previous=self.previous)
 
     @property
-    def lane(self) -> LaneKey:
-        """Return the key of its lane."""
-        return LaneKey.of(self.copy)
-
-    @property
     def key(self) -> bytes:
-        """Return the key of its parked row, whether or not it has one."""
-        return parked_key(self.lane, self.pointer)
+        """Return the key of its parked row, whether or not it has one; most copies never need it."""
+        if self._key is None:
+            self._key = parked_key(self.lane, self.pointer)
+        return self._key
 
     def row(self, *, now: datetime, due_at: datetime, reason: str) -> Parked:
         """Return the row that keeps this copy while it waits."""

@@ -5,25 +5,20 @@ are parked rows, and it works through them oldest first: one real message as a p
 time. Breakers, rates, order modes and pausing are further conditions of `may_post` and `direct`.
 """
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from pipeline.delivery.aside import Aside
-from pipeline.delivery.backlog import Backlog
 from pipeline.delivery.batching import BatchLimits, put_first, take
 from pipeline.delivery.entry import Entry
-from pipeline.delivery.fortune import Fortune
 from pipeline.delivery.gathering import Gathering
+from pipeline.delivery.holdings import Holdings, order_keys
 from pipeline.delivery.pace import Pace
-from pipeline.delivery.ports import Claim
 from pipeline.domain.blame import Blame, blame, may_be_the_message
 from pipeline.domain.delivery import LaneFailure
-from pipeline.domain.delivery_order import ANY_RULE, ChannelRule, Order, order_key
+from pipeline.domain.delivery_order import Order, order_key
 from pipeline.domain.lane_orders import LaneOrder
-from pipeline.domain.parked import LaneKey
 from pipeline.limits import (
     BATCH_MESSAGES_MAX,
     CATCH_UP_COPIES_MAX,
@@ -38,17 +33,9 @@ from pipeline.limits import (
 _EVERYTHING: Final = "*"
 
 
-@dataclass(slots=True)
-class Memory:
-    """What all lanes of a worker hold together."""
-
-    copies: int = 0
-    size_bytes: int = 0
-
-
 @dataclass(slots=True, eq=False)
-class Lane(Fortune):
-    """One lane: its fortune so far, and what it holds.
+class Lane(Holdings):
+    """One lane: its fortune so far, what it holds, and what it may do.
 
     `url` is the address last used, None where there was none; empty while nothing is known of it. `order` is
     what makes it wait by an operator's will, `busy` are the order keys of what is under way, `moved_at` is when it was
@@ -56,18 +43,10 @@ class Lane(Fortune):
     waiting lane is searched for copies whose hold has ended: a few first, many once all of those had ended.
     """
 
-    key: LaneKey
-    memory: Memory = field(default_factory=Memory)
-    queue: deque[Entry] = field(default_factory=deque)
-    divided: deque[tuple[Entry, ...]] = field(default_factory=deque)
-    backlogs: dict[Claim, Backlog] = field(default_factory=dict)
-    in_memory: int = 0
-    in_memory_bytes: int = 0
     posts: int = 0
     outstanding: int = 0
     url: str | None = ""
     order: LaneOrder | None = None
-    rule: ChannelRule = ANY_RULE
     busy: set[str] = field(default_factory=set)
     pace: Pace = field(default_factory=Pace)
     moved_at: datetime | None = None
@@ -75,7 +54,6 @@ class Lane(Fortune):
     sweep_rows: int = PROBE_ROWS
     refilling: bool = False
     gathering: Gathering = field(default_factory=Gathering)
-    aside: Aside = field(default_factory=Aside)
 
     def __post_init__(self) -> None:
         self.limit = float(LANE_IN_FLIGHT_START)
@@ -98,6 +76,13 @@ class Lane(Fortune):
     def held(self) -> bool:
         """Tell whether nothing is sent now: it waits for its next try, or an operator said so."""
         return self.due_at is not None or self.order is not None
+
+    @property
+    def why_parked(self) -> str:
+        """Return what the audit says of a copy that is not sent at once."""
+        if self.order is not None:
+            return self.order.text
+        return "recipient is failing" if self.due_at else "recipient is behind"
 
     @property
     def crowded(self) -> bool:
@@ -128,34 +113,14 @@ class Lane(Fortune):
         return min(BATCH_MESSAGES_MAX, free)
 
     @property
-    def has_queue(self) -> bool:
-        """Tell whether something waits in memory to be sent."""
-        return bool(self.queue or self.divided)
-
-    @property
     def idle(self) -> bool:
         """Tell whether it could send and does not."""
         return self.has_queue and self.posts == 0 and not self.held and not self.gathering.waiting
 
     @property
-    def behind(self) -> bool:
-        """Tell whether there are rows out of memory, those being written included."""
-        return any(one.behind for one in self.backlogs.values())
-
-    @property
-    def more_rows(self) -> bool:
-        """Tell whether there are committed rows out of memory."""
-        return any(one.more for one in self.backlogs.values())
-
-    @property
     def catching_up(self) -> bool:
         """Tell whether it is working through a backlog: rows go out, and there are more."""
         return not self.held and (self.behind or self.rows_next)
-
-    @property
-    def rows(self) -> int:
-        """Return how many rows it has, as far as they are counted."""
-        return sum(one.rows for one in self.backlogs.values())
 
     def rows_wanted(self) -> int:
         """Return how many rows to read back now."""
@@ -177,42 +142,7 @@ class Lane(Fortune):
             and (self.sweep_at is None or self.sweep_at <= now)
         )
 
-    # --- copies come and go ---
-
-    def backlog(self, claim: Claim) -> Backlog:
-        """Return the lane's rows under a claim."""
-        return self.backlogs.setdefault(claim, Backlog())
-
-    def add(self, entry: Entry) -> None:
-        """Queue an entry behind all others."""
-        self.queue.append(entry)
-        self._keep(entry)
-
-    def add_aside(self, entry: Entry, due_at: datetime) -> None:
-        """Keep an entry that is to be tried alone."""
-        self._keep(entry)
-        self.aside.rest(entry, due_at)
-
-    def _keep(self, entry: Entry) -> None:
-        entry.order_key = order_key(entry.copy, self.rule.order)
-        self.in_memory += 1
-        self.in_memory_bytes += entry.size_bytes
-        self.memory.copies += 1
-        self.memory.size_bytes += entry.size_bytes
-
-    def leave(self, entries: Iterable[Entry]) -> None:
-        """Account for entries that are no longer in memory; the caller has taken them off the queue."""
-        for entry in entries:
-            self.in_memory -= 1
-            self.in_memory_bytes -= entry.size_bytes
-            self.memory.copies -= 1
-            self.memory.size_bytes -= entry.size_bytes
-
-    @property
-    def rows_next(self) -> bool:
-        """Tell whether what would be sent next is a parked row."""
-        first = self.divided[0][0] if self.divided else self.queue[0] if self.queue else None
-        return first is not None and first.parked is not None
+    # --- copies leave ---
 
     def take(self, limits: BatchLimits) -> tuple[Entry, ...]:
         """Take the next array to send: parts of a refused array first, they are the oldest.
@@ -278,41 +208,6 @@ class Lane(Fortune):
         entries = tuple(refused)
         return {_EVERYTHING} if entries and self.rule.order is Order.STRICT else order_keys(entries)
 
-    def take_behind(self, entry: Entry) -> tuple[Entry, ...]:
-        """Take off the queue what keeps its order with an entry."""
-        behind = tuple(
-            one for one in self.queue if one.order_key is not None and one.order_key == entry.order_key
-        )
-        if behind:
-            gone = frozenset(behind)
-            self.queue = deque(one for one in self.queue if one not in gone)
-            self.leave(behind)
-        return behind
-
-    def empty_queue(self) -> tuple[Entry, ...]:
-        """Take everything that waits in memory off the queue, oldest first."""
-        entries = tuple(entry for part in self.divided for entry in part) + tuple(self.queue)
-        self.divided.clear()
-        self.queue.clear()
-        self.leave(entries)
-        return entries
-
-    def take_fresh(self) -> tuple[Entry, ...]:
-        """Take off the queue what has not been parked yet; rows that were read back keep their places."""
-        fresh = tuple(entry for entry in self.queue if entry.ticket is not None)
-        self.queue = deque(entry for entry in self.queue if entry.ticket is None)
-        self.leave(fresh)
-        return fresh
-
-    def drop(self, claim: Claim) -> None:
-        """Forget everything under a claim that was lost; what is under way is sorted out when it returns."""
-        self.backlogs.pop(claim, None)
-        self.leave(entry for part in (*self.divided, self.queue) for entry in part if entry.claim == claim)
-        self.queue = deque(entry for entry in self.queue if entry.claim != claim)
-        parts = (tuple(entry for entry in part if entry.claim != claim) for part in self.divided)
-        self.divided = deque(part for part in parts if part)
-        self.leave(self.aside.drop(claim))
-
     # --- how a lane fares ---
 
     def restore(self, *, attempts: int, due_at: datetime) -> bool:
@@ -334,8 +229,3 @@ class Lane(Fortune):
             self.ramp = 1
         self.order = order
         return changed
-
-
-def order_keys(*parts: Iterable[Entry]) -> set[str]:
-    """Return the order keys of entries; each is under way once at most."""
-    return {entry.order_key for part in parts for entry in part if entry.order_key is not None}

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from itertools import count
 
-from pipeline.delivery.lane import Lane, Memory
+from pipeline.delivery.holdings import Memory
+from pipeline.delivery.lane import Lane
 from pipeline.delivery.pace import Pace
 from pipeline.delivery.ports import Claim
 from pipeline.domain.delivery_order import ANY_RULE, Rules

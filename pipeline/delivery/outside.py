@@ -8,7 +8,7 @@ from pipeline.delivery.counters import DeliveryCounters
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.ports import Codec, Engine, Origin, ParkedRows, Payloads, Ticket, Webhooks
 from pipeline.delivery.settling import Topics
-from pipeline.domain.delivery import Schedule
+from pipeline.domain.delivery import ErrorClass, ParkLane, Schedule
 from pipeline.domain.delivery_order import Rules
 from pipeline.domain.envelope import Copy
 from pipeline.domain.lane_limits import ANY_RATES, Rates
@@ -40,6 +40,12 @@ class Outside:
         """Return where a lane's copies go; None where its recipient has no webhook for them, or does not exist."""
         participant = self.participants.current().get(lane.recipient)
         return participant.webhook(lane.channel) if participant else None
+
+    def unreachable(self, lane: LaneKey) -> ParkLane:
+        """Return why a lane without a webhook waits."""
+        known = lane.recipient in self.participants.current()
+        text = f"no webhook registered for {lane.channel}" if known else "not among the participants"
+        return ParkLane(error=ErrorClass.NO_WEBHOOK, text=text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

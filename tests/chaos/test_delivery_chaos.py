@@ -1,5 +1,9 @@
-"""Fifty kills of the delivery worker on real Kafka (`make chaos`): every crash point of delivery.md 5, at random."""
+"""Fifty kills of the delivery worker on real Kafka (`make chaos`): every crash point of delivery.md 5, at random.
 
+CHAOS_KILLS asks for fewer, for a machine that has no quarter of an hour at a time.
+"""
+
+import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +29,7 @@ KINDS = (
     "Kafka away",
     "any moment",
 )
-KILLS = 50
+KILLS = int(os.environ.get("CHAOS_KILLS", "50"))
 
 
 @pytest.fixture
@@ -50,6 +54,7 @@ def test_fifty_kills_lose_nothing(rig: Rig, server: WebhookServer, broker: Broke
     seed = random.randrange(1_000_000)
     dice = random.Random(seed)
     kinds = [*KINDS * (KILLS // len(KINDS)), *dice.sample(KINDS, KILLS % len(KINDS))]
+    assert kinds, "without a kill nothing is shown"
     dice.shuffle(kinds)
     campaign = Campaign(rig, server, seed=seed, per_s=40, broker=broker)
     try:

@@ -8,7 +8,8 @@ from typing import Self
 from pipeline.adapters.callable_network import CallableNetwork, policy_of
 from pipeline.adapters.certificates import CertificateAuthority
 from pipeline.adapters.clock import SystemClock
-from pipeline.adapters.webhook import WebhookClient, signer_of, tls_of
+from pipeline.adapters.webhook import WebhookClient
+from pipeline.adapters.webhook_credentials import signer_of, tls_of
 from pipeline.settings import Settings
 from pipeline.simulator.hostile.certificates import BadCertificates
 from pipeline.simulator.hostile.server import FaultServer

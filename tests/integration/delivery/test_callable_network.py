@@ -9,7 +9,8 @@ import pytest
 
 from pipeline.adapters.callable_network import AddressForbidden, AddrInfo, CallableNetwork, policy_of
 from pipeline.adapters.clock import SystemClock
-from pipeline.adapters.webhook import WebhookClient, signer_of, tls_of
+from pipeline.adapters.webhook import WebhookClient
+from pipeline.adapters.webhook_credentials import signer_of, tls_of
 from pipeline.domain.callable_addresses import AddressPolicy, networks_of
 from pipeline.domain.delivery import Answered, ErrorClass, Failed
 from pipeline.errors import SettingsInvalid

@@ -18,7 +18,8 @@ from pipeline.adapters.callable_network import CallableNetwork, policy_of
 from pipeline.adapters.certificates import CertificateAuthority
 from pipeline.adapters.clock import SystemClock
 from pipeline.adapters.server_certificates import ServerCertificates
-from pipeline.adapters.webhook import NO_SECRETS, WebhookClient, signer_of, tls_of
+from pipeline.adapters.webhook import NO_SECRETS, WebhookClient
+from pipeline.adapters.webhook_credentials import signer_of, tls_of
 from pipeline.adapters.webhook_secrets import WebhookSecrets
 from pipeline.delivery.ports import Post
 from pipeline.domain.delivery import Answered, ErrorClass, Failed

@@ -10,7 +10,8 @@ from cryptography import x509
 from pipeline.adapters.callable_network import CallableNetwork, policy_of
 from pipeline.adapters.certificates import CertificateAuthority, Issued
 from pipeline.adapters.clock import SystemClock
-from pipeline.adapters.webhook import WebhookClient, signer_of, tls_of
+from pipeline.adapters.webhook import WebhookClient
+from pipeline.adapters.webhook_credentials import signer_of, tls_of
 from pipeline.adapters.webhook_files import WebhookFiles, follow
 from pipeline.delivery.ports import Post
 from pipeline.domain.delivery import Answered

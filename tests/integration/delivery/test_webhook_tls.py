@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.adapters.certificates import CertificateAuthority
-from pipeline.adapters.webhook import tls_of
+from pipeline.adapters.webhook_credentials import tls_of
 from pipeline.domain.delivery import Answered, ErrorClass, Failed
 from pipeline.settings import Settings
 from tests.integration.delivery.test_webhook import WHO, as_options, make, post, router_settings

@@ -8,7 +8,8 @@ from aiohttp import web
 
 from pipeline.adapters.callable_network import CallableNetwork, policy_of
 from pipeline.adapters.clock import SystemClock
-from pipeline.adapters.webhook import WebhookClient, signer_of, tls_of
+from pipeline.adapters.webhook import WebhookClient
+from pipeline.adapters.webhook_credentials import signer_of, tls_of
 from pipeline.domain.delivery import Answered, ErrorClass, Failed
 from pipeline.settings import Settings
 from tests.integration.delivery.test_webhook import WHO, post, router_settings

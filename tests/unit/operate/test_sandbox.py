@@ -42,7 +42,7 @@ def _issue(folder: Path, kind: str, *more: str, owner: str = "2300000001") -> di
 
 
 def test_its_settings_file_is_taken_by_bridge_and_delivery_as_it_is(folder: Path) -> None:
-    from pipeline.adapters.webhook import signer_of, tls_of
+    from pipeline.adapters.webhook_credentials import signer_of, tls_of
 
     settings = Settings.load({"DIP_CONFIG": str(folder / "router.toml")})
     files = TrustFiles(settings, SystemClock())
