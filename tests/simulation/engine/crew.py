@@ -43,6 +43,7 @@ class Crew:
         self.disks: Mapping[str, SimDisk] = {name: SimDisk() for name in names}
         self.workers: dict[str, Host] = {}
         self.processes: list[Host] = []
+        self.clocks_wrong_s = 0.0  # at most so far apart were any two clocks
         self._steady = steady
         self.make = make
 
@@ -105,10 +106,12 @@ class Crew:
             case "consumers stay mute":
                 worker.mute_until_s = self.world.now + dice.choice([10, 40, 100])
             case "clock jumps":
-                worker.clock_ahead_s += dice.choice([-3600, -1, 1, 3600])
+                jump_s = dice.choice([-3600, -1, 1, 3600])
+                worker.clock_ahead_s += jump_s
+                self.clocks_wrong_s += abs(jump_s)
 
     def recover(self) -> None:
-        """Let everything be well again, and stay so. Clocks are set right: a worker an hour behind waits that hour."""
+        """Let everything be well again, and stay so; clocks are set right."""
         self.world.pass_time(max(self.broker.frozen_until_s - self.world.now, 0) + 1)
         for worker in self.workers.values():
             worker.hangs_s, worker.loses_answer, worker.dies_at_effect = 0.0, False, None

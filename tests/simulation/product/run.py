@@ -97,7 +97,8 @@ class Play:
                 self._happen(event, Random(f"{event.kind} {event.figure}"))
             self.endpoints.recover()
             self.crew.recover()
-            if not self.world.pass_time(SETTLE_S, self._at_rest):
+            # What a worker has parked is due by its own clock: whoever takes it over may wait as much longer (ADR 410).
+            if not self.world.pass_time(SETTLE_S + self.crew.clocks_wrong_s, self._at_rest):
                 self.said.append(f"it never came to rest: {self._open()}")
         finally:
             self.crew.bury()
