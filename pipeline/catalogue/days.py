@@ -1,6 +1,6 @@
 """The days that a message is about: read from its body, each date once."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 
 import msgspec
@@ -27,13 +27,20 @@ class Days(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_days(
-    dates: Sequence[DatePath], effective: Iterable[Path], message: object, received_at: datetime
+    dates: Sequence[DatePath], effective: Sequence[Path], message: object, received_at: datetime
 ) -> Days:
     """Read the dates that decide who gets a message, and those from when it appoints somebody (`effective`).
 
     The published schema checks their length only. Routing a message by another date than it names would
     misaddress it, so a date that is none is a problem.
     """
+    if (
+        len(dates) == 1 and not effective and dates[0].end is None
+    ):  # most messages, all consumption among them
+        days = _instants(message, dates[0].start)
+        named = {one for one in days if one is not None}
+        if None not in days:
+            return Days(applicable=tuple(sorted(named)), problems=())
     read = _Read(message)
     applicable: set[datetime] = set()
     for each in dates:
@@ -63,13 +70,15 @@ class _Read:
         """Return the dates at a path; what is null, and what is no date, is None."""
         found = self._by_path.get(path.text)
         if found is None:
-            found = self._by_path[path.text] = [
-                applicable_instant(one) if isinstance(one, str) else None
-                for one in values(self._message, path)
-            ]
+            found = self._by_path[path.text] = _instants(self._message, path)
             if None in found:
                 self.doubtful.append(path)
         return found
+
+
+def _instants(message: object, path: Path) -> list[datetime | None]:
+    """Return the dates at a path; what is null, and what is no date, is None."""
+    return [applicable_instant(one) if isinstance(one, str) else None for one in values(message, path)]
 
 
 def _problems(message: object, path: Path) -> Iterator[Rejection]:

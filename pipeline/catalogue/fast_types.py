@@ -5,7 +5,7 @@ for each value, and a day of readings has 48 of them. `BulkPattern` looks at all
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import itemgetter
@@ -30,13 +30,19 @@ class BulkPattern:
     could pass for two; counting them closes that hole.
     """
 
+    lead: tuple[str, ...] = field(repr=False)
+    """The names from the message down to the first array."""
     walk: tuple["Walk", ...] = field(repr=False)
-    """From all values of one level to all of the next, from the message down to the field."""
+    """From all values of one level to all of the next, from the elements of that array down to the field."""
     repeated: re.Pattern[str]
 
-    def holds(self, message: object) -> bool:
+    def holds(self, message: Mapping[str, Any]) -> bool:
         """Tell whether all values fit; null and absent ones do, since the type has judged them."""
-        found: list[Any] = [message]
+        found: Any = message
+        for name in self.lead:
+            found = found.get(name)
+            if found is None:
+                return True
         for step in self.walk:
             found = step(found)
         if not found:
@@ -67,17 +73,22 @@ def message_type(shape: Shape) -> Any:
     return _type(shape, in_array=False)
 
 
-def bulk_patterns(shape: Shape, walk: tuple[Walk, ...] = ()) -> Iterator[BulkPattern]:
-    """Yield the patterns that the type leaves out."""
+def bulk_patterns(
+    shape: Shape, lead: tuple[str, ...] = (), walk: tuple[Walk, ...] | None = None
+) -> Iterator[BulkPattern]:
+    """Yield the patterns that the type leaves out. `walk` is None above the first array."""
     match shape:
         case Record():
             for name, member in shape.members.items():
-                yield from bulk_patterns(member.shape, (*walk, _named(name, member)))
+                if walk is None:
+                    yield from bulk_patterns(member.shape, (*lead, name))
+                else:
+                    yield from bulk_patterns(member.shape, lead, (*walk, _named(name, member)))
         case Listing():
-            yield from bulk_patterns(shape.element, (*walk, _each))
+            yield from bulk_patterns(shape.element, lead, () if walk is None else (*walk, _each))
         case Scalar(item=item):
-            if _each in walk and _in_bulk(item):
-                yield BulkPattern(walk=walk, repeated=_repeated(_inner(item.pattern or "")))
+            if walk is not None and _in_bulk(item):
+                yield BulkPattern(lead=lead, walk=walk, repeated=_repeated(_inner(item.pattern or "")))
 
 
 def _type(shape: Shape, *, in_array: bool) -> Any:

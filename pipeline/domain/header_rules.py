@@ -51,8 +51,12 @@ def check_header(header: Header, terms: Terms, checks: frozenset[CheckId]) -> tu
 
     Whether connection, key and certificate belong to the sender is the bridge's question, not asked here.
     """
-    found = [rule(header, terms) for rule in _rules_of(checks)]
-    return tuple([rejection for rejection in found if rejection is not None])
+    found: list[Rejection] = []
+    for rule in _rules_of(checks):
+        rejection = rule(header, terms)
+        if rejection is not None:
+            found.append(rejection)
+    return tuple(found)
 
 
 @lru_cache(maxsize=8)  # the levels of one process are few, and a set of names hashes slower than a rule runs

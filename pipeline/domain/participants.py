@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from pipeline.domain.identifiers import STATUS_CHANNEL, InterfaceId, ParticipantId, Role
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pipeline.domain.standing_data import CompanyRow
 
 ANY_CHANNEL = InterfaceId("*")
+D = TypeVar("D")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +163,16 @@ class Participants(Mapping[ParticipantId, Participant]):
 
     def __getitem__(self, participant: ParticipantId) -> Participant:
         return self._by_id[participant]
+
+    @overload
+    def get(self, participant: ParticipantId, /) -> Participant | None: ...
+
+    @overload
+    def get(self, participant: ParticipantId, /, default: D) -> Participant | D: ...
+
+    def get(self, participant: ParticipantId, /, default: object = None) -> object:
+        """Return a participant, or the default. Mapping's own is three calls for every message."""
+        return self._by_id.get(participant, default)
 
     def __iter__(self) -> Iterator[ParticipantId]:
         return iter(self._by_id)

@@ -287,7 +287,8 @@ def _of_known_versions(handler: Handler, counters: DoorCounters, now: Now) -> Ha
     """Answer 505 to versions that the parser knows and we do not speak."""
 
     async def checked(request: web.BaseRequest) -> web.StreamResponse:
-        if request.version in {HttpVersion11, HttpVersion10}:
+        version = request.version
+        if version in (HttpVersion11, HttpVersion10):  # a set would be made anew for each request
             return await handler(request)
         note(WRONG_VERSION, counters)
         response = written(WRONG_VERSION, now())

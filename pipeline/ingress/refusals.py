@@ -15,6 +15,7 @@ from aiohttp import web
 
 from pipeline.domain.rejections import Code, Rejection
 from pipeline.domain.responses import Body, standard_response, text_of
+from pipeline.ingress.written import Written
 from pipeline.limits import HELP_CHARS_MAX
 
 HELP_HEADER: Final = "X-DIP-Help"
@@ -97,7 +98,7 @@ def _plain(rejection: Rejection) -> dict[str, Any]:
 
 def json_response(status: HTTPStatus, value: Any) -> web.Response:
     """Write a JSON answer."""
-    return web.Response(status=status, body=orjson.dumps(value), content_type="application/json")
+    return Written(status=status, body=orjson.dumps(value), content_type="application/json")
 
 
 def printable(text: str) -> str:

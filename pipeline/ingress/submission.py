@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pipeline import topics
 from pipeline.adapters.producer import Outgoing
@@ -22,6 +22,7 @@ from pipeline.ingress.refusals import Refusal
 from pipeline.ingress.slicing import Sliced, read_message_text
 from pipeline.intake import Gate, take, unreadable
 
+_ACCEPTED: Final = text_of(Code.ACCEPTED)
 _NAMED_CODES = frozenset({
     Code.REFERENCE_USED, Code.SENDER_TIMESTAMP, Code.SENDER_ID, Code.SENDER_ROLE, Code.CONNECTION_PROVIDER,
 })  # fmt: skip
@@ -110,7 +111,7 @@ def judge(sliced: Sliced, about: Circumstances, *, catalogue: Catalogue, encoder
             return not_allowed(outcome.sender_id, f"/{index}{S1}/senderDIPID")
         heard.add(named)
         messages[index] = outcome
-    if len(messages) > 1:
+    if len(messages) > len({one.sender_reference for one in messages.values()}):
         problems.extend(_repeats(messages))
     if problems and not (about.each_alone and len(problems) < len(sliced.messages)):
         return _invalid(problems, about.now)
@@ -213,7 +214,7 @@ def _accepted(message: Message, about: Circumstances, catalogue: Catalogue) -> B
     rule = catalogue.correlation(message.interface, message.event, message.received_at)
     return Body(
         sent_at=about.now,
-        message=text_of(Code.ACCEPTED),
+        message=_ACCEPTED,
         help=remark_on(message, about.gate.terms),
         recipient_id=message.sender_id,
         transaction_id=message.transaction_id,

@@ -1,14 +1,34 @@
 """Every call in the audit once: answered, refused, by a stranger; who, what and how much, and no payload."""
 
 import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from http import HTTPStatus
 from typing import Any
 
 import orjson
 import pytest
 
 from pipeline import limits
+from pipeline.adapters.producer import Outgoing, Publication
 from pipeline.domain.envelope import AuditRecord
-from tests.support.bridge import OTHER, SENDER, SUPPLIER, Recorder, World, array, codec, open_world, reading
+from pipeline.domain.identifiers import InterfaceId
+from pipeline.ingress.call_audit import CallAudit
+from pipeline.ingress.calls import Tally
+from pipeline.ingress.routes import Operation
+from tests.support.bridge import (
+    NOW,
+    OTHER,
+    SENDER,
+    SUPPLIER,
+    FixedClock,
+    Recorder,
+    World,
+    array,
+    codec,
+    open_world,
+    reading,
+)
 from tests.support.journal_rig import JournalRig
 from tests.support.shards import SECRET
 
@@ -94,3 +114,39 @@ async def test_answers_do_not_wait_for_the_audit(world: World) -> None:
     assert not world.publisher.noted
     assert limits.CALLS_NOTED_EVERY_S > 0
     assert len(await written(world)) == 1
+
+
+async def test_many_calls_are_written_in_several_goes_and_each_once() -> None:
+    """The loop is held up for so many records at a time; their times are those of the calls."""
+    publisher, clock = Goes(), FixedClock()
+    audit = CallAudit(publisher=publisher, encoder=codec(), clock=clock, at_once_max=2)
+    for number in range(5):
+        clock.at = NOW + timedelta(seconds=number)
+        audit.note(
+            SENDER.id,
+            Operation.SUBMIT,
+            InterfaceId("IF-021"),
+            HTTPStatus.CREATED,
+            Tally(messages=number),
+            duration_ms=7,
+        )
+    clock.at = NOW + timedelta(hours=1)
+    await audit.close()
+    assert [len(one) for one in publisher.goes] == [2, 2, 1]
+    records = [codec().decode_audit(one.value or b"") for go in publisher.goes for one in go]
+    assert [(one.at, one.messages) for one in records] == [
+        (NOW + timedelta(seconds=number), number) for number in range(5)
+    ]
+    assert {brief(one) for one in records} == {(SENDER.id, "submitMessages", "IF-021", 201)}
+
+
+class Goes(Recorder):
+    """Keeps what it is given apart by publication."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes: list[Sequence[Outgoing]] = []
+
+    async def publish(self, records: Sequence[Outgoing]) -> Publication:
+        self.goes.append(records)
+        return await super().publish(records)

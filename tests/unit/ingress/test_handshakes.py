@@ -111,3 +111,45 @@ def test_what_is_no_tls_is_closed_and_leaves_the_server_as_it_was(
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(run())
+
+
+@pytest.mark.parametrize("version", [V12, V13])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_every_request_of_a_connection_finds_its_own_certificate(
+    tmp_path: Path, loop: Callable[[], asyncio.AbstractEventLoop], version: ssl.TLSVersion
+) -> None:
+    """Asked for with every request and remembered by its connection: never that of another one."""
+    seen: list[bytes | None] = []
+
+    async def look(request: web.BaseRequest) -> web.StreamResponse:
+        assert request.transport is not None
+        seen.append(request.transport.get_extra_info("ssl_object").getpeercert(binary_form=True))
+        return web.Response(text="hello")
+
+    async def both() -> None:
+        server = await listen(look, host="127.0.0.1", port=0, tls=_server(tmp_path))
+        clients = []
+        for number in (1, 2):
+            certificate, key = client_certificate(f"140000000{number}").write(tmp_path, f"client-{number}")
+            context = ssl.create_default_context(cadata=tls_authority().certificate_pem.decode())
+            context.minimum_version = context.maximum_version = version
+            context.load_cert_chain(certificate, key)
+            clients.append(
+                await asyncio.open_connection(
+                    "127.0.0.1", server.port, ssl=context, server_hostname="127.0.0.1"
+                )
+            )
+        for reader, writer in (*clients, *clients):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await reader.readuntil(b"hello")
+        for _, writer in clients:
+            writer.close()
+        await server.stop()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(both())
+    own = [
+        ssl.PEM_cert_to_DER_cert(client_certificate(f"140000000{number}").certificate_pem.decode())
+        for number in (1, 2)
+    ]
+    assert seen == [*own, *own]
