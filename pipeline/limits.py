@@ -223,6 +223,9 @@ CALLS_PER_MIN_MAX = 1_000_000  # a rate above it is none; nothing here makes 16,
 CATCH_UP_PER_S_MAX = 100_000.0  # the same for parked copies
 PACE_OVERSHOOT_SHARE_MAX = 0.01  # delivery.md 4, over any minute
 PACE_GRAIN_S = 0.001  # added to each wait: a timer must never be due in the moment in which it is set
+BACKLOG_BUSY_SHARE = (
+    0.6  # of the loop; beyond it a lane has one array of its backlog under way: live copies go first
+)
 assert PACE_BURST_S / 60 < PACE_OVERSHOOT_SHARE_MAX
 CATCH_UP_COPIES_MAX = (
     400  # parked copies of a lane under way: 64 full arrays that end together take the loop 160 ms

@@ -44,6 +44,7 @@ from pipeline.domain.lane_limits import declared_per_min
 from pipeline.domain.participants import Webhook
 from pipeline.domain.sequences import Predecessors
 from pipeline.limits import (
+    BACKLOG_BUSY_SHARE,
     LANE_SLOW_S,
     LANE_TICK_S,
     STOP_GRACE_S,
@@ -160,6 +161,8 @@ class Dispatcher(Showing):
                 self._tasks.wake.set()
             elif lane.rows_next and self._books.lanes.outranked(lane):
                 break  # the next tick looks again
+            elif lane.rows_next and lane.posts and self._out.busy() > BACKLOG_BUSY_SHARE:
+                break  # a backlog takes what live copies leave; its call that is under way lets it go on
             elif lane.pace.holds(self._out.clock.now(), rows=lane.rows_next):
                 self._books.lanes.paces.set(lane)
                 self._tasks.wake.set()

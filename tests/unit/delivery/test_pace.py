@@ -240,3 +240,21 @@ async def test_retry_after_outweighs_a_rate_that_would_allow_more() -> None:
     assert len(world.webhooks.posts) == 1
     await paced(world, 8)
     assert len(world.webhooks.taken) == 20
+
+
+@pytest.mark.parametrize(("busy", "alone"), [(0.3, False), (0.9, True)])
+async def test_a_backlog_takes_only_what_live_copies_leave_of_the_loop(busy: float, *, alone: bool) -> None:
+    """A busy worker has one array of a lane's backlog under way; live copies go as ever, and all of it arrives."""
+    world = World(people=FakeParticipants(make_participants(WHO, OTHER)), busy=busy)
+    world.webhooks.then(WHO, DOWN)
+    await world.own()
+    world.send(*(make_copy(n) for n in range(1_500)))
+    await world.settle_down()
+    world.webhooks.then(WHO, OK)
+    world.webhooks.most_under_way.clear()
+    world.send(*(make_copy(n, recipient=OTHER) for n in range(2_000, 2_400)))
+    for _ in range(30):
+        await world.pass_time(1)
+    assert len(world.webhooks.taken) == 1_900
+    assert (world.webhooks.most_under_way[WHO] == 1) is alone
+    assert world.webhooks.most_under_way[OTHER] > 1
