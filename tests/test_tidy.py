@@ -76,6 +76,17 @@ def test_tests_use_fakes_and_never_patch() -> None:
     assert not found
 
 
+def test_nobody_asks_an_admin_client_what_a_group_has_read() -> None:
+    """librdkafka ends the process where the answer is an error (docs/adr/0363)."""
+    found = [
+        f"{path}:{node.lineno}"
+        for path, tree in sources(*ROOMS)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr == "list_consumer_group_offsets"
+    ]
+    assert not found, "ask a consumer with the group's name, as adapters/group_lags.py does"
+
+
 def test_modules_and_functions_stay_small_enough_to_read() -> None:
     """What grows past this wants to become two rooms, not one with a longer corridor."""
     found = []

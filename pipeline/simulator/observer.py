@@ -11,12 +11,10 @@ import fastavro
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaError,
     Message,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient
 
 from pipeline import schemas, topics
 from pipeline.simulator.errors import RunBroken
@@ -58,7 +56,11 @@ class Observer:
     def __init__(self, kafka: Mapping[str, str]) -> None:
         # A broker that goes away at the end of a demo is no news; what matters shows as a failed call.
         self._kafka = {**kafka, "log_level": _CRITICAL}
-        self._admin = AdminClient(self._kafka)
+        # Asked for what they have read; none of them joins. An admin client would crash here (ADR 363).
+        self._members = {
+            group: Consumer({**self._options(group), "isolation.level": "read_uncommitted"})
+            for group in GROUPS
+        }
         self._parked: dict[bytes, CopyKey | None] = {}
         self._dead: set[CopyKey] = set()
         self._earlier: set[CopyKey] = set()
@@ -69,8 +71,8 @@ class Observer:
 
     def close(self) -> None:
         """Leave."""
-        self._follower.close()
-        self._tail.close()
+        for consumer in (self._follower, self._tail, *self._members.values()):
+            consumer.close()
 
     def elsewhere(self) -> Elsewhere:
         """Return the copies that are parked or dead-lettered now, by everything committed so far."""
@@ -101,22 +103,14 @@ class Observer:
         return sum(self._unread_of(group, names) for group, names in GROUPS.items())
 
     def _unread_of(self, group: str, names: Iterable[str]) -> int:
-        wanted = ConsumerGroupTopicPartitions(group)
-        asked = self._admin.list_consumer_group_offsets([wanted])[group]
-        try:
-            found = asked.result(timeout=_CALL_S_MAX)
-        except TimeoutError:
-            raise RunBroken(f"the broker does not say within {_CALL_S_MAX} s what {group} has read") from None
-        committed = {(one.topic, one.partition): one.offset for one in found.topic_partitions}
+        places = [TopicPartition(name, number) for name in names for number in self._partitions(name)]
+        found = self._members[group].committed(places, timeout=_CALL_S_MAX)
         behind = []
-        for name in names:
-            for partition in self._partitions(name):
-                low, high = self._tail.get_watermark_offsets(
-                    TopicPartition(name, partition), timeout=_CALL_S_MAX
-                )
-                position = max(committed.get((name, partition), low), low)
-                if position < high:
-                    behind.append(TopicPartition(name, partition, position))
+        for place in found:
+            low, high = self._tail.get_watermark_offsets(place, timeout=_CALL_S_MAX)
+            position = max(place.offset, low)
+            if position < high:
+                behind.append(TopicPartition(place.topic, place.partition, position))
         return self._count(behind)
 
     def _count(self, behind: list[TopicPartition]) -> int:
@@ -129,10 +123,10 @@ class Observer:
         metadata = self._tail.list_topics(name, timeout=_CALL_S_MAX).topics[name]
         return sorted(metadata.partitions)
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self, group: str = "dip-simulator") -> dict[str, Any]:
         return {
             **self._kafka,
-            "group.id": "dip-simulator",  # never commits
+            "group.id": group,  # never commits
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
             "enable.partition.eof": True,

@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, To
 from confluent_kafka.admin import AdminClient
 
 from pipeline import topics
+from pipeline.adapters.group_lags import GroupLags
 from pipeline.adapters.topics import ensure_topics
 from pipeline.engine.clients import consumer_settings
 from pipeline.engine.values import EngineSettings
@@ -70,6 +71,16 @@ def rig(private_broker: Callable[..., Broker]) -> Rig:
 def refusal(result: Result) -> str:
     assert result.exit_code == 1
     return str(result.exception)
+
+
+def test_how_far_a_group_is_behind_is_known_without_a_worker(rig: Rig) -> None:
+    rig.commit("dip-some", {topics.AUDIT: 3})
+    groups = {"dip-some": (topics.AUDIT, topics.STATUS), "dip-nobody": (topics.AUDIT,)}
+    assert GroupLags({"bootstrap.servers": rig.bootstrap}).lags(groups) == {
+        ("dip-some", topics.AUDIT): 10 - 3 * PARTITIONS,
+        ("dip-some", topics.STATUS): 10,
+        ("dip-nobody", topics.AUDIT): 10,
+    }
 
 
 def test_a_reset_waits_for_the_workers_says_what_it_does_and_does_it(rig: Rig) -> None:
