@@ -310,6 +310,14 @@ DOCTOR_LOOK_BACK_S = 120.0  # a transaction lasts 10 s at most; clocks of produc
 DOCTOR_CLOCKS_APART_MS = 1_000  # of a producer's and a broker's clock
 TRANSACTION_SCAN_S_MAX = 10.0  # the broker's default scan for timed-out transactions
 RECOVERY_CHUNK_RECORDS = 5_000  # one RocksDB write batch per shard and chunk: 0.5 MB of 100-byte rows
+WAKE_CALL_S = 0.005  # of a question whose answer nobody wants: it has been sent by then
+WAKE_S_MAX = 0.2  # of such questions after partitions came; what is not woken is read a second later
+RECOVERY_POLL_S = (
+    0.05  # a chunk that does not fill up is taken after this: records of a partition wait for its end
+)
+RECOVERY_FETCH_WAIT_MS = (
+    10  # of the broker, where there is nothing: asked some times in all, at the end of a changelog
+)
 RECOVERY_REPORT_S = 5.0  # how often a running or waiting recovery is put into the log
 RECOVERY_QUEUE_KBYTES = 65_536  # prefetched changelog: as much as a round may hold
 FETCH_QUEUE_KBYTES = 32_768  # prefetched input of one worker

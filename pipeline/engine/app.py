@@ -17,6 +17,7 @@ from pipeline.engine.samples import samples_of
 from pipeline.engine.settling import EncodedWrite, check
 from pipeline.engine.tables import Table, TableManager
 from pipeline.engine.values import Claim, EngineSettings, Health, Settlement, WindowState
+from pipeline.engine.worker import Worker
 from pipeline.metrics import Sample
 
 
@@ -37,6 +38,7 @@ class App(faust.App):  # type: ignore[misc]  # faust ships no types
             "store": "memory://",
             "Table": Table,
             "TableManager": TableManager,
+            "Worker": Worker,
             "topic_disable_leader": True,
             "topic_allow_declare": False,
             "key_serializer": "raw",

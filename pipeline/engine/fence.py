@@ -87,10 +87,10 @@ class Fence:
                     f"fence: {len(behind)} partitions still hold an open transaction after {waited:.0f} s"
                 )
             self._outside.sleep(limits.FENCE_POLL_S)
-        self.state.waiting, self.state.since_s = {}, None
+        held, self.state.waiting, self.state.since_s = self.state.waiting, {}, None
         self.state.cleared.update(topics)
         if waited > 1:
-            log.info("fence: passed after %.1f s", waited)
+            log.info("fence: passed after %.1f s; the last to end was in %s", waited, sorted(held)[:4])
 
     @property
     def overdue(self) -> bool:

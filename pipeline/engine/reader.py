@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from confluent_kafka import KafkaException, TopicPartition
 
+from pipeline import limits
 from pipeline.engine.clients import consumer_settings
 from pipeline.engine.errors import TopicsUnfit
 from pipeline.engine.hand import Watch
@@ -72,6 +74,22 @@ class Reader:
             self._consumer.seek(TopicPartition(*place, offset))
         if orders.begin:
             self._consumer.resume([TopicPartition(*place) for place in orders.begin])
+            self._wake(orders.begin)
+
+    def _wake(self, places: Iterable[Place]) -> None:
+        """Have the client fetch resumed partitions now.
+
+        Where it fetches nothing else, librdkafka 2.16 leaves them to the next tick of a broker's thread: a second, each
+        time (ADR 371). Any question to the leader makes that thread turn; nobody waits for the answer.
+        """
+        end = self._settings.outside.monotonic() + limits.WAKE_S_MAX
+        for place in places:
+            if self._settings.outside.monotonic() > end:
+                return
+            with suppress(KafkaException):
+                self._consumer.get_watermark_offsets(
+                    TopicPartition(*place), timeout=limits.WAKE_CALL_S, cached=False
+                )
 
     def committed(self, places: Iterable[Place], timeout_s: float) -> dict[Place, tuple[int, str | None]]:
         """Return the group's committed offsets, negative where there is none, and what was committed with them.

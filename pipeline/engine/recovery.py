@@ -97,6 +97,9 @@ class Recovery:
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "earliest",
                 "queued.max.messages.kbytes": limits.RECOVERY_QUEUE_KBYTES,
+                # A changelog ends with a marker: that its end is reached is told by an answer without records, and
+                # the broker would keep that one back for half a second.
+                "fetch.wait.max.ms": limits.RECOVERY_FETCH_WAIT_MS,
             }
         )
         try:
@@ -110,7 +113,7 @@ class Recovery:
         moved = said = self._outside.monotonic()
         while todo and not self._lost():
             watch.enter("recovery: read", self._stall_s)
-            changes = self._collect(consumer.consume(limits.RECOVERY_CHUNK_RECORDS, 0.2))
+            changes = self._collect(consumer.consume(limits.RECOVERY_CHUNK_RECORDS, limits.RECOVERY_POLL_S))
             for place, (rows, offset) in changes.items():
                 shard = self._shards[place]
                 shard.apply(rows, offset=max(offset, shard.mark.offset), at_s=self._now_s())

@@ -52,11 +52,12 @@ _COMMON: Final = {
     # A killed broker would otherwise exit at its restart, waiting for its own old registration.
     "initial.broker.registration.timeout.ms": "60000",
     "group.initial.rebalance.delay.ms": "0",
-    # A crashed worker is noticed in 6 s (engine.md 4, rule 8); three heartbeats fit into that.
+    # A crashed worker is noticed in 6 s (engine.md 4, rule 8). A worker hears with a heartbeat that a partition is its
+    # own now: until then nobody works on it (docs/UPGRADE.md).
     "group.consumer.session.timeout.ms": "6000",
     "group.consumer.min.session.timeout.ms": "6000",
-    "group.consumer.heartbeat.interval.ms": "2000",
-    "group.consumer.min.heartbeat.interval.ms": "2000",
+    "group.consumer.heartbeat.interval.ms": "500",
+    "group.consumer.min.heartbeat.interval.ms": "500",
     # A crashed worker's transaction is aborted soon after its timeout (engine.md 4, rule 11).
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "2000",
 }

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import faust
+import mode
 import pytest
 from faust.tables.manager import TableManager
 from faust.transport import base
@@ -16,6 +17,7 @@ from faust.types.transports import ConsumerT
 from pipeline.engine import App, EngineSettings, Unsupported
 from pipeline.engine.agents import BatchStream
 from pipeline.engine.face import ConsumerFace
+from pipeline.engine.worker import Worker
 from tests.support.engine_fakes import Rounds, batch
 
 SETTINGS = EngineSettings(bootstrap="127.0.0.1:1", instance="0", dead_letters={"t": "d"})
@@ -39,6 +41,14 @@ def test_the_consumer_answers_for_every_abstract_name():
     assert missing <= {"__init__", "subscribe", "topic_partitions"}, (
         "pipeline.engine.consumer implements these three"
     )
+
+
+def test_mode_sleeps_a_second_at_the_end_of_a_worker_by_the_name_that_ours_overrides(app):
+    """Else a restart takes a second longer, in silence."""
+    assert app.conf.Worker is Worker
+    assert "asyncio.sleep(1.0)" in inspect.getsource(mode.Worker._sentinel_task)
+    assert "self._sentinel_task()" in inspect.getsource(mode.Worker._shutdown_loop)
+    assert Worker._sentinel_task is not mode.Worker._sentinel_task
 
 
 def test_the_transport_makes_our_consumer_and_producer(app):

@@ -215,6 +215,11 @@ class SimConsumer:
             raise failure(KafkaError._UNKNOWN_PARTITION)
         reading.at, reading.end_told = part.offset, -1
 
+    def get_watermark_offsets(self, part: Any, *, timeout: float, cached: bool) -> tuple[int, int]:
+        """Wake the client's thread, which is all that the engine asks this for; simulated threads do not doze."""
+        del part, timeout, cached
+        return 0, 0
+
     # --- reading ---
 
     def consume(self, most: int, timeout_s: float) -> list[SimMessage]:
