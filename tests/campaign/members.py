@@ -35,8 +35,8 @@ class Member:
     """One process over its lives."""
 
     name: str
-    start: Callable[[], Child]
-    ready: HealthPages
+    start: Callable[[int], Child]  # at a port
+    ports: tuple[int, int]
     state: Path
     child: Child | None = None
     wanted: bool = False  # whether it has to run: false while a fault keeps it away
@@ -50,6 +50,10 @@ class Member:
     def running(self) -> bool:
         return self.child is not None and self.child.exit_code is None
 
+    @property
+    def ready(self) -> HealthPages:
+        return HealthPages(self.ports[0])
+
     def up(self) -> None:
         """Start it, unless it runs."""
         with self.lock:
@@ -57,7 +61,7 @@ class Member:
             if not self.running:
                 if self.child is not None:
                     self.child.kill()  # buries what ended by itself
-                self.child = self.start()
+                self.child = self.start(self.ports[0])
 
     def down(self, end: Callable[[Child], object]) -> None:
         """End it in a way, and keep it away until `up`."""
@@ -66,6 +70,21 @@ class Member:
             if self.child is not None:
                 end(self.child)
                 self.child = None
+
+    def hand_over(self) -> None:
+        """Start the successor, and stop this one when that waits for the state folder, ready for all the rest."""
+        with self.lock:
+            assert self.child is not None
+            self.ports = self.ports[::-1]
+            log = self.child.spec.log
+            begin = log.stat().st_size
+            successor = self.start(self.ports[0])
+            end = time.monotonic() + _READY_S_MAX
+            while b"let go of the state folder" not in log.read_bytes()[begin:]:
+                assert time.monotonic() < end, f"the successor does not wait.{successor.last_words()}"
+                time.sleep(_LOOK_EVERY_S)
+            self.child.stop()
+            self.child = successor
 
     def forget(self) -> None:
         """Lose its disk."""
@@ -83,6 +102,7 @@ class Members:
     def __init__(self, names: tuple[str, ...], cluster: Cluster, folder: Path) -> None:
         self.folder = folder
         self.settings: dict[str, object] = {}  # for every process that is started from now on
+        self.release: Path | None = None  # where it is started from; None: this checkout
         self.exits: Counter[str] = Counter()
         self._cluster = cluster
         self._by_name = {name: self._member(name) for name in names}
@@ -137,14 +157,15 @@ class Members:
 
     def _member(self, name: str) -> Member:
         kind, _, number = name.partition("-")
-        port = free_ports(1)[0]
+        first, second = free_ports(2)
+        if kind == "bridge":
+            first = Settings.load().bridge_health_port
         state = self.folder / "state" / name
-        health = Settings.load().bridge_health_port if kind == "bridge" else port
 
-        def start() -> Child:
+        def start(port: int) -> Child:
             return Child(self._spec(name, kind, number or "0", port, state))
 
-        return Member(name, start, HealthPages(health), state)
+        return Member(name, start, (first, second), state)
 
     def _spec(self, name: str, kind: str, number: str, port: int, state: Path) -> ProcessSpec:
         return ProcessSpec(
@@ -157,6 +178,7 @@ class Members:
                 *(() if kind == "bridge" else ("--port", str(port))),
             ),
             log=self.folder / "logs" / f"{name}.log",
+            directory=self.release,
             environment=environment(
                 kafka_bootstrap=self._cluster.via(name), instance=number, state_dir=state, **self.settings
             ),

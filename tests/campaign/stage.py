@@ -84,11 +84,15 @@ class TimedLedger(Ledger):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of one round: the account so far, and how long nothing arrived while messages were sent."""
+    """What came of one round: the account so far, and how long nothing arrived while messages were sent.
+
+    `ages_s` are the times from the 201 to the reply of each recipient that is well, of this round's copies only.
+    """
 
     account: Account
     silence_s: float
     seconds: float
+    ages_s: tuple[float, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,6 +118,7 @@ class Stage:
     _postman: Postman = field(init=False)
     _observer: Observer = field(init=False)
     _conductor: Conductor = field(init=False)
+    _aged: int = 0  # copies whose age an earlier round has told
 
     async def __aenter__(self) -> Self:
         try:
@@ -143,9 +148,9 @@ class Stage:
 
     async def during(self, number: int, *works: Coroutine[Any, Any, None]) -> Outcome:
         """Send a day's messages while other things are done, then wait until the account closes."""
+        self._conductor = self._new_conductor(number)  # reads keys for a second: no silence of the router
         started_s = time.monotonic()
         self.ledger.times_s = [started_s]
-        self._conductor = self._new_conductor(number)
         async with asyncio.TaskGroup() as together:
             sending = together.create_task(self._conductor.perform())
             sending.add_done_callback(lambda _: sent.append(time.monotonic()))
@@ -155,8 +160,12 @@ class Stage:
         await asyncio.to_thread(self.members.all_ready)
         account = await self._settle()
         gaps = [b - a for a, b in itertools.pairwise(self.ledger.times_s) if a < sent[0]]
+        ages_s, self._aged = account.latencies_s[self._aged :], len(account.latencies_s)
         return Outcome(
-            account=account, silence_s=max(gaps, default=0.0), seconds=time.monotonic() - started_s
+            account=account,
+            silence_s=max(gaps, default=0.0),
+            seconds=time.monotonic() - started_s,
+            ages_s=ages_s,
         )
 
     async def _settle(self) -> Account:

@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,7 +16,9 @@ from pipeline.simulator.ledger import Account, Elsewhere, Ledger, Place, StatusK
 from pipeline.simulator.model import Reaches
 from tests.campaign.faults import KINDS, script
 from tests.campaign.network import Line, Network
+from tests.campaign.release import GROWN, make_release
 from tests.campaign.report import Report
+from tests.campaign.scaling import table
 from tests.campaign.stage import Outcome, Shape
 
 NAMES = (*Shape(workers=2).names(), "broker-1", "registry")
@@ -179,3 +183,45 @@ def test_the_ledger_counts_a_copy_that_came_twice_once_for_each_extra() -> None:
 
     account = judged(twice)
     assert (account.closes, account.delivered, account.delivered_again) == (True, 1, 2)
+
+
+# --- scaling, releases ---
+
+
+def played(step: str, oldest_s: float, *, closes: bool = True, **more: object) -> dict[str, object]:
+    return {"step": step, "age_s": {"max": oldest_s}, "silence_s": oldest_s / 2, "closes": closes, **more}
+
+
+def test_a_table_of_scaling_has_the_oldest_copy_of_each_step_and_forgives_nothing() -> None:
+    rows = [
+        played("kill", 7.0),
+        played("kill", 9.0),
+        played("kill", 8.0),
+        played("leave", 1.0, closes=False),
+        played("release", 1.0, both=False),
+    ]
+    assert table(rows).splitlines()[2:] == [
+        "| kill | 3 | 7.0, 8.0, 9.0 | 4.5 | closed each time |",
+        "| leave | 1 | 1.0, 1.0, 1.0 | 0.5 | NOT CLOSED |",
+        "| release | 1 | 1.0, 1.0, 1.0 | 0.5 | NOT CLOSED |",
+    ]
+
+
+def test_the_next_release_writes_what_this_one_does_not_know(tmp_path: Path) -> None:
+    """Its own process says so: the schemas that are registered from there, and the values that are written."""
+    make_release(tmp_path / "next")
+    asked = (
+        "import json; from pipeline import schemas; from pipeline.domain.envelope import Copy;"
+        f"names = {list(GROWN)};"
+        "print(json.dumps([[one['name'] for one in json.loads(schemas.text(n))['fields']][-1] for n in names]"
+        " + [Copy.__dataclass_fields__['release'].default]))"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", asked],
+        cwd=tmp_path / "next",
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert json.loads(told.stdout) == ["release", "release", "release", "next"]
