@@ -53,6 +53,13 @@ METRICS: Final = (
     Metric("dip_info", _G, ("version", "process", "name"), _A, "1; its labels say what runs"),
     Metric("dip_ready", _G, (), _A, "1 while the process is ready for work, else 0"),
     Metric(
+        "dip_clock_timestamp_seconds",
+        _G,
+        (),
+        _A,
+        "what the process takes for the time: Prometheus knows when it asked",
+    ),
+    Metric(
         "dip_certificate_end_timestamp_seconds",
         _G,
         ("setting",),

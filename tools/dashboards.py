@@ -66,6 +66,37 @@ _LANES: Final[Sequence[Panel]] = (
     )),
 )  # fmt: skip
 
+_ADDRESSING: Final[Sequence[Panel]] = (
+    ("Messages that reach addressing", "cps", (
+        (f'sum(rate(dip_records_read_total{{topic="dip.validated"}}[{_RATE}]))', "messages"),
+        (f'sum(rate(dip_records_read_total{{topic="dip.registration"}}[{_RATE}]))', "loaded appointments"),
+    )),
+    ("Copies of a message", "none", (
+        ((f'sum(rate(dip_records_written_total{{topic="dip.outbound"}}[{_RATE}]))'
+          f' / sum(rate(dip_records_read_total{{topic="dip.validated"}}[{_RATE}]))'), "copies"),
+    )),
+    ("Nobody to address: MPAN unknown (MSG1037), nobody held it (MSG1038), and other codes", "cps", (
+        (f'sum by (code) (rate(dip_dead_letters_total{{topic="dip.dead-letter.addressing"}}[{_RATE}]))', "{{code}}"),
+    )),
+    ("Refused before addressing", "cps", (
+        (f'sum by (code) (rate(dip_dead_letters_total{{topic="dip.dead-letter.validation"}}[{_RATE}]))', "{{code}}"),
+    )),
+    ("Time from acceptance to fan-out", "s", (
+        (f"histogram_quantile(0.5, sum by (le) (rate(dip_routing_age_seconds_bucket[{_RATE}])))", "p50"),
+        (f"histogram_quantile(0.9, sum by (le) (rate(dip_routing_age_seconds_bucket[{_RATE}])))", "p90"),
+        (f"histogram_quantile(0.99, sum by (le) (rate(dip_routing_age_seconds_bucket[{_RATE}])))", "p99"),
+    )),
+    ("Lag before addressing, and of appointments to load", "none", (
+        ('sum by (topic) (dip_consumer_lag_records{topic=~"dip.inbound|dip.validated|dip.registration"})', "{{topic}}"),
+    )),
+    ("Senders told of it", "cps", (
+        (f'sum(rate(dip_records_written_total{{topic="dip.status"}}[{_RATE}]))', "status messages"),
+    )),
+    ("Tables of the router", "bytes", (
+        ('sum by (table) (dip_store_bytes{table=~"appointments|quarantine|seen"})', "{{table}}"),
+    )),
+)  # fmt: skip
+
 _BRIDGE: Final[Sequence[Panel]] = (
     ("Answers", "reqps", ((f"sum by (status) (rate(dip_bridge_answers_total[{_RATE}]))", "{{status}}"),)),
     ("Refusals", "reqps", ((f"sum by (reason) (rate(dip_bridge_refusals_total[{_RATE}]))", "{{reason}}"),)),
@@ -131,6 +162,9 @@ _STORES: Final[Sequence[Panel]] = (
         ("sum(dip_journal_orders)", "replays of consumption"),
         (f"sum(increase(dip_journal_unreadable_total[{_RATE}])) by (topic)", "unreadable, {{topic}}"),
     )),
+    ("Clocks: how far each is from Prometheus", "s", (
+        ("abs(dip_clock_timestamp_seconds - timestamp(dip_clock_timestamp_seconds))", "{{pod}}"),
+    )),
     ("Alive, and what runs", "none", (
         ("sum(dip_alive)", "workers alive"),
         ("sum by (version, process) (dip_info)", "{{process}} {{version}}"),
@@ -143,7 +177,13 @@ _STORES: Final[Sequence[Panel]] = (
 
 def dashboards() -> dict[str, dict[str, Any]]:
     """Return the dashboards by name."""
-    pages = {"overview": _OVERVIEW, "lanes": _LANES, "bridge": _BRIDGE, "stores": _STORES}
+    pages = {
+        "overview": _OVERVIEW,
+        "lanes": _LANES,
+        "addressing": _ADDRESSING,
+        "bridge": _BRIDGE,
+        "stores": _STORES,
+    }
     return {name: _page(name, panels) for name, panels in pages.items()}
 
 

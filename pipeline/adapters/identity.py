@@ -1,10 +1,11 @@
-"""What a process says of itself in its metrics: version, kind, name, and when our own certificates end."""
+"""What a process says of itself in its metrics: version, kind, name, its time, and when our own certificates end."""
 
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from pipeline.adapters.certificate_files import certificates_in, read_files
+from pipeline.adapters.clock import SystemClock
 from pipeline.errors import SettingsInvalid
 from pipeline.metrics import Sample
 from pipeline.settings import Settings
@@ -13,8 +14,9 @@ CERTIFICATES: Final = ("tls_certificate", "signing_certificate", "webhook_certif
 
 
 def identity(process: str, settings: Settings) -> Iterator[Sample]:
-    """Yield `dip_info` and the ends of the certificates that the settings name."""
+    """Yield `dip_info`, the clock, and the ends of the certificates that the settings name."""
     yield Sample("dip_info", 1, (version_of_product(), process, settings.instance))
+    yield Sample("dip_clock_timestamp_seconds", SystemClock().now().timestamp())
     for name in CERTIFICATES:
         yield from _end(settings, name)
 

@@ -55,6 +55,8 @@ CASES: Final = (
          'dip_consumer_lag_records{instance="i",topic="t",partition="0"}': "0x40"},
     ),
     Case("DipBrokerSilent", {'dip_broker_age_seconds{pod="a"}': "0+60x40"}, {'dip_broker_age_seconds{pod="a"}': "5 59 8 45 7x40"}),
+    # A series at minute m has the timestamp 60 m; an hour behind, and 29 seconds ahead.
+    Case("DipClockOff", {'dip_clock_timestamp_seconds{pod="a"}': "-3600+60x40"}, {'dip_clock_timestamp_seconds{pod="a"}': "29+60x40"}),
     Case(
         "DipAuditLag",
         {'dip_consumer_lag_records{topic="dip.audit",partition="0"}': "60000x40"},

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache, partial
 from itertools import islice
 from typing import Any, Final
@@ -22,7 +23,7 @@ from pipeline import schemas, topics
 from pipeline.catalogue import Catalogue, load_catalogue
 from pipeline.codec import Codec
 from tests.simulation.whole import Event, Whole, script, shrunk
-from tests.support.market_world import NoRegistry
+from tests.support.market_world import NOW, NoRegistry
 from tests.support.virtual_time import VirtualLoop
 
 _CHUNK: Final = 20
@@ -42,6 +43,8 @@ class Runs:
     catalogue: Catalogue
     codec: Codec
     sabotage: bool = False
+    router_at: datetime = NOW
+    delivery_at: datetime = NOW
 
     def problems(self, seed: int, events: Sequence[Event]) -> list[str]:
         """Play a script in the world of a seed; return what was wrong, also what it raised."""
@@ -66,7 +69,13 @@ class Runs:
         return script(seed)
 
     def _played(self, seed: int, events: Sequence[Event]) -> Whole:
-        whole = Whole(seed=seed, catalogue=self.catalogue, codec=self.codec)
+        whole = Whole(
+            seed=seed,
+            catalogue=self.catalogue,
+            codec=self.codec,
+            router_at=self.router_at,
+            delivery_at=self.delivery_at,
+        )
         if self.sabotage:
             _steal_one(whole)
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:

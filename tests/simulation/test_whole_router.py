@@ -1,11 +1,14 @@
 """The whole router from one seed; `make sim` runs thousands of these. A failing seed is named, and cut down."""
 
+from datetime import timedelta
+
 import pytest
 
 from pipeline.catalogue import Catalogue
 from pipeline.codec import Codec
 from tests.simulation.campaign import Runs
 from tests.simulation.whole import KINDS, Event, script, shrunk
+from tests.support.market_world import NOW
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -13,6 +16,24 @@ def test_every_accepted_message_is_accounted_for_whatever_happens(
     seed: int, catalogue: Catalogue, codec: Codec
 ) -> None:
     runs = Runs(catalogue=catalogue, codec=codec)
+    problems = runs.problems(seed, script(seed))
+    assert not problems, runs.told(seed, problems)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("router_h", "delivery_h"), [(-1, 0), (1, 0), (0, -1), (0, 1), (-1, 1), (1, -1)], ids=str
+)
+def test_nothing_is_lost_or_misaddressed_by_workers_whose_clocks_are_an_hour_off(
+    seed: int, router_h: int, delivery_h: int, catalogue: Catalogue, codec: Codec
+) -> None:
+    """Bridge and callers have the right time. docs/RUNBOOK.md says what else such a clock does."""
+    runs = Runs(
+        catalogue=catalogue,
+        codec=codec,
+        router_at=NOW + timedelta(hours=router_h),
+        delivery_at=NOW + timedelta(hours=delivery_h),
+    )
     problems = runs.problems(seed, script(seed))
     assert not problems, runs.told(seed, problems)
 

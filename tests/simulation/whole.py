@@ -104,6 +104,8 @@ class Whole:
     seed: int
     catalogue: Catalogue
     codec: Codec
+    router_at: datetime = NOW  # what the clock of each says; callers' and the bridge's says NOW
+    delivery_at: datetime = NOW
     router: World = field(init=False)
     delivery: DeliveryWorld = field(init=False)
     model: Model = field(default_factory=Model)
@@ -116,8 +118,8 @@ class Whole:
     def __post_init__(self) -> None:
         dice = Random(f"world {self.seed}")
         self.order = dice.choice(list(Order))
-        self.router = build(self.seed, self.catalogue, self.codec)
-        fixed = Fixed(participants())
+        self.router = build(self.seed, self.catalogue, self.codec, at=self.router_at)
+        fixed = Fixed(participants(), self.router_at)
         self.router.stages[topics.DEAD_LETTER_DELIVERY] = Reporting(
             codec=self.codec, catalogue=self.catalogue, clock=fixed, read=self.codec.decode_copy
         )
@@ -129,7 +131,7 @@ class Whole:
             in_flight_max=dice.choice([2, 100]),
             rules={IF_021: ChannelRule(order=self.order)},
         )
-        self.delivery.clock.at = NOW
+        self.delivery.clock.at = self.delivery_at
 
     # --- playing ---
 

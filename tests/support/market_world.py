@@ -53,9 +53,10 @@ class Fixed:
     """A clock that stands, and participants that do not change."""
 
     participants: Participants
+    at: datetime = NOW
 
     def now(self) -> datetime:
-        return NOW
+        return self.at
 
     def current(self) -> Participants:
         return self.participants
@@ -76,9 +77,11 @@ def participants() -> Participants:
     )
 
 
-def build(seed: int, catalogue: Catalogue, codec: Codec, people: Participants | None = None) -> World:
-    """Return the router as `agents.app` binds it, on the bus."""
-    fixed = Fixed(participants() if people is None else people)
+def build(
+    seed: int, catalogue: Catalogue, codec: Codec, people: Participants | None = None, *, at: datetime = NOW
+) -> World:
+    """Return the router as `agents.app` binds it, on the bus; `at` is what its clock says."""
+    fixed = Fixed(participants() if people is None else people, at)
     seen, appointments, waiting = TableFake(), TableFake(), TableFake()
     world = World(rng=Random(seed), tables=[seen, appointments, waiting])
     addressing = Addressing(
