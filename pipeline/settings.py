@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import SettingsInvalid
-from pipeline.settings_text import hard_to_guess, read_file, typed, variable
+from pipeline.settings_text import hard_to_guess, options_of, read_file, typed, variable
 from pipeline.settings_text import setting as _setting
 
 
@@ -334,9 +334,11 @@ class Settings:
                 raise SettingsInvalid(f"{variable(name)} is not set; `dip up` prints the local stack's")
 
     def kafka(self) -> dict[str, str]:
-        """Return the librdkafka settings every client of this process starts from."""
-        options = dict(part.strip().split("=", 1) for part in self.kafka_options.split(";") if part.strip())
-        return {"bootstrap.servers": self.kafka_bootstrap, **options}
+        """Return the librdkafka settings every client of this process starts from. Raises SettingsInvalid."""
+        return {
+            "bootstrap.servers": self.kafka_bootstrap,
+            **options_of("DIP_KAFKA_OPTIONS", self.kafka_options),
+        }
 
     def shared_secret(self) -> str:
         """Return what bridges and workers prove themselves with; empty where there is none.

@@ -45,6 +45,17 @@ def typed(name: str, kind: Any, value: Any) -> Any:
         raise SettingsInvalid(f"{name}={value!r}: expected {kind.__name__}") from None
 
 
+def options_of(name: str, text: str) -> dict[str, str]:
+    """Return `key=value;key=value` as pairs. Raises SettingsInvalid by place: the text may hold a password."""
+    found = {}
+    for number, part in enumerate((one.strip() for one in text.split(";") if one.strip()), start=1):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip():
+            raise SettingsInvalid(f"{name}: part {number} is no key=value; expected key=value;key=value")
+        found[key.strip()] = value
+    return found
+
+
 def hard_to_guess(name: str, secret: str) -> str:
     """Return a secret, or nothing where there is none. Raises SettingsInvalid for one that could be guessed."""
     if 0 < len(secret) < SHARD_SECRET_CHARS_MIN:

@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from pipeline import limits
 from pipeline.errors import BrokerUnavailable, RegistryUnavailable, TopicsInvalid, UndecodableRecord
+from pipeline.kafka_refusals import Refusals
 from pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class CompactedFeed(ABC, Generic[Picture]):
         self._complete = threading.Event()
         self._stopping = threading.Event()
         self._failure: Exception | None = None
+        self._refusals = Refusals()
         self._thread = threading.Thread(target=self._run, name=topic, daemon=True)
 
     @abstractmethod
@@ -62,10 +64,11 @@ class CompactedFeed(ABC, Generic[Picture]):
                 raise self._failure
             if now_s >= deadline_s:
                 self.stop()
-                raise BrokerUnavailable(
+                text = (
                     f"topic {self._topic} could not be read within {self._wait_s:.0f} s; check KAFKA_BOOTSTRAP and"
                     " that the broker runs"
                 )
+                raise BrokerUnavailable(self._refusals.explain(text))
             if now_s - said_s >= limits.WAIT_MESSAGE_EVERY_S:
                 said_s = now_s
                 log.warning("still reading topic %s: %d records so far", self._topic, self._records)
@@ -90,6 +93,7 @@ class CompactedFeed(ABC, Generic[Picture]):
             consumer = Consumer(
                 {
                     **self._options,
+                    **self._refusals.options,
                     "group.id": f"{self._topic}-feed",  # the client insists on one; nothing is committed under it
                     "enable.auto.commit": False,
                     "enable.partition.eof": True,
@@ -98,7 +102,9 @@ class CompactedFeed(ABC, Generic[Picture]):
                 }
             )
         except KafkaException as error:
-            self._failure = BrokerUnavailable(f"the Kafka client cannot be made: {error}")
+            self._failure = BrokerUnavailable(
+                f"the Kafka client cannot be made: {error.args[0].str()}; check DIP_KAFKA_OPTIONS"
+            )
             return
         try:
             self._follow(consumer, self._assign(consumer))
@@ -124,6 +130,7 @@ class CompactedFeed(ABC, Generic[Picture]):
                     for one in places
                 }
             except KafkaException as error:
+                consumer.poll(0)  # the client tells inside of it why it was refused
                 log.warning("waiting for Kafka to read topic %s (%s)", self._topic, error)
                 self._stopping.wait(limits.PARTICIPANTS_RETRY_S)
             else:
