@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from pipeline.adapters.broker_settings import advice, broker_settings
 from pipeline.adapters.topics import check_topics, ensure_topics
 from pipeline.errors import SettingsInvalid
 from pipeline.operate.stack import located
@@ -51,16 +52,22 @@ def create(*, as_json: bool) -> None:
 @topics.command()
 @_as_json
 def check(*, as_json: bool) -> None:
-    """Compare the broker with the code; exit code 1 on any difference."""
+    """Compare the broker with the code; exit code 1 on any difference of topics.
+
+    Settings of the brokers that make records wait when workers come and go are named as well, and are no error.
+    """
     settings = located(Settings.load())
     wrong = check_topics(settings.kafka(), configured_specs(settings))
+    better = advice(broker_settings(settings.kafka()))
     if as_json:
         fields = ("topic", "what", "found", "expected", "advice")
         rows = [{name: getattr(one, name) for name in fields} for one in wrong]
-        click.echo(json.dumps({"ok": not wrong, "differences": rows}))
+        click.echo(json.dumps({"ok": not wrong, "differences": rows, "brokers": better}))
     else:
         for one in wrong:
             click.echo(str(one))
+        for line in better:
+            click.echo(f"brokers: {line}")
         click.echo(f"{len(wrong)} differences" if wrong else "all topics are as they must be")
     sys.exit(1 if wrong else 0)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from pipeline.adapters.broker_settings import WISHES, advice, broker_settings
 from pipeline.adapters.topics import check_topics, ensure_topics, require_topics
 from pipeline.errors import BrokerUnavailable, TopicsInvalid
 from pipeline.localstack.waiting import wait_until
@@ -26,6 +27,12 @@ def admin(client):
 @pytest.fixture
 def specs(prefix):
     return tuple(replace(spec, name=f"{prefix}-{spec.name}") for spec in topic_specs(partitions=3))
+
+
+def test_the_settings_of_a_real_broker_are_read_and_the_local_one_needs_no_advice(client):
+    found = broker_settings(client)
+    assert {one.name for one in WISHES} <= found.keys()
+    assert advice(found) == ()
 
 
 def test_missing_topics_are_created_with_their_shape(client, specs):
