@@ -215,11 +215,6 @@ class SimConsumer:
             raise failure(KafkaError._UNKNOWN_PARTITION)
         reading.at, reading.end_told = part.offset, -1
 
-    def get_watermark_offsets(self, part: Any, *, timeout: float, cached: bool) -> tuple[int, int]:
-        """Wake the client's thread, which is all that the engine asks this for; simulated threads do not doze."""
-        del part, timeout, cached
-        return 0, 0
-
     # --- reading ---
 
     def consume(self, most: int, timeout_s: float) -> list[SimMessage]:
@@ -247,7 +242,8 @@ class SimConsumer:
     def poll(self, timeout_s: float) -> SimMessage | None:
         return next(iter(self.consume(1, timeout_s)), None)
 
-    def get_watermark_offsets(self, part: Any, timeout: float) -> tuple[int, int]:
+    def get_watermark_offsets(self, part: Any, timeout: float, *, cached: bool = False) -> tuple[int, int]:
+        assert not cached, "nobody asks for what the client remembers"
         log = self._broker.partitions[part.topic, part.partition].log
         found: tuple[int, int] = self._machine.call(lambda: (0, len(log)), timeout)
         return found
