@@ -335,10 +335,8 @@ class Settings:
 
     def kafka(self) -> dict[str, str]:
         """Return the librdkafka settings every client of this process starts from. Raises SettingsInvalid."""
-        return {
-            "bootstrap.servers": self.kafka_bootstrap,
-            **options_of("DIP_KAFKA_OPTIONS", self.kafka_options),
-        }
+        options = options_of("DIP_KAFKA_OPTIONS", self.kafka_options)
+        return {"bootstrap.servers": self.kafka_bootstrap, **options}
 
     def shared_secret(self) -> str:
         """Return what bridges and workers prove themselves with; empty where there is none.
