@@ -21,6 +21,7 @@ from pipeline.domain.envelope import AuditRecord, Copy
 from pipeline.domain.gaps import GAPS_PREFIX
 from pipeline.domain.identifiers import DeliveryId, EventCode, InterfaceId, ParticipantId, TransactionId
 from pipeline.domain.participants import ANY_CHANNEL, Participant, Webhook
+from pipeline.settings_text import variable
 from tables import parked
 from tests.support.webhooks import WebhookServer
 
@@ -115,7 +116,14 @@ class Rig:
     ) -> subprocess.Popen:
         """Start a worker; `launcher` is a command that runs it under some limit."""
         log = (self.folder / f"worker-{len(self.workers)}.log").open("wb")
-        environ = {
+        environ = self.environment(**settings)
+        worker = subprocess.Popen([*launcher, DIP, "worker", kind], env=environ, stdout=log, stderr=log)
+        self.workers.append(worker)
+        return worker
+
+    def environment(self, **settings: str) -> dict[str, str]:
+        """Return what a process of this installation is started with; settings come last."""
+        return {
             **os.environ,
             "KAFKA_BOOTSTRAP": self.bootstrap,
             "SCHEMA_REGISTRY_URL": self.registry_url,
@@ -127,11 +135,8 @@ class Rig:
             "DIP_WEBHOOK_NETWORKS_ALLOWED": "127.0.0.0/8",
             "DIP_WEBHOOK_TIMEOUT_S": "3",
             "DIP_RETRY_DELAYS_S": "0,0.3,0.5,1",
-            **{f"DIP_{name.upper()}": value for name, value in settings.items()},
+            **{variable(name): value for name, value in settings.items()},
         }
-        worker = subprocess.Popen([*launcher, DIP, "worker", kind], env=environ, stdout=log, stderr=log)
-        self.workers.append(worker)
-        return worker
 
     def wait_for(
         self, condition: Callable[[], bool], what: str, *, within_s: float = 90, dying: bool = False
