@@ -92,11 +92,13 @@ class Lane(Holdings):
     def direct(self, entry: Entry) -> bool:
         """Tell whether an arriving copy may be sent from memory; else it is parked.
 
-        Behind rows that are not in memory it must not be: it would overtake them; nor behind a copy that is aside.
+        Behind rows that are not in memory it must not be: it would overtake them; nor behind a copy that is aside. Rows
+        that are being read back are not in memory yet, and where an order is kept nothing passes them either.
         """
         size_bytes = entry.size_bytes
         return (
             not self.held
+            and not (self.refilling and self.rule.order is not Order.NONE)
             and order_key(entry.copy, self.rule.order) not in self.aside.keys
             and not self.behind
             and self.in_memory < LANE_COPIES_MAX

@@ -1,5 +1,7 @@
 """What a recipient may rely on: nothing, the order of one MPAN, or the order of everything."""
 
+import asyncio
+
 import pytest
 
 from pipeline.catalogue import load_catalogue
@@ -54,6 +56,26 @@ async def test_a_failed_call_lets_nothing_of_its_mpan_overtake() -> None:
     for _ in range(6):
         await world.pass_time(5)
     assert [one for _, one in world.webhooks.taken] == [make_copy(number).delivery_id for number in range(4)]
+
+
+@pytest.mark.parametrize("order", [Order.MPAN, Order.STRICT])
+async def test_what_arrives_while_rows_are_read_back_does_not_pass_them(order: Order) -> None:
+    """Reading takes a while where Kafka is slow. (Simulation of the product, seed 2338 of 26 November 2026.)"""
+    world = world_of(order)
+    world.webhooks.then("2300000001", Failed(error=ErrorClass.TIMEOUT, text="timeout"), Answered(status=201))
+    await world.own()
+    world.send(make_copy(1, mpan=A))
+    await world.settle_down()
+    assert world.engine.parked(), "it failed, and waits as a row"
+    world.engine.gate = asyncio.Event()
+    await world.pass_time(5)
+    world.send(make_copy(2, mpan=A))
+    await world.settle_down()
+    assert not world.webhooks.taken
+    world.engine.gate.set()
+    for _ in range(3):
+        await world.pass_time(5)
+    assert [one for _, one in world.webhooks.taken] == [make_copy(1).delivery_id, make_copy(2).delivery_id]
 
 
 async def test_strict_order_has_one_array_under_way() -> None:
