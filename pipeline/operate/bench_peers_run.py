@@ -1,16 +1,12 @@
-"""One peer at work, and the account of what came out: CPU and rate while it is warm, what is lost, doubled, misaddressed.
+"""One peer at work, and its judge: CPU and rate while it is warm, what is lost, doubled, misaddressed.
 
-The judge reads the outputs of every peer in the same way, committed ones only, and knows who must get what from the
-numbers alone.
+The judge reads the outputs of every peer in the same way, committed ones only.
 """
 
 import json
 import re
-import signal
-import subprocess
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -18,19 +14,16 @@ import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from pipeline import limits
+from pipeline.localstack.processes import Child, ProcessSpec, describe_exit
 from pipeline.operate.bench_engine import create_topics
+from pipeline.operate.bench_peers_job import DEAD_KEY, Account, due, records
 from pipeline.operate.bench_peers_setup import Command, Peer
 
 PARTITIONS: Final = 4
-MPANS: Final = 2_000
-HOLDERS: Final = 4
-_PARTICIPANTS: Final = 400
-_INVALID_ONE_IN: Final = 100
-_PAD: Final = "x" * 880  # a record has 1 kB
 _WARM_SHARE: Final = 0.3
 _KILLED_AT_SHARE: Final = 0.5
 _LOOK_S: Final = 0.2
-_DEAD_KEY: Final = "dead"
+_LAST_WORDS: Final = 600  # characters of a dead peer's log
 _ID: Final = re.compile(rb'"id":(\d+)')
 
 
@@ -57,67 +50,6 @@ class Outcome:
     def wire(self) -> dict[str, Any]:
         """Return the outcome as JSON values."""
         return asdict(self)
-
-
-def holders(mpan: int) -> list[str]:
-    """Return who must get what is said of an MPAN."""
-    return [f"23{(mpan * HOLDERS + one) % _PARTICIPANTS:08d}" for one in range(HOLDERS)]
-
-
-def records(messages: int) -> Iterator[tuple[bytes, str]]:
-    """Yield key and value: who holds what first, then messages; of a hundred, one breaks a rule."""
-    for number in range(MPANS):
-        key = f"{2 * 10**12 + number}"
-        row = {"id": number, "kind": "reg", "mpan": key, "holders": holders(number)}
-        yield key.encode(), json.dumps(row, separators=(",", ":"))
-    for number in range(MPANS, MPANS + messages):
-        mpan = 2 * 10**12 + number % MPANS
-        event = "ActivePower" if _is_valid(number) else "Nonsense"
-        value = f'{{"id":{number},"kind":"use","mpan":"{mpan}","event":"{event}","pad":"{_PAD}"}}'
-        yield b"%d" % mpan, value
-
-
-def _is_valid(number: int) -> bool:
-    return number % _INVALID_ONE_IN != 0
-
-
-def due(messages: int) -> set[tuple[int, str]]:
-    """Return what must come out: a number and its holder, or the key of what broke a rule."""
-    found: set[tuple[int, str]] = set()
-    for number in range(MPANS, MPANS + messages):
-        found.update((number, one) for one in (holders(number % MPANS) if _is_valid(number) else [_DEAD_KEY]))
-    return found
-
-
-@dataclass(slots=True)
-class Account:
-    """What is due, and what came."""
-
-    due: set[tuple[int, str]]
-    seen: set[tuple[int, str]] = field(default_factory=set)
-    doubled: int = 0
-    misaddressed: int = 0
-
-    def take(self, number: int, key: str) -> bool:
-        """Note an output; tell whether it is news."""
-        one = (number, key)
-        if one in self.seen:
-            self.doubled += 1
-            return False
-        if one not in self.due:
-            self.misaddressed += 1
-            return False
-        self.seen.add(one)
-        return True
-
-    @property
-    def share(self) -> float:
-        """Return how much of what is due has come, 0 to 1."""
-        return len(self.seen) / len(self.due)
-
-    @property
-    def lost(self) -> int:
-        return len(self.due) - len(self.seen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,11 +124,16 @@ class _Run:
         self._last: _Mark | None = None
         self._silence_s = 0.0
 
-    def _start(self) -> "subprocess.Popen[bytes]":
-        with (self._folder / "log").open("ab") as log:
-            return subprocess.Popen(  # noqa: S603  # our own program
-                self._command, stdout=log, stderr=subprocess.STDOUT, cwd=self._folder
+    def _start(self) -> Child:
+        return Child(
+            ProcessSpec(
+                name="peer",
+                command=tuple(self._command),
+                log=self._folder / "log",
+                directory=self._folder,
+                stop_s_max=limits.PEERS_STOP_S_MAX,
             )
+        )
 
     def follow(self, bootstrap: str, topics: tuple[str, ...], *, kill: bool) -> None:
         """Read outputs until all came, none came for too long, or the process died by itself."""
@@ -214,7 +151,6 @@ class _Run:
                 if kill and not killed and account.share >= _KILLED_AT_SHARE:
                     killed = True
                     self._process.kill()
-                    self._process.wait()
                     self._process = self._start()
                 if not kill and not self._warm and account.share >= _WARM_SHARE:
                     self._warm = self._held(reader, topics[1])
@@ -247,39 +183,34 @@ class _Run:
         news = False
         for message in reader.consume(2_000, _LOOK_S):
             if message.error() is None and (found := _ID.search(message.value())):
-                key = _DEAD_KEY if message.topic() == dead else (message.key() or b"").decode()
+                key = DEAD_KEY if message.topic() == dead else (message.key() or b"").decode()
                 news |= self._account.take(int(found[1]), key)
         return news
 
     def _held(self, reader: Consumer, dead: str) -> _Mark:
         """Stop the peer until all that it has put out is read: from here on, CPU and outputs belong together."""
-        self._process.send_signal(signal.SIGSTOP)
+        self._process.freeze()
         try:
             while self._read(reader, dead):
                 pass
             return self._mark()
         finally:
-            self._process.send_signal(signal.SIGCONT)
+            self._process.thaw()
 
     def _mark(self) -> _Mark:
         used = psutil.Process(self._process.pid).cpu_times() if self._alive() else None
         return _Mark(self._account.share, used.user + used.system if used else 0.0, time.monotonic())
 
     def _alive(self) -> bool:
-        code = self._process.poll()
+        code = self._process.exit_code
         if code is not None and not self._died:
-            self._died = f"exit {code}: {(self._folder / 'log').read_text(errors='replace')[-600:]}"
+            said = (self._folder / "log").read_text(errors="replace")[-_LAST_WORDS:]
+            self._died = f"{describe_exit(code)}: {said}"
         return code is None
 
     def stop(self) -> None:
         """End the process, politely first."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(limits.PEERS_STOP_S_MAX)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        self._process.stop()
 
     def outcome(self, peer: Peer, *, killed: bool) -> Outcome:
         """Return the account, with the cost of what was done while warm."""

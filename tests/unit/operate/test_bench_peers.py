@@ -3,7 +3,8 @@
 import pytest
 
 from pipeline.operate.bench_peers import PeersFailed, _complain, chosen_peers, figures
-from pipeline.operate.bench_peers_run import HOLDERS, MPANS, Account, Outcome, due, holders, records
+from pipeline.operate.bench_peers_job import HOLDERS, MPANS, Account, due, holders, records
+from pipeline.operate.bench_peers_run import Outcome
 from pipeline.operate.bench_peers_setup import PEERS, PROGRAMS, YARDSTICK
 
 
