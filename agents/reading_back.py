@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from pipeline import topics
 from pipeline.domain.parked import Missing, Pointer
 from pipeline.errors import UndecodableRecord
 from pipeline.metrics import Sample, Tally, tallied
@@ -17,11 +18,16 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
+def _none_yet() -> Tally:
+    """Begin at nought for each topic that records are read back from: a rise from nothing is no rise to Prometheus."""
+    return Tally(counts={(topic,): 0 for topic in (topics.VALIDATED, topics.OUTBOUND, topics.STATUS)})
+
+
 @dataclass(frozen=True, slots=True)
 class ReadingBack:
     """Decodes what was read by a pointer; one for a worker, for what it counts."""
 
-    unreadable: Tally = field(default_factory=Tally)
+    unreadable: Tally = field(default_factory=_none_yet)
 
     def value(self, decode: Callable[[bytes], T], pointer: Pointer, found: bytes | Missing) -> T | None:
         """Return the value; None where the record is gone, is another one, or cannot be read."""

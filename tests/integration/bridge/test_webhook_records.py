@@ -76,8 +76,13 @@ async def test_no_word_is_lost_between_two_bridges_and_a_load(
             loaded, *statuses = await asyncio.gather(loading, *calls)
             assert loaded.returncode == 0, loaded.stderr
             assert statuses == [201] * len(CHANNELS)
-            people = _await(feed, lambda now: len(now[OWNER.id].webhooks) == len(CHANNELS) + 1)
-            assert people[OWNER.id].name == "Renamed meanwhile"
+            people = _await(
+                feed,
+                lambda now: (
+                    (now[OWNER.id].name, len(now[OWNER.id].webhooks))
+                    == ("Renamed meanwhile", len(CHANNELS) + 1)
+                ),
+            )
             for channel in CHANNELS:
                 hook = people[OWNER.id].webhook(InterfaceId(channel))
                 assert hook is not None
