@@ -92,6 +92,7 @@ class Hearsay:
         if waits_longer or (lane.succeeded_at is not None and lane.succeeded_at >= failing.at):
             return False
         lane.hear(failures=failing.failures, due_at=max(due_at, now))
+        lane.waits_at(self._out.webhook(lane.key))
         lanes.waits.set(lane)
         log.info(
             "%s on %s: %s, says worker %s",

@@ -19,6 +19,7 @@ from pipeline.domain.blame import Blame, blame, may_be_the_message
 from pipeline.domain.delivery import LaneFailure
 from pipeline.domain.delivery_order import Order, order_key
 from pipeline.domain.lane_orders import LaneOrder
+from pipeline.domain.participants import Webhook
 from pipeline.limits import (
     BATCH_MESSAGES_MAX,
     CATCH_UP_COPIES_MAX,
@@ -37,10 +38,10 @@ _EVERYTHING: Final = "*"
 class Lane(Holdings):
     """One lane: its fortune so far, what it holds, and what it may do.
 
-    `url` is the address last used, None where there was none; empty while nothing is known of it. `order` is
-    what makes it wait by an operator's will, `busy` are the order keys of what is under way, `moved_at` is when it was
-    last tried because its address was a new one. At `sweep_at` a
-    waiting lane is searched for copies whose hold has ended: a few first, many once all of those had ended.
+    `url` is the address last used, or that it had when it began to wait; None where there was none; empty before
+    both. `order` is what makes it wait by an operator's will, `busy` are the order keys of what is under way,
+    `moved_at` is when it was last tried because its address was a new one. At `sweep_at` a waiting lane is searched
+    for copies whose hold has ended: a few first, many once all of those had ended.
     """
 
     posts: int = 0
@@ -211,6 +212,13 @@ class Lane(Holdings):
         return {_EVERYTHING} if entries and self.rule.order is Order.STRICT else order_keys(entries)
 
     # --- how a lane fares ---
+
+    def waits_at(self, hook: Webhook | None) -> None:
+        """Note the address that it has while it waits, where it has used none: a change of it ends the wait."""
+        if hook is None:
+            self.url = None
+        elif not self.url:
+            self.url = hook.url
 
     def restore(self, *, attempts: int, due_at: datetime) -> bool:
         """Take up the state that a parked row tells of; return False if the lane has newer experience."""

@@ -39,8 +39,7 @@ class Takeover:
         for one in await in_breaths(lanes_of(self._out.rows, claim.partition), wanted=wanted):
             lane = self._books.lanes[one.lane]
             lane.backlog(claim).inherit(first=one.first_key, last=one.last_key)
-            if self._out.webhook(lane.key) is None:
-                lane.url = None
+            lane.waits_at(self._out.webhook(lane.key))
             self._restore(lane, one.head)
 
     def _count(self, claim: Claim) -> None:

@@ -14,7 +14,7 @@ from pipeline.domain.identifiers import ParticipantId
 from pipeline.domain.lane_limits import LaneLimits, Rates
 from pipeline.domain.lane_orders import LaneOrders
 from pipeline.domain.parked import LaneKey
-from pipeline.domain.participants import ANY_CHANNEL
+from pipeline.domain.participants import ANY_CHANNEL, Participant, Participants, Webhook
 from pipeline.limits import HEARSAY_LAG_S
 from tests.support.fake_engine import (
     HEALTH,
@@ -155,6 +155,27 @@ async def test_a_restarted_worker_begins_where_the_others_are() -> None:
     await third.settle_down()
     assert len(first.webhooks.posts) == before
     assert third.dispatcher.figures().parked == 5
+
+
+async def test_a_new_address_ends_the_wait_of_those_who_only_heard() -> None:
+    """The one that has seen it may be gone, or have given its partitions away: nobody has used an address then."""
+    first, second = workers(2)
+    first.webhooks.then(WHO, DOWN)
+    await first.own(0)
+    first.send(make_copy(0), partition=0)
+    await first.settle_down()
+    await pass_time([first], 200)
+    first.dispatcher._stopping = True
+    first.dispatcher._tasks.cancel()
+    await second.own(1)
+    second.send(*(make_copy(number) for number in range(1, 6)), partition=1)
+    await second.settle_down()
+    assert second.dispatcher.figures().parked == 5
+    first.webhooks.then(WHO, OK)
+    moved = Webhook(channel=ANY_CHANNEL, url="https://moved.example/dip")
+    second.people.picture = Participants([Participant(id=WHO, name=WHO, webhooks=(moved,))])
+    await pass_time([second], 3)
+    assert len(first.webhooks.taken) == 5
 
 
 async def test_only_changes_are_told_and_short_hiccups_are_not() -> None:

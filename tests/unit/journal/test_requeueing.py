@@ -129,7 +129,8 @@ async def test_a_copy_that_cannot_be_read_any_more_is_told_and_stops_nothing(
     (row,) = await states(rig)
     assert (row["status"], row["processedTransactions"]) == ("PartialCompletion", 2)
     assert f"dip.outbound[{place[0]}]@{place[1]} cannot be read and is left out" in caplog.text
-    assert [(one.labels, one.value) for one in rig.reader.reading.samples()] == [(("dip.outbound",), 1)]
+    counted = {one.labels: one.value for one in rig.reader.reading.samples() if one.value}
+    assert counted == {("dip.outbound",): 1}
 
 
 async def test_a_requeue_that_was_not_written_down_was_not_begun() -> None:
