@@ -103,7 +103,8 @@ def test_sigterm_ends_the_round_and_leaves_nothing_to_do_twice(rig, stack):
 
 def test_what_is_held_and_not_settled_is_not_committed(rig, stack):
     """Offsets never pass an unsettled record, however many after it are done."""
-    one = rig(stack.bootstrap, stages=["held"], settle_s=3600, partitions=4)
+    # Each is settled after a part of it, drawn anew: of an hour, the first of 200 would often be due in seconds.
+    one = rig(stack.bootstrap, stages=["held"], settle_s=1e8, partitions=4)
     one.feed(200)
     worker = one.start_worker()
     until(lambda: "claimed" in one.log(), within_s=60, what="claims")
