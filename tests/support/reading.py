@@ -5,36 +5,44 @@ import time
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 
-def _end(consumer: Consumer, place: TopicPartition, *, within_s: float = 30) -> int:
-    """Return the high watermark; a partition without a leader is one whose leader is being elected."""
+def _ends(
+    settings: dict[str, object], topic: str, partitions: int, *, within_s: float = 60
+) -> dict[int, int]:
+    """Return the high watermarks; a partition without a leader is one whose leader is being elected.
+
+    Each try has a client of its own: one that met a broker while that was taken for dead may stay without any (ADR 362).
+    """
     limit = time.monotonic() + within_s
     while True:
+        consumer = Consumer(settings)
         try:
-            return consumer.get_watermark_offsets(place, timeout=15)[1]
+            places = {number: TopicPartition(topic, number) for number in range(partitions)}
+            return {n: consumer.get_watermark_offsets(one, timeout=15)[1] for n, one in places.items()}
         except KafkaException:
             if time.monotonic() > limit:
                 raise
             time.sleep(0.2)
+        finally:
+            consumer.close()
 
 
 def drain(
     bootstrap: str, topic: str, partitions: int, *, isolation: str = "read_committed", within_s: float = 60
 ) -> list:
     """Read a topic to its present end."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "drain",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": isolation,
-            "auto.offset.reset": "earliest",
-            "log_level": 2,
-        }
-    )
+    settings = {
+        "bootstrap.servers": bootstrap,
+        "group.id": "drain",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "isolation.level": isolation,
+        "auto.offset.reset": "earliest",
+        "log_level": 2,
+    }
+    ends = _ends(settings, topic, partitions)
+    consumer = Consumer(settings)
     found, reached = [], set()
     try:
-        ends = {p: _end(consumer, TopicPartition(topic, p)) for p in range(partitions)}
         consumer.assign([TopicPartition(topic, p, 0) for p in range(partitions)])
         limit = time.monotonic() + within_s
         while len(reached) < partitions:
