@@ -24,7 +24,7 @@ from typing import Any, Final
 from benchmarks import copies_steps
 from benchmarks.bridge import THREADS, Cpu, Running
 from benchmarks.copies_receivers import COUNTS, counted
-from pipeline.adapters.certificates import CertificateAuthority
+from benchmarks.recipients_tls import write_certificates
 from pipeline.localstack import LocalStack, options_from
 from pipeline.settings import Settings
 from tests.integration.delivery.rig import Rig
@@ -82,13 +82,7 @@ class Receivers:
 @contextmanager
 def receivers(folder: Path, count: int) -> Iterator[Receivers]:
     """Run the recipients' process, with a client certificate for the worker beside its own."""
-    folder.mkdir()
-    authority = CertificateAuthority.create("recipients of a benchmark")
-    (folder / "ca.pem").write_bytes(authority.certificate_pem)
-    for name, usage in (("server", "server"), ("client", "client")):
-        issued = authority.issue(name, hosts=("127.0.0.1",), usage=usage)
-        (folder / f"{name}.pem").write_bytes(issued.certificate_pem)
-        (folder / f"{name}.key").write_bytes(issued.key_pem)
+    write_certificates(folder)
     command = [sys.executable, "-m", "benchmarks.copies_receivers", str(folder), str(count)]
     with counted(folder / "counts") as counts:
         process = subprocess.Popen(command, stdout=subprocess.PIPE)

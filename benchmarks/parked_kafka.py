@@ -39,8 +39,8 @@ import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from benchmarks.parked_receivers import AWAY, LOG
+from benchmarks.recipients_tls import write_certificates
 from pipeline import topics
-from pipeline.adapters.certificates import CertificateAuthority
 from pipeline.domain.fanout import outbound_key, outbound_partitions
 from pipeline.domain.identifiers import Mpan, ParticipantId
 from pipeline.localstack import LocalStack, options_from
@@ -370,13 +370,7 @@ def phases(stage: Stage, others: Others) -> dict[str, dict[str, float]]:
 @contextmanager
 def receivers(folder: Path) -> Iterator["Hooks"]:
     """Run the recipients' process, with a client certificate for the worker beside its own."""
-    folder.mkdir()
-    authority = CertificateAuthority.create("recipients of a benchmark")
-    (folder / "ca.pem").write_bytes(authority.certificate_pem)
-    for name, usage in (("server", "server"), ("client", "client")):
-        issued = authority.issue(name, hosts=("127.0.0.1",), usage=usage)
-        (folder / f"{name}.pem").write_bytes(issued.certificate_pem)
-        (folder / f"{name}.key").write_bytes(issued.key_pem)
+    write_certificates(folder)
     command = [sys.executable, "-m", "benchmarks.parked_receivers", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:

@@ -1,5 +1,8 @@
 """What every simulated market is made of."""
 
+import asyncio
+from collections.abc import Iterator
+
 import pytest
 
 from pipeline import schemas
@@ -16,3 +19,13 @@ def catalogue() -> Catalogue:
 @pytest.fixture
 def codec() -> Codec:
     return Codec({name: number for number, name in enumerate(schemas.SUBJECTS, 1)}, NoRegistry())
+
+
+@pytest.fixture
+def loop_of_the_thread() -> Iterator[None]:
+    """Faust asks for the thread's loop; an asynchronous test before these in the same process leaves none."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()

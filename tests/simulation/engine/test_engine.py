@@ -1,8 +1,5 @@
 """The engine on a simulated Kafka, from one seed; `make sim` runs thousands of these."""
 
-import asyncio
-from collections.abc import Iterator
-
 import pytest
 
 from tests.simulation.campaign import first_failing
@@ -11,17 +8,10 @@ from tests.simulation.engine.run import KINDS, script
 from tests.simulation.engine.runs import EngineRuns
 from tests.simulation.engine.sabotage import a_record_is_eaten, any_member_may_commit, writes_are_torn
 
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # coroutines of processes that were killed
-
-
-@pytest.fixture(autouse=True)
-def loop_of_the_thread() -> Iterator[None]:
-    """Faust asks for the thread's loop; an asynchronous test before these in the same process leaves none."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield
-    asyncio.set_event_loop(None)
-    loop.close()
+pytestmark = [
+    pytest.mark.usefixtures("loop_of_the_thread"),
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),  # coroutines of processes that were killed
+]
 
 
 FOUND = (7310,)

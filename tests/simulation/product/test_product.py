@@ -1,7 +1,6 @@
 """The product's own workers on a simulated Kafka, from one seed; `make sim` runs thousands of these."""
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,17 +15,10 @@ from tests.simulation.engine.sabotage import a_record_is_eaten, any_member_may_c
 from tests.simulation.product.run import KINDS, Play, script
 from tests.simulation.product.runs import ProductRuns
 
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # coroutines of processes that were killed
-
-
-@pytest.fixture(autouse=True)
-def loop_of_the_thread() -> Iterator[None]:
-    """Faust asks for the thread's loop; an asynchronous test before these in the same process leaves none."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield
-    asyncio.set_event_loop(None)
-    loop.close()
+pytestmark = [
+    pytest.mark.usefixtures("loop_of_the_thread"),
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),  # coroutines of processes that were killed
+]
 
 
 @pytest.fixture(scope="module")
