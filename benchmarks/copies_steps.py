@@ -9,12 +9,12 @@ import ssl
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
+from msgspec.structs import replace
 
 from benchmarks.bridge import written
 from benchmarks.bridge_steps import MESSAGES, Step

@@ -11,12 +11,13 @@ records read with all their fields, and only what an index wants of them.
 import tempfile
 import time
 from collections.abc import Iterator, MutableMapping
-from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from agents.journal import CopyIndex, EntryIndex
 from agents.sweep import Sweep

@@ -28,7 +28,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -37,6 +37,7 @@ from typing import Any, Final
 
 import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
+from msgspec.structs import replace
 
 from benchmarks.parked_receivers import AWAY, LOG
 from benchmarks.recipients_tls import write_certificates

@@ -6,14 +6,15 @@ A property test holds the values equal to fastavro's, and damaged bytes refused 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
-T = TypeVar("T")
+import msgspec
+
+T = TypeVar("T", bound=msgspec.Struct)
 Read = Callable[[bytes, int], tuple[Any, int]]
 """Reads a value of the bytes at a place; returns it and the place behind it."""
 Skip = Callable[[bytes, int], int]
@@ -27,13 +28,12 @@ _INSTANT: Final = {"type": "long", "logicalType": "timestamp-micros"}
 
 
 def reader_of(schema: Mapping[str, Any], kind: type[T]) -> Callable[[bytes, int], T]:
-    """Return what reads a record that goes from a place to the end of the bytes, into a frozen value with slots.
+    """Return what reads a record that goes from a place to the end of the bytes, into a Struct.
 
     Attributes of `kind` are fields of the schema; what the schema has besides is read over. The type of an attribute
     says what it becomes: a StrEnum one of its members, a tuple of such values an array of records, an `int` the
-    microseconds of an instant. The values go into the slots, past `__init__`, which would cost as much as the
-    reading: a `kind` must not check or derive anything. What is returned raises ValueError or IndexError for bytes that
-    are no such record; TypeError names a type of the schema that is not known here, at start.
+    microseconds of an instant. What is returned raises ValueError or IndexError for bytes that are no such record;
+    TypeError names a type of the schema that is not known here, at start.
     """
     read = _record(schema, kind)
 
@@ -47,28 +47,26 @@ def reader_of(schema: Mapping[str, Any], kind: type[T]) -> Callable[[bytes, int]
     return record
 
 
-def _record(schema: Mapping[str, Any], kind: type) -> Read:
+def _record(schema: Mapping[str, Any], kind: type[msgspec.Struct]) -> Read:
     columns, hints = schema["fields"], get_type_hints(kind)
-    if missing := {one.name for one in fields(kind)} - {one["name"] for one in columns}:
+    if missing := set(kind.__struct_fields__) - {one["name"] for one in columns}:
         raise TypeError(f"the schema has no {min(missing)}")
-    plans: list[tuple[Any, Callable[[Any, Any], None] | None]] = []
+    plans: list[tuple[Any, str | None]] = []
     for column in columns:
         name = column["name"]
         if name in hints:
-            plans.append((_reader(column["type"], hints[name]), getattr(kind, name).__set__))
+            plans.append((_reader(column["type"], hints[name]), name))
         else:
             plans.append((_skipper(column["type"]), None))
-    make: Callable[[type], Any] = object.__new__
 
     def record(data: bytes, at: int) -> tuple[Any, int]:
-        value = make(kind)
-        for read, put in plans:
-            if put is None:
+        parts: dict[str, Any] = {}
+        for read, name in plans:
+            if name is None:
                 at = read(data, at)
             else:
-                part, at = read(data, at)
-                put(value, part)
-        return value, at
+                parts[name], at = read(data, at)
+        return kind(**parts), at
 
     return record
 

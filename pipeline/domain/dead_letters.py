@@ -7,10 +7,12 @@ whatever way, stays delivered.
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
+
+from msgspec.structs import replace
 
 from pipeline.domain.envelope import AuditRecord, Copy, Message, Stage, Status
 from pipeline.domain.identifiers import STATUS_CHANNEL, DeliveryId, InterfaceId, Mpan, ParticipantId

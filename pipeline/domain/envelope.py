@@ -6,6 +6,7 @@ Their Avro form is in `avro/`; `pipeline.codec` turns one into the other. Instan
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -64,8 +65,7 @@ class Kind(StrEnum):
     ALWAYS = "Always"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
+class Reason(msgspec.Struct, frozen=True, kw_only=True):
     """Why a recipient gets a copy.
 
     `days` are the applicable instants for which it held the role (secondary only). `source` is the transaction
@@ -79,16 +79,14 @@ class Reason:
     recorded_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Addressee:
+class Addressee(msgspec.Struct, frozen=True, kw_only=True):
     """A recipient with all the reasons that made it one."""
 
     recipient: ParticipantId
     reasons: tuple[Reason, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Copy:
+class Copy(msgspec.Struct, frozen=True, kw_only=True):
     """One message for one recipient (topics `dip.outbound` and `dip.status`).
 
     `body` is the finished egress object, the same bytes on every try. `channel` picks the webhook: the
@@ -139,8 +137,7 @@ class Status(StrEnum):
     EXCEPTION = "Exception"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditCopy:
+class AuditCopy(msgspec.Struct, frozen=True, kw_only=True):
     """One copy inside an audit record that speaks of several (a POST carries a batch).
 
     `partition` and `offset` say where it is on the record's `topic`; `received_at` is when its message was accepted,
@@ -157,8 +154,7 @@ class AuditCopy:
     received_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditRecord:
+class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What one stage did, on `dip.audit`: one per message and stage, one per POST, one per call at the bridge.
 
     Records of the router fill the message fields; records of delivery fill `recipient`, `copies`, `attempt`
@@ -206,8 +202,12 @@ class AuditRecord:
     excerpt: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CopyHead:
+def plain(value: msgspec.Struct) -> dict[str, Any]:
+    """Return a value and all values inside as dicts of their fields: the datum that its record on a topic holds."""
+    return msgspec.to_builtins(value, builtin_types=(bytes, datetime))  # type: ignore[no-any-return]  # of a Struct
+
+
+class CopyHead(msgspec.Struct, frozen=True, kw_only=True):
     """What an index wants to know of a Copy; the times are microseconds since 1970."""
 
     recipient: ParticipantId
@@ -220,15 +220,13 @@ class CopyHead:
     replay: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditCopyHead:
+class AuditCopyHead(msgspec.Struct, frozen=True, kw_only=True):
     """Which message a copy inside an AuditHead is of."""
 
     transaction_id: TransactionId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditHead:
+class AuditHead(msgspec.Struct, frozen=True, kw_only=True):
     """What an index wants to know of an AuditRecord; `at` is microseconds since 1970."""
 
     at: int

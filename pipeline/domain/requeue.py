@@ -5,6 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NewType
 
+import msgspec
+
 from pipeline.domain.copy_index import Position, Wanted
 from pipeline.domain.egress import replayed
 from pipeline.domain.envelope import Copy
@@ -90,7 +92,7 @@ def requeues_of(recipient: ParticipantId) -> bytes:
 def again(copy: Copy, requeue: RequeueId, *, now: datetime) -> Copy:
     """Return a copy to be pushed once more, under a delivery id of its own: it is meant to come twice."""
     body = copy.body if copy.channel == STATUS_CHANNEL else replayed(copy.body)
-    return replace(
+    return msgspec.structs.replace(
         copy,
         delivery_id=DeliveryId(f"{copy.delivery_id}>{requeue}"),
         body=body,

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 
 import click
 
@@ -15,6 +14,7 @@ from pipeline.adapters.shard_client import ShardClient, Unanswered
 from pipeline.adapters.shard_feed import ShardFeed
 from pipeline.codec import Codec
 from pipeline.domain.audit_query import Wanted
+from pipeline.domain.envelope import plain
 from pipeline.domain.identifiers import SenderReference
 from pipeline.domain.journal import (
     by_mpan,
@@ -44,7 +44,7 @@ def journalled(settings: Settings, wanted: Wanted) -> Iterator[Entry]:
         found = asyncio.run(_whole(shards, codec, prefixes))
     for one in found:
         place = f"{topics.AUDIT}[{one.partition}]@{one.offset}"
-        yield Entry(record=place, datum=asdict(one.record))
+        yield Entry(record=place, datum=plain(one.record))
 
 
 def prefixes_of(wanted: Wanted) -> tuple[bytes, ...]:

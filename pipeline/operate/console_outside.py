@@ -5,7 +5,7 @@ import heapq
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,7 @@ from pipeline.codec import Codec
 from pipeline.console.ports import Found, Story, Trouble
 from pipeline.domain.appointments import History
 from pipeline.domain.audit_query import Datum, Wanted
-from pipeline.domain.envelope import AuditRecord
+from pipeline.domain.envelope import AuditRecord, plain
 from pipeline.domain.identifiers import InterfaceId, Mpan, TransactionId
 from pipeline.domain.journal import by_transaction, mark_of, transactions_of
 from pipeline.domain.lane_orders import LaneOrder, LaneOrders
@@ -193,7 +193,7 @@ class JournalAudit:
 
 def _of_messages(told: list[Journalled], wanted: Wanted, *, since: datetime) -> Found:
     """Return the records of the messages of which one is as wanted, all of the time asked for."""
-    data = [(f"{topics.AUDIT}[{one.partition}]@{one.offset}", one.record, asdict(one.record)) for one in told]
+    data = [(f"{topics.AUDIT}[{one.partition}]@{one.offset}", one.record, plain(one.record)) for one in told]
     names = {name for _, record, datum in data if wanted.takes(datum) for name in transactions_of(record)}
     if (
         wanted.mpan is not None or wanted.reference is not None

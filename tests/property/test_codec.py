@@ -3,8 +3,7 @@
 import io
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from dataclasses import fields as dataclass_fields
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -34,6 +33,7 @@ from pipeline.domain.envelope import (
     Registration,
     Stage,
     Status,
+    plain,
 )
 from pipeline.domain.market import WebhookChoice
 from pipeline.domain.notices import Remembered, Told
@@ -280,8 +280,7 @@ def test_what_a_participant_closed_itself_is_not_in_the_operators_record(
 
 def by_fastavro(name: str, value: Message | Copy | AuditRecord) -> bytes:
     out = io.BytesIO()
-    row = msgspec.structs.asdict(value) if isinstance(value, Message) else asdict(value)
-    fastavro.schemaless_writer(out, schemas.parsed(name), row)
+    fastavro.schemaless_writer(out, schemas.parsed(name), plain(value))
     return out.getvalue()
 
 
@@ -383,16 +382,16 @@ def listed(value: Any) -> Any:
 
 def read_by(decode: Callable[[bytes], Any], data: bytes) -> dict[str, Any] | None:
     try:
-        return listed(asdict(decode(data)))  # type: ignore[no-any-return]  # of a dataclass
+        return listed(plain(decode(data)))  # type: ignore[no-any-return]  # of a Struct
     except UndecodableRecord:
         return None
 
 
-def of_head(kind: type, row: dict[str, Any] | None) -> dict[str, Any] | None:
+def of_head(kind: type[msgspec.Struct], row: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return what a head has of a row: some fields, and instants as microseconds."""
     if row is None:
         return None
-    kept = {one.name: row[one.name] for one in dataclass_fields(kind)}
+    kept = {name: row[name] for name in kind.__struct_fields__}
     if "copies" in kept:
         kept["copies"] = [{"transaction_id": one["transaction_id"]} for one in kept["copies"]]
     return {
@@ -430,10 +429,10 @@ def test_a_record_of_another_version_is_read_all_the_same(record: AuditRecord) -
     older = json.loads(schemas.text("envelope/audit"))
     older["fields"] = [one for one in older["fields"] if one["name"] not in {"excerpt", "dns_ms"}]
     out = io.BytesIO()
-    fastavro.schemaless_writer(out, fastavro.parse_schema(older), asdict(record))
+    fastavro.schemaless_writer(out, fastavro.parse_schema(older), plain(record))
     data = FRAME.pack(0, 4_711) + out.getvalue()
     reader = codec(ScriptedRegistry({4_711: json.dumps(older)}))
-    assert reader.decode_audit(data) == replace(record, excerpt=None, dns_ms=None)
+    assert reader.decode_audit(data) == msgspec.structs.replace(record, excerpt=None, dns_ms=None)
     assert reader.decode_audit_head(data) == codec().decode_audit_head(codec().encode_audit(record))
 
 

@@ -1,11 +1,13 @@
 """A market for the console to show: participants, a message with its journal, lanes in trouble, letters, spans."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import timedelta
+
+from msgspec import structs
 
 from pipeline import topics
 from pipeline.console.ports import Found, FoundLetters, Plan, Process, Standings, Story
-from pipeline.domain.envelope import Addressee, AuditCopy, AuditRecord, Kind, Reason, Stage, Status
+from pipeline.domain.envelope import Addressee, AuditCopy, AuditRecord, Kind, Reason, Stage, Status, plain
 from pipeline.domain.identifiers import (
     DeliveryId,
     InterfaceId,
@@ -82,7 +84,7 @@ def whole_story() -> Story:
 
 
 def data(*records: AuditRecord, **more: object) -> Found:
-    rows = tuple((f"dip.audit[0]@{number}", asdict(one)) for number, one in enumerate(records))
+    rows = tuple((f"dip.audit[0]@{number}", plain(one)) for number, one in enumerate(records))
     return Found(records=rows, complete=True, since=ago(DAY_S), **more)
 
 
@@ -103,12 +105,12 @@ def troubled_story() -> Story:
     whole = whole_story()
     last = whole.records[-1]
     tries = tuple(
-        replace(last, at=ago(-waited), attempt=number, reason="connect: connection refused")
+        structs.replace(last, at=ago(-waited), attempt=number, reason="connect: connection refused")
         for number, waited in enumerate(
             (2, 3, 5, 9, 17, 32, 92, 212, 512, 1_112, 2_312, 4_112, 7_712), start=1
         )
     )
-    given_up = replace(
+    given_up = structs.replace(
         last, at=ago(-14 * DAY_S), status=Status.RETRIES_EXHAUSTED, reason="held for 14 days", attempt=400
     )
     return replace(whole, records=(*whole.records[:-1], *tries, given_up))

@@ -7,7 +7,9 @@ mended is mended, and time passes. What is left over is the ledger.
 import asyncio
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from pipeline.adapters.webhook import WebhookClient
 from pipeline.delivery.ports import Post

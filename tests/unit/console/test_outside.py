@@ -1,16 +1,16 @@
 """What the console learns of processes over HTTP, and which of the journal's records are of the messages asked for."""
 
 from collections.abc import AsyncIterator
-from dataclasses import asdict, replace
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from msgspec.structs import replace
 
 from pipeline.adapters.exposition import exposition
 from pipeline.adapters.journal_client import Found as Journalled
 from pipeline.domain.audit_query import Wanted
-from pipeline.domain.envelope import AuditCopy
+from pipeline.domain.envelope import AuditCopy, plain
 from pipeline.domain.identifiers import Mpan, TransactionId
 from pipeline.errors import SettingsInvalid
 from pipeline.metrics import Sample
@@ -90,7 +90,7 @@ def journalled(*records) -> list[Journalled]:
 def test_a_call_speaks_of_others_and_they_are_not_found_with_it() -> None:
     """Delivery's record of one call names every copy that it carried."""
     story = whole_story().records
-    other = asdict(story[-1].copies[0]) | {
+    other = plain(story[-1].copies[0]) | {
         "transaction_id": TransactionId("T-other"),
         "mpan": Mpan("2000000000000"),
     }

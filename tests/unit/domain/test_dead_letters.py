@@ -1,11 +1,11 @@
 """Which dead letters go back, and which stay: nothing twice, nothing that somebody took meanwhile."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pipeline.domain.dead_letters import Letter, Place, Return, Staying, Wanted, renewed, requeue_note
 from pipeline.domain.envelope import AuditCopy, AuditRecord, Copy, Message, Stage, Status

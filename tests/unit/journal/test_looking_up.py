@@ -1,12 +1,12 @@
 """What the journal's index finds, by what, and how small its rows are."""
 
 import asyncio
-from dataclasses import replace
 from itertools import combinations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pipeline.domain.audit_query import Wanted
 from pipeline.domain.copy_index import event_tag, prefix_of
