@@ -173,7 +173,7 @@ class Stage:
         last: object = None
         news_s, blind = time.monotonic(), 0
         while True:
-            account, unread = await asyncio.to_thread(self._look)
+            account, unread = await self._look()
             blind = blind + 1 if account is None else 0
             if blind == _BLIND_MAX:
                 await self.look_anew()
@@ -191,12 +191,13 @@ class Stage:
                 return account
             await asyncio.sleep(_LOOK_EVERY_S)
 
-    def _look(self) -> tuple[Account | None, int]:
+    async def _look(self) -> tuple[Account | None, int]:
         try:
-            unread = self._observer.unread()
-            return self.ledger.close(self._observer.elsewhere()), unread
+            unread = await asyncio.to_thread(self._observer.unread)
+            elsewhere = await asyncio.to_thread(self._observer.elsewhere)
         except (KafkaException, RunBroken):
             return None, 0  # a broker that has just come back: look again
+        return self.ledger.close(elsewhere), unread  # on the loop, where webhooks write to it
 
     async def look_anew(self) -> None:
         """Observe topics that were made anew, from their beginning."""
