@@ -11,7 +11,7 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,10 +48,7 @@ class Runs:
 
     def problems(self, seed: int, events: Sequence[Event]) -> list[str]:
         """Play a script in the world of a seed; return what was wrong, also what it raised."""
-        try:
-            return self._played(seed, events).problems()
-        except Exception as error:  # noqa: BLE001  # whatever the router raises is what a run looks for
-            return [f"{type(error).__name__}: {error}"]
+        return problems_of(lambda: self._played(seed, events))
 
     def trace(self, seed: int) -> list[object]:
         """Return what happened in a run, to compare with another run of the same seed."""
@@ -81,6 +78,14 @@ class Runs:
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
             runner.run(whole.play(events))
         return whole
+
+
+def problems_of(play: Callable[[], Any]) -> list[str]:
+    """Play; return what was wrong, also what it raised."""
+    try:
+        return play().problems()  # type: ignore[no-any-return]  # of any of the simulations
+    except Exception as error:  # noqa: BLE001  # whatever the product raises is what a run looks for
+        return [f"{type(error).__name__}: {error}"]
 
 
 def told(runs: Any, of: str, seed: int, problems: Sequence[str]) -> str:

@@ -2,10 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from tests.simulation.campaign import told
+from tests.simulation.campaign import problems_of, told
 from tests.simulation.engine.run import FORGETFUL, KINDS, Play, played, script
 from tests.simulation.engine.script import Event
+
+
+def history(play: Any) -> list[object]:
+    """Return what happened on a simulated Kafka: times, events, logs, offsets, how processes ended."""
+    logs = {
+        place: [(one.value, one.committed) for one in part.log]
+        for place, part in play.broker.partitions.items()
+    }
+    offsets = {name: one.offsets for name, one in play.broker.groups.items()}
+    return [play.world.now, play.world.events, logs, offsets, [one.exit for one in play.crew.processes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,25 +32,11 @@ class EngineRuns:
 
     def problems(self, seed: int, events: Sequence[Event]) -> list[str]:
         """Play a script in the world of a seed; return what was wrong, also what it raised."""
-        try:
-            return self._played(seed, events).problems()
-        except Exception as error:  # noqa: BLE001  # whatever the engine raises is what a run looks for
-            return [f"{type(error).__name__}: {error}"]
+        return problems_of(lambda: self._played(seed, events))
 
     def trace(self, seed: int) -> list[object]:
         """Return what happened in a run, to compare with another run of the same seed."""
-        play = self._played(seed, self.script(seed))
-        logs = {
-            place: [(one.value, one.committed) for one in part.log]
-            for place, part in play.broker.partitions.items()
-        }
-        return [
-            play.world.now,
-            play.world.events,
-            logs,
-            {name: one.offsets for name, one in play.broker.groups.items()},
-            [one.exit for one in play.crew.processes],
-        ]
+        return history(self._played(seed, self.script(seed)))
 
     def told(self, seed: int, problems: Sequence[str]) -> str:
         """Return what a person needs to know of a failing seed."""
