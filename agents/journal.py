@@ -1,7 +1,7 @@
 """The journal's indexes: what the audit says of each transaction, what each recipient was sent. Pointers, no payloads."""
 
 import zlib
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -43,9 +43,11 @@ class EntryIndex:
         said = self.codec.decode_audit_head(value)
         self._order(said, value)
         row = Entry(zlib.crc32(value), min(max(said.at // _DAY_MICROS, 0), _DAY_MAX))
+        offset, added = record.offset(), 0
         for prefix in index_prefixes(said):
-            self.entries[entry_key(prefix, record.offset())] = row
-            self._forget(record.partition())
+            self.entries[entry_key(prefix, offset)] = row
+            added += 1
+        self._forget(record.partition(), added)
         yield from ()
 
     def _order(self, said: AuditHead, value: bytes) -> None:
@@ -56,8 +58,9 @@ class EntryIndex:
         if order is not None:
             self.orders[(order.record.transaction_id or "").encode()] = Ordered(record=value)
 
-    def _forget(self, partition: int) -> None:
-        _forget(self.entries, self.sweep, partition, now=self.clock.now, at_of=_entry_at)
+    def _forget(self, partition: int, added: int) -> None:
+        rows = self.sweep.turn(partition, added) if self.sweep else ()
+        _forget(self.entries, rows, now=self.clock.now, at_of=_entry_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +82,8 @@ class CopyIndex:
         yield from ()
 
     def _forget(self, partition: int) -> None:
-        _forget(self.copies, self.sweep, partition, now=self.clock.now, at_of=_copy_at)
+        rows = self.sweep.turn(partition) if self.sweep else ()
+        _forget(self.copies, rows, now=self.clock.now, at_of=_copy_at)
 
 
 def _entry_at(_key: bytes, row: Entry) -> int:
@@ -93,14 +97,12 @@ def _copy_at(key: bytes, _row: Place) -> int:
 
 def _forget(
     table: MutableMapping[bytes, T],
-    sweep: Sweep | None,
-    partition: int,
+    rows: Sequence[tuple[bytes, T]],
     *,
     now: Callable[[], datetime],
     at_of: Callable[[bytes, T], int],
 ) -> None:
-    """Let rows go that are older than anybody may ask for, as many as a turn of the sweep finds."""
-    rows = sweep.turn(partition) if sweep else ()
+    """Let those rows of a turn of the sweep go that are older than anybody may ask for."""
     if not rows:
         return
     since = (now() - KEPT).timestamp() * 1e6

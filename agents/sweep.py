@@ -26,15 +26,15 @@ class Sweep:
     _records: dict[int, int] = field(default_factory=dict)
     _next: dict[int, bytes] = field(default_factory=dict)
 
-    def turn(self, partition: int) -> list[tuple[bytes, Any]]:
-        """Return the next committed rows to look at; most turns there are none.
+    def turn(self, partition: int, records: int = 1) -> list[tuple[bytes, Any]]:
+        """Return the next committed rows to look at after so many records, or rows added; most turns there are none.
 
         A row may have been changed meanwhile in this round: who removes it reads it again.
         """
-        seen = self._records[partition] = self._records.get(partition, 0) + 1
-        if seen % self.every:
+        turns, self._records[partition] = divmod(self._records.get(partition, 0) + records, self.every)
+        if not turns:
             return []
-        start = self._next.get(partition, b"")
-        found = list(islice(self.table.scan(partition=partition, start=start), self.rows))
-        self._next[partition] = found[-1][0] + b"\x00" if len(found) == self.rows else b""
+        start, wanted = self._next.get(partition, b""), turns * self.rows
+        found = list(islice(self.table.scan(partition=partition, start=start), wanted))
+        self._next[partition] = found[-1][0] + b"\x00" if len(found) == wanted else b""
         return found

@@ -23,11 +23,12 @@ class Copies(MutableMapping[bytes, Place]):
     ) -> Iterator[tuple[bytes, Place]]: ...
 
 
-def _build(checksum: int, mark: bytes, mpan_high: int, mpan_low: int, event: int) -> Place:
+def _build(values: tuple[int, bytes, int, int, int]) -> Place:
+    checksum, mark, mpan_high, mpan_low, event = values
     return Place(checksum, mark, mpan_high * _HALF + mpan_low, event)
 
 
-_ROWS: Final = PackedRows("table copies", ">BI4sHBH", build=_build)
+_ROWS: Final = PackedRows("table copies", "I4sHBH", build=_build)
 decode = _ROWS.decode
 
 

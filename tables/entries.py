@@ -28,7 +28,7 @@ class Entries(MutableMapping[bytes, Entry]):
     ) -> Iterator[tuple[bytes, Entry]]: ...
 
 
-_ROWS: Final = PackedRows("table entries", ">BIH", build=Entry)
+_ROWS: Final = PackedRows("table entries", "IH", build=Entry._make)
 encode, decode = _ROWS.encode, _ROWS.decode
 
 

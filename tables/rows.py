@@ -18,12 +18,14 @@ Row = TypeVar("Row")
 class PackedRows(Generic[Row]):
     """Encodes and decodes rows of one table that are a few numbers of fixed length, without fastavro.
 
-    `layout` begins with the byte of the form; behind it a schema whose fields are all `fixed` has the same bytes.
+    `layout` is what follows the byte of the form, big-endian: a schema whose fields are all `fixed` has the same bytes.
+    `build` takes the numbers as one tuple.
     """
 
-    def __init__(self, name: str, layout: str, *, build: Callable[..., Row]) -> None:
+    def __init__(self, name: str, layout: str, *, build: Callable[[tuple[Any, ...]], Row]) -> None:
         self._name = name
-        self._struct = struct.Struct(layout)
+        self._struct = struct.Struct(f">B{layout}")
+        self._numbers = struct.Struct(f">x{layout}")
         self._build = build
 
     def encode(self, row: Sequence[Any]) -> bytes:
@@ -33,12 +35,12 @@ class PackedRows(Generic[Row]):
     def decode(self, data: bytes) -> Row:
         """Read the stored form; UndecodableRecord for anything else."""
         try:
-            form, *values = self._struct.unpack(data)
+            values = self._numbers.unpack(data)
         except struct.error as error:
             raise UndecodableRecord(f"{self._name}: {error}") from None
-        if form != _PACKED:
-            raise UndecodableRecord(f"{self._name}: form {form} is not known to this version")
-        return self._build(*values)
+        if data[0] != _PACKED:
+            raise UndecodableRecord(f"{self._name}: form {data[0]} is not known to this version")
+        return self._build(values)
 
 
 class RowCodec(Generic[Row]):

@@ -5,9 +5,10 @@ avro/table/appointments.avsc). One byte in front names the form; form 1, of the 
 """
 
 import io
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, Final
 
 import fastavro
@@ -75,25 +76,25 @@ def decode(data: bytes) -> History:
         if form == _FORM_1:
             return _form_1(fastavro.schemaless_reader(stream, _SCHEMA_1, None))
         row: Any = fastavro.schemaless_reader(stream, _SCHEMA, None)
-        return History(
-            statements=tuple(_statement(one, group) for group in row["groups"] for one in group["said"])
-        )
+        return History(statements=tuple(chain.from_iterable(map(_statements, row["groups"]))))
     except (EOFError, IndexError, KeyError, ValueError, OverflowError, TypeError) as error:
         raise UndecodableRecord(f"appointments: {error}") from error
 
 
-def _statement(one: dict[str, Any], group: dict[str, Any]) -> Statement:
-    holder, superseded = one["holder"], one["superseded_at"]
-    slot, says = _SAID[one["what"]]
-    return Statement(
-        slot=slot,
-        says=says,
-        holder=f"{holder:010d}" if isinstance(holder, int) else holder,
-        at=_at(one["at"]),
-        recorded_at=_stamp(group["recorded_at"]),
-        superseded_at=None if superseded is None else _stamp(superseded),
-        source=group["source"],
-    )
+def _statements(group: dict[str, Any]) -> Iterator[Statement]:
+    source, recorded_at = group["source"], _stamp(group["recorded_at"])
+    for one in group["said"]:
+        slot, says = _SAID[one["what"]]
+        superseded = one["superseded_at"]
+        yield Statement(
+            slot=slot,
+            says=says,
+            holder=_holder(one["holder"]),
+            at=_at(one["at"]),
+            recorded_at=recorded_at,
+            superseded_at=None if superseded is None else _stamp(superseded),
+            source=source,
+        )
 
 
 def _form_1(row: Any) -> History:
@@ -111,6 +112,11 @@ def _form_1(row: Any) -> History:
             for one in row["statements"]
         )
     )
+
+
+@lru_cache(maxsize=4096)  # a few hundred participants hold all appointments
+def _holder(packed: str | int | None) -> str | None:
+    return f"{packed:010d}" if isinstance(packed, int) else packed
 
 
 @lru_cache(maxsize=4096)  # appointments begin on few different days

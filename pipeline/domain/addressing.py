@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
 from pipeline.domain.appointments import (
     ABSENCE,
     History,
@@ -46,8 +48,7 @@ _CHECKS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class A0:
+class A0(msgspec.Struct, frozen=True, kw_only=True):
     """The addressing block as it leaves: a recipient of two kinds stands in both lists."""
 
     primary: tuple[ParticipantId, ...] = ()
@@ -55,8 +56,7 @@ class A0:
     always: tuple[ParticipantId, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Addressed:
+class Addressed(msgspec.Struct, frozen=True, kw_only=True):
     """Everybody who gets a copy, once each and ordered by DIP ID, with all reasons."""
 
     addressees: tuple[Addressee, ...]

@@ -16,10 +16,11 @@ Source of the rules: protocol.md 11. Spans are half-open, `[from, to)`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
 from typing import Final, Protocol
+
+import msgspec
 
 from pipeline.domain.routing import Slot
 
@@ -40,8 +41,7 @@ class Says(IntEnum):
     """The start of this holder at this moment was withdrawn; kept so that the withdrawal too counts once."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that a source said about a slot. `source` is the transaction id, or names the load or repair."""
 
     slot: Slot
@@ -78,8 +78,7 @@ def reaches(span: Span, at: datetime) -> bool:
     return span.valid_from < at and (span.valid_to is None or at <= span.valid_to)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, kw_only=True):
     """A holder's span of a slot: computed, with the source and the time of the statement that started it.
 
     `holder` is a DIP ID; for the slot GSP it is the group.
@@ -93,16 +92,14 @@ class Row:
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Absence:
+class Absence(msgspec.Struct, frozen=True, kw_only=True):
     """A span in which the MPAN is out of the market."""
 
     valid_from: datetime
     valid_to: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class History(msgspec.Struct, frozen=True, kw_only=True):
     """All statements about one MPAN, in the order in which they were recorded. Immutable."""
 
     statements: tuple[Statement, ...] = ()
@@ -115,7 +112,7 @@ def as_known(history: History, moment: datetime) -> History:
     """Return what was believed at a moment, as a history of its own: all questions can be asked of it as of now."""
     return History(
         statements=tuple(
-            one if one.superseded_at is None else replace(one, superseded_at=None)
+            one if one.superseded_at is None else msgspec.structs.replace(one, superseded_at=None)
             for one in history.statements
             if one.known_at(moment)
         )

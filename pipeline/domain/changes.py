@@ -5,9 +5,11 @@ into statements (see `appointments`) and never edits one: a statement that is co
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, assert_never
+
+from msgspec.structs import replace
 
 from pipeline.domain.appointments import (
     ABSENCE,

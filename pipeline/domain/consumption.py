@@ -6,7 +6,7 @@ What the published documents leave open is an assumption, and stands in consumpt
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -86,7 +86,9 @@ def entitled(
         recorded_at=rows[0].recorded_at,
     )
     others = tuple(one for one in addressed.addressees if one.recipient != DIP)
-    return replace(addressed, addressees=(Addressee(recipient=DIP, reasons=(reason,)), *others))
+    return msgspec.structs.replace(
+        addressed, addressees=(Addressee(recipient=DIP, reasons=(reason,)), *others)
+    )
 
 
 def _refused(code: Code, text: str) -> Unaddressable:

@@ -6,7 +6,6 @@ every copy has one checksum.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -20,8 +19,7 @@ _ORDER: Final = ("S0", "S1", "S2", "A0", "D0", "M0", "M1", "R0", "R1")
 _PRIMARY: Final = "primaryRecipients"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class D0:
+class D0(msgspec.Struct, frozen=True, kw_only=True):
     """The router's own block. `publication_id` is `PUB-nnn` or `REP-nnn[A]`."""
 
     transaction_id: TransactionId

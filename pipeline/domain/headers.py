@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import msgspec
+
 from pipeline.domain.envelope import Message
 from pipeline.domain.identifiers import (
     EventCode,
@@ -26,8 +28,7 @@ S1: Final = f"{COMMON}/S1"
 _DUPLICATE_WINDOW: Final = timedelta(days=RETENTION_DAYS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """A sender unique reference that was accepted (table `seen`)."""
 
     fingerprint: bytes

@@ -33,7 +33,7 @@ def test_entries_go_by_day_when_nobody_may_ask_for_any_of_it(table: TableFake) -
         name.encode(): Entry(checksum=1, day=(NOW - age - EPOCH).days) for name, age in DAYS.items()
     }
     index = EntryIndex(codec=PlainCodec(), clock=FakeClock(NOW), entries=table, sweep=Sweep(table, every=1))
-    index._forget(0)
+    index._forget(0, 1)
     assert left(table, names) == {"of the last day", "new"}
 
 
@@ -47,3 +47,12 @@ def test_copies_go_when_nobody_may_ask_for_them(table: TableFake) -> None:
     index = CopyIndex(codec=PlainCodec(), clock=FakeClock(NOW), copies=table, sweep=Sweep(table, every=1))
     index._forget(0)
     assert left(table, names) == {"at the edge", "new"}
+
+
+def test_as_many_rows_are_looked_at_as_are_added(table: TableFake) -> None:
+    """Else a table would grow faster than it is walked round, whoever adds how many rows at a time."""
+    table.committed = {bytes([number]): Entry(checksum=1, day=1) for number in range(100)}
+    sweep, seen = Sweep(table, rows=3, every=3), []
+    for added in (1, 10, 2, 0, 7, 40, 1):
+        seen += [key for key, _ in sweep.turn(0, added)]
+    assert seen == list(table.committed)[:60]
