@@ -9,6 +9,7 @@ import json
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import cache
 from typing import Any, Final, TypeVar
 
 import fastavro
@@ -22,7 +23,6 @@ from pipeline.domain.envelope import (
     AuditRecord,
     Copy,
     CopyHead,
-    Encoding,
     Holding,
     Message,
     Registration,
@@ -38,15 +38,14 @@ from pipeline.errors import UndecodableRecord
 from pipeline.ports import SchemaSource
 
 FRAME: Final = struct.Struct(">bI")
-_HOT: Final = ("envelope/message", "envelope/copy", "envelope/audit")
-"""Written several times for each message of the market: by `avro_writing`, in a third of the time."""
-_READ: Final[Mapping[type, str]] = {
+HOT: Final[Mapping[type, str]] = {
+    Message: "envelope/message",
     Copy: "envelope/copy",
     CopyHead: "envelope/copy",
     AuditRecord: "envelope/audit",
     AuditHead: "envelope/audit",
 }
-"""Read as often, or oftener: by `avro_reading`."""
+"""Written and read several times for each message of the market: by `avro_writing` and `avro_reading`."""
 _MAGIC = 0
 T = TypeVar("T")
 
@@ -61,22 +60,20 @@ class Codec:
 
     def __init__(self, ids: Mapping[str, int], source: SchemaSource) -> None:
         self._frames = {name: FRAME.pack(_MAGIC, number) for name, number in ids.items()}
-        self._writes = {name: writer_of(json.loads(schemas.text(name))) for name in _HOT}
+        self._writes = {name: hot_writer(name) for name in set(HOT.values())}
         self._writers = {number: schemas.parsed(name) for name, number in ids.items()}
-        self._reads: dict[type, Callable[[bytes, int], Any]] = {
-            kind: reader_of(json.loads(schemas.text(name)), kind) for kind, name in _READ.items()
-        }
+        self._reads = {kind: (name, self._frames[name], hot_reader(kind)) for kind, name in HOT.items()}
         self._unknown: set[int] = set()
         self._source = source
 
     def encode_message(self, message: Message) -> bytes:
-        return self._frames["envelope/message"] + self._writes["envelope/message"](message)
+        return self._writes["envelope/message"](message, self._frames["envelope/message"])
 
     def decode_message(self, data: bytes) -> Message:
-        return self._build("envelope/message", data, _message)
+        return self._read_hot(Message, data)
 
     def encode_copy(self, copy: Copy) -> bytes:
-        return self._frames["envelope/copy"] + self._writes["envelope/copy"](copy)
+        return self._writes["envelope/copy"](copy, self._frames["envelope/copy"])
 
     def decode_copy(self, data: bytes) -> Copy:
         return self._read_hot(Copy, data)
@@ -86,7 +83,7 @@ class Codec:
         return self._read_hot(CopyHead, data)
 
     def encode_audit(self, record: AuditRecord) -> bytes:
-        return self._frames["envelope/audit"] + self._writes["envelope/audit"](record)
+        return self._writes["envelope/audit"](record, self._frames["envelope/audit"])
 
     def decode_audit(self, data: bytes) -> AuditRecord:
         return self._read_hot(AuditRecord, data)
@@ -153,12 +150,11 @@ class Codec:
 
     def _read_hot(self, kind: type[T], data: bytes) -> T:
         """Read a record that this version wrote without fastavro; one of another version is first made ours by it."""
-        name = _READ[kind]
-        frame = self._frames[name]
+        name, frame, read = self._reads[kind]
         if not data.startswith(frame):
             data = self._write(name, self._read(name, data))
         try:
-            value: T = self._reads[kind](data, len(frame))
+            value: T = read(data, FRAME.size)
         except (ValueError, IndexError) as error:
             raise UndecodableRecord(f"not an {name} record: {error}") from None
         return value
@@ -212,6 +208,18 @@ class Codec:
         return self._writers[schema_id]
 
 
+@cache  # of this version's schemas: they are made once, whatever ids a registry gives them
+def hot_writer(name: str) -> Callable[..., bytes]:
+    """Return what writes values by a schema, behind a frame."""
+    return writer_of(json.loads(schemas.text(name)))
+
+
+@cache
+def hot_reader(kind: type) -> Callable[[bytes, int], Any]:
+    """Return what reads values of a class that is in HOT; ValueError or IndexError for what is none."""
+    return reader_of(json.loads(schemas.text(HOT[kind])), kind)
+
+
 _UNKNOWN_IDS_MAX = (
     10_000  # a negative answer is remembered; beyond this somebody is guessing and memory comes first
 )
@@ -229,13 +237,6 @@ def _names(kind: type) -> tuple[str, ...]:
     if kind not in _NAMES:
         _NAMES[kind] = tuple(one.name for one in fields(kind))
     return _NAMES[kind]
-
-
-def _message(row: dict[str, Any]) -> Message:
-    row["primary"] = tuple(row["primary"])
-    row["applicable"] = tuple(row["applicable"])
-    row["encoding"] = Encoding(row["encoding"])
-    return Message(**row)
 
 
 def _registration(row: dict[str, Any]) -> Registration:

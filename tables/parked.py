@@ -92,7 +92,7 @@ def encode(row: Parked | Gap) -> bytes:
         out = io.BytesIO()
         fastavro.schemaless_writer(out, _GAP_SCHEMA, values)
         return _GAP_FORM + out.getvalue()
-    return _FORM + _write(row)
+    return _write(row, _FORM)
 
 
 def decode(data: bytes) -> Parked | Gap:

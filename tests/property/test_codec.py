@@ -2,11 +2,9 @@
 
 import io
 import json
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any
 
 import fastavro
 import msgspec
@@ -19,20 +17,11 @@ from pipeline.avro_reading import reader_of
 from pipeline.avro_writing import writer_of
 from pipeline.codec import FRAME, Codec
 from pipeline.domain.envelope import (
-    Addressee,
-    AuditCopy,
-    AuditHead,
     AuditRecord,
     Copy,
-    CopyHead,
-    Encoding,
     Holding,
-    Kind,
     Message,
-    Reason,
     Registration,
-    Stage,
-    Status,
     plain,
 )
 from pipeline.domain.market import WebhookChoice
@@ -40,11 +29,7 @@ from pipeline.domain.notices import Remembered, Told
 from pipeline.domain.participants import ApiKey, CertificatePeriod, Participant, RoleGrant, Webhook
 from pipeline.domain.standing_data import CompanyRow
 from pipeline.errors import RegistryUnavailable, UndecodableRecord
-
-INSTANTS = st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  # bounds are naive
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-TEXTS = st.text(max_size=20)
-COUNTS = st.integers(0, 2**31 - 1)
+from tests.support.envelopes import AUDITS, COPIES, COUNTS, INSTANTS, MESSAGES, TEXTS, by_fastavro, lists_of
 
 
 class ScriptedRegistry:
@@ -67,82 +52,6 @@ def codec(registry: ScriptedRegistry | None = None) -> Codec:
     return Codec(numbers, registry or ScriptedRegistry())
 
 
-def lists_of(one: st.SearchStrategy) -> st.SearchStrategy:
-    return st.lists(one, max_size=3).map(tuple)
-
-
-MESSAGES = st.builds(
-    Message,
-    transaction_id=TEXTS,
-    received_at=INSTANTS,
-    interface=TEXTS,
-    event=TEXTS,
-    sender_id=TEXTS,
-    sender_role=TEXTS,
-    sender_reference=TEXTS,
-    sender_correlation_id=st.none() | TEXTS,
-    connection_provider=st.none() | TEXTS,
-    mpan=st.none() | TEXTS,
-    primary=lists_of(TEXTS),
-    applicable=lists_of(INSTANTS),
-    checked_against=st.none() | TEXTS,
-    exact_case=st.booleans(),
-    fingerprint=st.binary(max_size=32),
-    body=st.binary(max_size=100),
-)
-COPIES = st.builds(
-    Copy,
-    delivery_id=TEXTS,
-    recipient=TEXTS,
-    channel=TEXTS,
-    transaction_id=TEXTS,
-    sender_id=TEXTS,
-    sender_reference=st.none() | TEXTS,
-    interface=st.none() | TEXTS,
-    event=st.none() | TEXTS,
-    mpan=st.none() | TEXTS,
-    received_at=INSTANTS,
-    routed_at=INSTANTS,
-    body=st.binary(max_size=100),
-)
-REASONS = st.builds(
-    Reason,
-    kind=st.sampled_from(Kind),
-    role=TEXTS,
-    days=lists_of(INSTANTS),
-    source=st.none() | TEXTS,
-    recorded_at=st.none() | INSTANTS,
-)
-AUDITS = st.builds(
-    AuditRecord,
-    at=INSTANTS,
-    stage=st.sampled_from(Stage),
-    status=st.sampled_from(Status),
-    status_code=st.none() | COUNTS,
-    duration_ms=COUNTS,
-    addressees=lists_of(st.builds(Addressee, recipient=TEXTS, reasons=lists_of(REASONS))),
-    copies=lists_of(
-        st.builds(
-            AuditCopy,
-            delivery_id=TEXTS,
-            transaction_id=TEXTS,
-            sender_id=TEXTS,
-            sender_reference=st.none() | TEXTS,
-            mpan=st.none() | TEXTS,
-            partition=st.none() | COUNTS,
-            offset=st.none() | COUNTS,
-        )
-    ),
-    correlation_id=st.none() | TEXTS,
-    rules=st.none() | TEXTS,
-    topic=st.none() | TEXTS,
-    partition=st.none() | COUNTS,
-    offset=st.none() | COUNTS,
-    operation=st.none() | TEXTS,
-    messages=COUNTS,
-    bytes=COUNTS,
-    left_out=COUNTS,
-)
 REGISTRATIONS = st.builds(
     Registration,
     mpan=TEXTS,
@@ -278,12 +187,6 @@ def test_what_a_participant_closed_itself_is_not_in_the_operators_record(
     assert codec().encode_participant(replace(one, closed=closed)) == codec().encode_participant(one)
 
 
-def by_fastavro(name: str, value: Message | Copy | AuditRecord) -> bytes:
-    out = io.BytesIO()
-    fastavro.schemaless_writer(out, schemas.parsed(name), plain(value))
-    return out.getvalue()
-
-
 @given(MESSAGES)
 def test_a_message_is_written_as_fastavro_writes_it(message: Message) -> None:
     """The quick writer is ours; what it writes is Avro, byte for byte."""
@@ -352,75 +255,6 @@ def test_a_cut_record_is_no_record(message: Message, cut: int) -> None:
 def test_a_record_with_a_tail_is_no_record(message: Message, tail: bytes) -> None:
     with pytest.raises(UndecodableRecord):
         codec().decode_message(codec().encode_message(message) + tail)
-
-
-def read_by_fastavro(name: str, data: bytes) -> dict[str, Any] | None:
-    """Read a record as any other reader does, as plain values; None for what is none."""
-    stream = io.BytesIO(data[FRAME.size :])
-    try:
-        row = fastavro.schemaless_reader(stream, schemas.parsed(name), None)
-        if name == "envelope/copy":
-            Encoding(row["encoding"])
-        else:
-            Stage(row["stage"]), Status(row["status"])
-            [Kind(reason["kind"]) for one in row["addressees"] for reason in one["reasons"]]
-    except Exception:  # noqa: BLE001  # fastavro raises whatever the bytes provoke
-        return None
-    return None if stream.read(1) else listed(row)
-
-
-def listed(value: Any) -> Any:
-    """Return a value with tuples as lists."""
-    match value:
-        case dict():
-            return {key: listed(one) for key, one in value.items()}
-        case list() | tuple():
-            return [listed(one) for one in value]
-        case _:
-            return value
-
-
-def read_by(decode: Callable[[bytes], Any], data: bytes) -> dict[str, Any] | None:
-    try:
-        return listed(plain(decode(data)))  # type: ignore[no-any-return]  # of a Struct
-    except UndecodableRecord:
-        return None
-
-
-def of_head(kind: type[msgspec.Struct], row: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return what a head has of a row: some fields, and instants as microseconds."""
-    if row is None:
-        return None
-    kept = {name: row[name] for name in kind.__struct_fields__}
-    if "copies" in kept:
-        kept["copies"] = [{"transaction_id": one["transaction_id"]} for one in kept["copies"]]
-    return {
-        name: (one - EPOCH) // timedelta(microseconds=1) if isinstance(one, datetime) else one
-        for name, one in kept.items()
-    }
-
-
-@given(COPIES | AUDITS, st.data())
-def test_a_damaged_record_is_read_as_fastavro_reads_it_or_not_at_all(
-    value: Copy | AuditRecord, data: st.DataObject
-) -> None:
-    """A record is never taken for another one: what the quick readers make of any bytes, fastavro makes of them.
-
-    A head may be read of a record whose other texts are none.
-    """
-    both, name, head = codec(), "envelope/copy", CopyHead
-    encode, whole, part = both.encode_copy, both.decode_copy, both.decode_copy_head
-    if isinstance(value, AuditRecord):
-        name, head = "envelope/audit", AuditHead
-        encode, whole, part = both.encode_audit, both.decode_audit, both.decode_audit_head
-    record = bytearray(encode(value))
-    for _ in range(data.draw(st.integers(0, 3))):
-        at = data.draw(st.integers(FRAME.size, len(record) - 1))
-        record[at] = data.draw(st.integers(0, 255))
-    damaged = bytes(record[: data.draw(st.integers(FRAME.size, len(record)))])
-    expected = read_by_fastavro(name, damaged)
-    assert read_by(whole, damaged) == expected
-    assert expected is None or read_by(part, damaged) == of_head(head, expected)
 
 
 @given(AUDITS)
