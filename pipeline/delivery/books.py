@@ -49,9 +49,11 @@ class Books(Keeping):
 
         With a `doubt` only what it took is closed: the rest waits with the lane.
         """
-        kept = [entry for entry, outcome in pairs if doubt and not isinstance(outcome, Delivered)]
-        pairs = [one for one in pairs if not doubt or isinstance(one[1], Delivered)]
-        if doubt is None:
+        kept: list[Entry] = []
+        if doubt is not None:
+            kept = [entry for entry, outcome in pairs if not isinstance(outcome, Delivered)]
+            pairs = [one for one in pairs if isinstance(one[1], Delivered)]
+        else:
             if lane.failures:
                 log.info("%s on %s answers again", lane.key.recipient, lane.key.channel)
             lane.succeeded(self._out.clock.now())

@@ -45,6 +45,10 @@ class Claims:
         """Tell whether copies of the claim may be sent."""
         return claim in self.windows and claim not in self._ending
 
+    def window(self, claim: Claim) -> Window | None:
+        """Return the window of copies that arrive under a claim; None where none of them may be sent."""
+        return None if self._ending and claim in self._ending else self.windows.get(claim)
+
     def partitions(self) -> frozenset[int]:
         """Return the partitions whose copies may be sent."""
         return frozenset(claim.partition for claim in self.windows if claim not in self._ending)
@@ -59,12 +63,15 @@ class Claims:
     @contextmanager
     def sending(self, batch: Sequence[Entry]) -> Iterator[None]:
         """Note that a POST of these copies is under way."""
-        claims = Counter(entry.claim for entry in batch)
-        self._under_way += claims
+        claims = Counter([entry.claim for entry in batch])
+        self._under_way.update(claims)
         try:
             yield
         finally:
-            self._under_way -= claims
+            for claim, copies in claims.items():
+                self._under_way[claim] -= copies
+                if not self._under_way[claim]:
+                    del self._under_way[claim]
             self._returned.set()
 
     async def quiet(self, claim: Claim) -> None:

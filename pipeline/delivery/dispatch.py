@@ -97,8 +97,8 @@ class Dispatcher(Showing):
         parked: dict[Lane, list[Entry]] = {}
         touched: Counter[Lane] = Counter()
         for arrival in arrivals:
-            window = self._books.claims.windows.get(arrival.ticket.claim)
-            if window is None or not self._books.claims.serves(arrival.ticket.claim):
+            window = self._books.claims.window(arrival.ticket.claim)
+            if window is None:
                 log.warning("records of a partition that was given up are left to its next owner")
                 continue
             entry = fresh(arrival, now)
@@ -220,16 +220,16 @@ class Dispatcher(Showing):
         judgement = judge(result, [entry.copy for entry in batch], now=now)
         self._out.counters.attempted(result, judgement)
         doubt = lane.doubt(judgement, now=now) if isinstance(judgement, Settled) else None
-        lane.leave(entry for entry in batch if not self._books.claims.held(entry))
         held = tuple(filter(self._books.claims.held, batch))
+        lane.leave(frozenset(batch) - frozenset(held))
         if not held:
             return
         common = common_note(result, batch, at=now)
         match judgement:
             case Settled():
                 pairs = zip(batch, judgement.outcomes, strict=True)
-                ours = [(entry, outcome) for entry, outcome in pairs if self._books.claims.held(entry)]
-                self._books.settled(lane, ours, judgement, common, doubt)
+                ours = pairs if len(held) == len(batch) else (one for one in pairs if one[0] in held)
+                self._books.settled(lane, list(ours), judgement, common, doubt)
                 self._tasks.wake.set()
             case Divide():
                 self._books.divided(lane, halves(held), judgement, common)

@@ -13,7 +13,7 @@ from pipeline.domain.parked import LaneKey
 class Gaps:
     """Knows the gap before each copy.
 
-    A partition without any gap, which is the usual one, costs nothing; else each copy of an ordered channel is one
+    While no partition has any gap, which is usual, this costs nothing; else each copy of an ordered channel is one
     look-up. What is being written counts at once: settlements of a claim become durable in their order, so a copy that
     names a gap is never settled before it.
     """
@@ -41,6 +41,8 @@ class Gaps:
 
     def _before(self, entry: Entry, order: Order) -> Gap | None:
         """Return what a copy has to name; not a gap that begins with it, for it comes again after it was given up."""
+        if not self._any:
+            return None
         key = gap_key(entry.lane, order, entry.copy.mpan)
         gap = None if key is None else self._get(entry.claim, key)
         return gap if gap is not None and gap.first < entry.pointer.offset else None
@@ -57,6 +59,8 @@ class Gaps:
 
     def taken(self, entry: Entry, order: Order) -> GapWrite | None:
         """Note that a copy was taken; return what ends the gap that it named, or that was the copy itself."""
+        if not self._any:
+            return None
         key = gap_key(entry.lane, order, entry.copy.mpan)
         found = None if key is None else self._get(entry.claim, key)
         if key is None or found is None:

@@ -1,7 +1,7 @@
 """Copies that wait: written as rows, met again, given up when their hold has ended; and the accounts it all goes by."""
 
 import logging
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -83,7 +83,7 @@ class Keeping:
     def is_row(self, lane: Lane, entry: Entry) -> bool:
         """Tell whether an arriving copy was parked by an earlier owner that could not commit its offset yet."""
         backlog = lane.backlogs.get(entry.claim)
-        if backlog is None or entry.key > backlog.inherited:
+        if backlog is None or not backlog.inherited or entry.key > backlog.inherited:
             return False
         return any(True for _ in self._out.rows.scan(entry.key, entry.claim.partition))
 
@@ -149,10 +149,10 @@ class Keeping:
 
     # --- entries and accounts ---
 
-    def _let_go(self, lane: Lane, entries: Iterable[Entry]) -> None:
+    def _let_go(self, lane: Lane, entries: Sequence[Entry]) -> None:
         """Take entries out of memory; their settlement is on its way."""
+        lane.leave(entries)
         for entry in entries:
-            lane.leave((entry,))
             self.left_aside(lane, entry)
             self._release(entry)
 

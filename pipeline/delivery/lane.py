@@ -100,7 +100,7 @@ class Lane(Holdings):
         return (
             not self.held
             and not (self.refilling and self.rule.order is not Order.NONE)
-            and order_key(entry.copy, self.rule.order) not in self.aside.keys
+            and not (self.aside and order_key(entry.copy, self.rule.order) in self.aside.keys)
             and not self.behind
             and self.in_memory < LANE_COPIES_MAX
             and self.in_memory_bytes + size_bytes <= LANE_BYTES_MAX

@@ -136,7 +136,7 @@ class Mailbox:
                 backlog.unload(row_key)
         for entry in entries:
             entry.gap = receipt.gap_before(entry.pointer.offset)
-            account.delivered(entry, now)
+        account.delivered(entries, now)
         account.note(entries, Note(at=now, status=Status.DELIVERED, reason="collected from the mailbox"))
         if not await self._books.commit_now(lane, account):
             return Away(reason="the partition went while it was written")

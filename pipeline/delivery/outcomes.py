@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import groupby
 from typing import Final, assert_never
 
 from pipeline.delivery.entry import Entry
@@ -32,24 +33,27 @@ def book_settled(
 ) -> tuple[Entry, ...]:
     """Book what the recipient decided of each message; return the entries it left open.
 
-    Copies with the same result share one audit record: an array of a hundred is one, not a hundred. A remark that
+    Copies with the same result share one audit record: an array of a hundred is one, not a hundred. Nearly always all have
+    the same, so they are booked in runs. A remark that
     finds fault with a message which was taken all the same is passed on to its sender; with a refused one, the
     dead letter carries it there.
     """
     common = _with_strangers(common, settled.strangers)
     alike: dict[Delivered, list[Entry]] = {}
     unclear: list[Entry] = []
-    for entry, outcome in pairs:
+    for outcome, group in groupby(pairs, key=_outcome):
+        entries = [entry for entry, _ in group]
         match outcome:
             case Delivered():
-                account.delivered(entry, common.at)
+                account.delivered(entries, common.at)
                 if outcome.remark is not None and not outcome.remark.accepts:
-                    account.relay(entry, outcome.remark, common.at)
-                alike.setdefault(outcome, []).append(entry)
+                    account.relay(entries, outcome.remark, common.at)
+                alike.setdefault(outcome, []).extend(entries)
             case RejectedMessage():
-                account.dead_letter(entry, _rejected(common, outcome))
+                for entry in entries:
+                    account.dead_letter(entry, _rejected(common, outcome))
             case Unclear():
-                unclear.append(entry)
+                unclear += entries
             case _:
                 assert_never(outcome)
     for delivered, entries in alike.items():
@@ -57,6 +61,10 @@ def book_settled(
     if unclear:
         account.note(unclear, _with(common, Status.RETRYING, reason="207 without a result; sent again alone"))
     return tuple(unclear)
+
+
+def _outcome(pair: tuple[Entry, MessageOutcome]) -> MessageOutcome:
+    return pair[1]
 
 
 def book_divided(account: Account, entries: Sequence[Entry], divide: Divide, common: Note) -> None:

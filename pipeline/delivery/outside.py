@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from pipeline.delivery.counters import DeliveryCounters
 from pipeline.delivery.entry import Entry
@@ -66,8 +67,7 @@ class Policy:
     partitions_of: Callable[[LaneKey], frozenset[int]] = lambda _: frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class Arrival(NamedTuple):
     """A copy that came from its topic, with the ticket that holds its offset and the trace that its record names."""
 
     ticket: Ticket

@@ -13,12 +13,12 @@ def post_of(hook: Webhook, batch: Sequence[Entry], people: Participants) -> Post
     return Post(
         url=hook.url,
         recipient=batch[0].copy.recipient,
-        bodies=tuple(entry.copy.body for entry in batch),
-        delivery_ids=tuple(entry.copy.delivery_id for entry in batch),
-        attempt=max(entry.attempts for entry in batch) + 1,
-        places=tuple(entry.place for entry in batch),
-        gaps=tuple(entry.gap for entry in batch),
+        bodies=tuple([entry.copy.body for entry in batch]),
+        delivery_ids=tuple([entry.copy.delivery_id for entry in batch]),
+        attempt=max([entry.attempts for entry in batch]) + 1,
+        places=tuple([entry.place for entry in batch]),
+        gaps=tuple([entry.gap for entry in batch]),
         signatures=recipient.webhook_signatures if recipient else frozenset(),
         oauth2=recipient is not None and recipient.webhook_oauth2,
-        origins=tuple(entry.origin for entry in batch),
+        origins=tuple([entry.origin for entry in batch]),
     )

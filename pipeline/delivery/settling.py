@@ -4,6 +4,7 @@ One `Account` gathers the results of one event (a POST, a refill, a park) and cl
 claim: a lane may send copies of several partitions in one array, a transaction's window belongs to one.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -79,27 +80,30 @@ class Account:
         self._stage = stage_of(lane.channel)
         self._codec = codec
         self._topics = topics
-        self._parts: dict[Claim, _Part] = {}
+        self._parts: defaultdict[Claim, _Part] = defaultdict(_Part)
 
     def finish(self, entry: Entry) -> None:
         """Settle a copy for good: its offset may be committed, its row is deleted."""
-        part = self._part(entry.claim)
+        part = self._parts[entry.claim]
         if entry.ticket is not None:
             part.tickets.append(entry.ticket)
         if entry.parked is not None:
             part.rows.append(RowWrite(key=entry.key, row=None))
 
-    def delivered(self, entry: Entry, at: datetime) -> None:
-        """Settle a copy that its recipient took."""
-        self.finish(entry)
-        age_s = (at - entry.copy.received_at).total_seconds()
-        ended = Ended(Status.DELIVERED, self._lane.recipient, age_s, entry.parked is not None)
-        self._part(entry.claim).ended.append(ended)
-        self._mark(entry.claim, self._gaps.taken(entry, self._order))
+    def delivered(self, entries: Iterable[Entry], at: datetime) -> None:
+        """Settle copies that their recipient took."""
+        for entry in entries:
+            self.finish(entry)
+            part = self._parts[entry.claim]
+            age_s = (at - entry.copy.received_at).total_seconds()
+            part.ended.append(Ended(Status.DELIVERED, self._lane.recipient, age_s, entry.parked is not None))
+            gap = self._gaps.taken(entry, self._order)
+            if gap is not None:
+                part.gaps.append(gap)
 
     def park(self, entry: Entry, row: Parked) -> None:
         """Settle a copy by keeping it: its offset may be committed, its row says when it is tried again."""
-        part = self._part(entry.claim)
+        part = self._parts[entry.claim]
         part.parked += entry.parked is None
         if entry.ticket is not None:
             part.tickets.append(entry.ticket)
@@ -107,25 +111,29 @@ class Account:
 
     def note(self, entries: Iterable[Entry], note: Note) -> None:
         """Write the audit: one record per claim for all these copies."""
-        by_claim: dict[Claim, list[Entry]] = {}
+        by_claim: defaultdict[Claim, list[Entry]] = defaultdict(list)
         for entry in entries:
-            by_claim.setdefault(entry.claim, []).append(entry)
+            by_claim[entry.claim].append(entry)
         for claim, group in by_claim.items():
             copies = [_audit_copy(entry) for entry in group]
             value = self._codec.encode_audit(self._record(copies, note, topic=group[0].pointer.topic))
             key = group[0].copy.transaction_id.encode()
-            self._part(claim).outputs.append(Output(topic=self._topics.audit, key=key, value=value))
+            self._parts[claim].outputs.append(Output(topic=self._topics.audit, key=key, value=value))
 
-    def relay(self, entry: Entry, remark: Remark, at: datetime) -> None:
-        """Pass on to the sender what the recipient said of a copy that it took; status messages end here."""
+    def relay(self, entries: Iterable[Entry], remark: Remark, at: datetime) -> None:
+        """Pass on to senders what the recipient said of copies that it took; status messages end here."""
+        if self._topics.status is not None and self._lane.channel != STATUS_CHANNEL:
+            for entry in entries:
+                if entry.copy.sender_id != DIP:
+                    self._relay(entry, self._topics.status, remark, at)
+
+    def _relay(self, entry: Entry, topic: str, remark: Remark, at: datetime) -> None:
         copy = entry.copy
-        if self._topics.status is None or self._lane.channel == STATUS_CHANNEL or copy.sender_id == DIP:
-            return
         finding = relayed(remark, copy.recipient)
         told = report(copy, finding, correlation_id=correlation_in(copy), now=at)
-        self._part(entry.claim).outputs.append(
+        self._parts[entry.claim].outputs.append(
             Output(
-                topic=self._topics.status,
+                topic=topic,
                 key=outbound_key(told),
                 value=self._codec.encode_copy(told),
                 headers=_trace(entry),
@@ -137,7 +145,7 @@ class Account:
         self.finish(entry)
         self.note((entry,), note)
         self._leaves_gap(entry.claim, entry.pointer, entry.copy.mpan)
-        part = self._part(entry.claim)
+        part = self._parts[entry.claim]
         part.ended.append(Ended(note.status, self._lane.recipient))
         part.outputs.append(
             Output(
@@ -154,7 +162,7 @@ class Account:
         The header `dlq.delivery-id` names the copy: without the record nothing else does.
         """
         self._leaves_gap(claim, row.pointer, row.mpan)
-        part = self._part(claim)
+        part = self._parts[claim]
         part.ended.append(Ended(note.status, self._lane.recipient))
         part.rows.append(RowWrite(key=parked_key(self._lane, row.pointer), row=None))
         name = row.delivery_id.encode()
@@ -180,15 +188,9 @@ class Account:
         )
 
     def _leaves_gap(self, claim: Claim, pointer: Pointer, mpan: Mpan | None) -> None:
-        offset = pointer.offset
-        self._mark(claim, self._gaps.given_up(claim, self._lane, self._order, mpan=mpan, offset=offset))
-
-    def _mark(self, claim: Claim, write: GapWrite | None) -> None:
-        if write is not None:
-            self._part(claim).gaps.append(write)
-
-    def _part(self, claim: Claim) -> _Part:
-        return self._parts.setdefault(claim, _Part())
+        gap = self._gaps.given_up(claim, self._lane, self._order, mpan=mpan, offset=pointer.offset)
+        if gap is not None:
+            self._parts[claim].gaps.append(gap)
 
     def _record(self, copies: Sequence[AuditCopy], note: Note, *, topic: str) -> AuditRecord:
         return AuditRecord(

@@ -150,12 +150,12 @@ def _text(body: _Body, key: str) -> str | None:
 
 def _only(bodies: Sequence[_Body]) -> Remark | None:
     """Return what all results of one message agree on: the first, with the texts of the others as its help."""
+    if len(bodies) == 1:
+        return _remark(bodies[0])
     found = [_remark(one) for one in bodies]
     if not found or None in found or len({one.accepts for one in found if one}) != 1:
         return None
     first, *others = [one for one in found if one]
-    if not others:
-        return first
     more = dict.fromkeys(one.text for one in others if one != first)
     return replace(first, help=cleaned("; ".join(filter(None, (first.help, *more)))) or None)
 

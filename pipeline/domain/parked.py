@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from pipeline.domain.envelope import Copy
 from pipeline.domain.identifiers import DeliveryId, InterfaceId, Mpan, ParticipantId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pointer:
-    """Where a copy's record is. `checksum` is the CRC-32 of its value."""
+class Pointer(NamedTuple):
+    """Where a copy's record is. `checksum` is the CRC-32 of its value. One is made of every copy: hence a tuple."""
 
     topic: str
     partition: int
@@ -60,9 +59,11 @@ class Parked:
     aside: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaneKey:
-    """One recipient on one channel: what shares an endpoint, its limits and its fate."""
+class LaneKey(NamedTuple):
+    """One recipient on one channel: what shares an endpoint, its limits and its fate.
+
+    A tuple, because it is made of every copy and looked up several times for each.
+    """
 
     recipient: ParticipantId
     channel: InterfaceId
@@ -70,7 +71,7 @@ class LaneKey:
     @classmethod
     def of(cls, copy: Copy) -> "LaneKey":
         """Return the lane of a copy."""
-        return cls(recipient=copy.recipient, channel=copy.channel)
+        return cls(copy.recipient, copy.channel)
 
     def prefix(self) -> bytes:
         """Return what the keys of the lane's parked rows start with."""
