@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -60,6 +61,7 @@ class CallableNetwork:
 
     def __init__(self, policy: AddressPolicy, *, lookup: Lookup = system_lookup) -> None:
         self._policy = policy
+        self._target_of = lru_cache(DNS_NAMES_MAX)(partial(target_of, policy=policy))
         self._lookup = lookup
         self._known: dict[tuple[str, int], _Known] = {}
         self._asking: dict[tuple[str, int], asyncio.Future[tuple[AddrInfo, ...] | Failed]] = {}
@@ -67,7 +69,7 @@ class CallableNetwork:
 
     async def admit(self, url: str) -> Failed | None:
         """Return why a URL is not called: its form, its name's addresses, or our resolver; None if it may be."""
-        target = target_of(url, self._policy)
+        target = self._target_of(url)
         if isinstance(target, Forbidden):
             return Failed(error=ErrorClass.BLOCKED, text=f"blocked: {target.help}")
         if target.address is not None:

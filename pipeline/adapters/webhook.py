@@ -17,7 +17,7 @@ from pipeline.adapters.callable_network import CallableNetwork
 from pipeline.adapters.webhook_connections import OneAnswerConnector
 from pipeline.adapters.webhook_faults import failure
 from pipeline.adapters.webhook_secrets import WebhookSecrets
-from pipeline.adapters.webhook_timing import Timer, traces
+from pipeline.adapters.webhook_timing import Timer
 from pipeline.adapters.webhook_tokens import WebhookTokens
 from pipeline.domain.attempt_times import Timings
 from pipeline.domain.delivery import Answered, ErrorClass, Failed, Result
@@ -190,7 +190,6 @@ class WebhookClient:
                 max_line_size=ANSWER_HEADER_BYTES_MAX,
                 max_field_size=ANSWER_HEADER_BYTES_MAX,
                 headers={"User-Agent": "Open-DIP"},
-                trace_configs=[traces()],
             )
         return self._session
 
@@ -242,7 +241,7 @@ async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, ErrorClass | N
         return b"", ErrorClass.STATUS
     found = bytearray()
     try:
-        async for chunk in response.content.iter_any():
+        while chunk := await response.content.readany():
             found += chunk
             if len(found) > ANSWER_BYTES_MAX:
                 response.close()

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 
-from pipeline.adapters.webhook_timing import Timer, note_connected
+from pipeline.adapters.webhook_timing import Timer, attempt, note_connected
 
 _HEAD_END: Final = b"\r\n\r\n"
 
@@ -72,3 +73,16 @@ class OneAnswerConnector(aiohttp.TCPConnector):
             return connection
 
         self._factory = factory  # type: ignore[assignment]  # a partial there
+
+    async def connect(self, *request: Any, **options: Any) -> Connection:
+        """Get a kept connection or make one, and tell the attempt that waits for it.
+
+        Here and not by aiohttp's traces: with any of those, each call tells a dozen things that nobody asks.
+        """
+        timer = attempt()
+        if timer is None:
+            return await super().connect(*request, **options)
+        timer.wants_connection()
+        found = await super().connect(*request, **options)
+        timer.has_connection()
+        return found

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-import aiohttp
-
 from pipeline.domain.attempt_times import Timings
 from pipeline.limits import TURNS_TO_LOSE
 
@@ -36,6 +34,17 @@ class Timer:
             yield
         finally:
             _running.reset(token)
+
+    def wants_connection(self) -> None:
+        """Note that a connection is asked for: a kept one, or else one is made now."""
+        self.connecting_at, self.connected_at, self.secured_at = time.perf_counter(), None, None
+
+    def has_connection(self) -> None:
+        """Note that there is one. None was made for the attempt where its socket was not seen (`note_connected`)."""
+        if self.connected_at is None:
+            self.connecting_at = None
+        else:
+            self.secured_at = time.perf_counter()
 
     def admitted(self) -> None:
         """Note that the address is known and allowed."""
@@ -72,31 +81,17 @@ class Timer:
         )
 
 
+def attempt() -> Timer | None:
+    """Return the attempt that the running task makes."""
+    return _running.get()
+
+
 def note_connected() -> Timer | None:
     """Note that the socket is connected and the handshake begins, for the attempt that waits for it; return it."""
     timer = _running.get()
     if timer is not None:
         timer.connected_at = time.perf_counter()
     return timer
-
-
-def traces() -> aiohttp.TraceConfig:
-    """Return what tells the running attempt of its connection."""
-    config = aiohttp.TraceConfig()
-
-    async def begins(*_: object) -> None:
-        timer = _running.get()
-        if timer is not None:
-            timer.connecting_at, timer.connected_at, timer.secured_at = time.perf_counter(), None, None
-
-    async def ended(*_: object) -> None:
-        timer = _running.get()
-        if timer is not None:
-            timer.secured_at = time.perf_counter()
-
-    config.on_connection_create_start.append(begins)
-    config.on_connection_create_end.append(ended)
-    return config
 
 
 def _ms(start: float | None, end: float | None) -> int | None:
