@@ -59,7 +59,12 @@ async def take_in(
 
 def pointer_of(record: Record) -> Pointer:
     """Return where a record can be read again."""
-    return Pointer(record.topic(), record.partition(), record.offset(), zlib.crc32(record.value() or b""))
+    return Pointer(
+        topic=record.topic(),
+        partition=record.partition(),
+        offset=record.offset(),
+        checksum=zlib.crc32(record.value() or b""),
+    )
 
 
 class Engine:

@@ -1,10 +1,11 @@
 """The workers' part of a trace: one span for each record that a step works on, and for each call of a webhook."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from agents.loop import Emission, Step
 from pipeline import limits, topics

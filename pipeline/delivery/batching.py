@@ -2,7 +2,8 @@
 
 from collections import deque
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from pipeline.delivery.entry import Entry
 from pipeline.domain.participants import Webhook
@@ -12,8 +13,7 @@ _BRACKETS = 2  # [ and ]
 _BYTES_PER_KB = 1_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchLimits:
+class BatchLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How much one POST may carry."""
 
     messages: int

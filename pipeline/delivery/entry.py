@@ -47,7 +47,7 @@ class Entry:
     @property
     def place(self) -> Place:
         """Return where it stands, as its recipient is told."""
-        return Place(self.pointer.partition, self.pointer.offset, self.previous)
+        return Place(partition=self.pointer.partition, offset=self.pointer.offset, previous=self.previous)
 
     @property
     def key(self) -> bytes:

@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Callable, Collection, Coroutine, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from pipeline.delivery.claims import Claims, share
 from pipeline.delivery.committing import Committing

@@ -1,10 +1,11 @@
 """Turns the judgement of a POST into entries of an account."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from typing import Final, assert_never
+
+from msgspec.structs import replace
 
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.settling import Account, Note

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+
+import msgspec
 
 from pipeline.delivery.counters import DeliveryCounters
 from pipeline.delivery.entry import Entry
@@ -67,7 +68,7 @@ class Policy:
     partitions_of: Callable[[LaneKey], frozenset[int]] = lambda _: frozenset()
 
 
-class Arrival(NamedTuple):
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """A copy that came from its topic, with the ticket that holds its offset and the trace that its record names."""
 
     ticket: Ticket

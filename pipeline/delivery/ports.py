@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from pipeline.domain.delivery import Result
 from pipeline.domain.endpoint_health import EndpointFailing
 from pipeline.domain.envelope import AuditRecord, Copy, Status
@@ -34,8 +36,7 @@ class Ticket(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
+class Output(msgspec.Struct, frozen=True, kw_only=True):
     """A record to produce in the settling transaction."""
 
     topic: str
@@ -44,8 +45,7 @@ class Output:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowWrite:
+class RowWrite(msgspec.Struct, frozen=True, kw_only=True):
     """A parked row to write, or to delete where `row` is None."""
 
     key: bytes
@@ -69,8 +69,7 @@ class Ended(NamedTuple):
     parked: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settling:
+class Settling(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes durable together, in one transaction with the offsets of the tickets.
 
     `ended` and `parked` (copies that become rows) are for the figures.
@@ -140,8 +139,7 @@ class Origin(NamedTuple):
     since: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Post:
+class Post(msgspec.Struct, frozen=True, kw_only=True):
     """One webhook call: the finished bodies of an array, the ids of its copies, their places and the gaps before them.
 
     `origins` are the copies' traces, None for copies without one; `traceparent` is what the recipient is told of them.

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
+
 from pipeline.delivery.entry import Entry
 from pipeline.delivery.gaps import Gaps
 from pipeline.delivery.ports import Claim, Codec, Ended, GapWrite, Output, RowWrite, Settling, Ticket
@@ -38,8 +40,7 @@ class Topics:
     health: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(msgspec.Struct, frozen=True, kw_only=True):
     """What the audit says of copies that share a result. `attempt` is None where no POST was made.
 
     `remark` is what the recipient said, for its sender, `excerpt` how its answer begins, where nothing better is known.

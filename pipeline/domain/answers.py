@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
+import msgspec
 import orjson
 
 from pipeline.domain.excerpts import redacted
@@ -72,8 +73,7 @@ class Remark:
         return full[:ANSWER_TEXT_CHARS_MAX]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """An answer, read: a remark per message, None where it says nothing clear of it.
 
     `strangers` counts the results that name a message which was not in the array; they are ignored.

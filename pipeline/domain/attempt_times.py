@@ -1,11 +1,11 @@
 """How long the parts of a webhook call took."""
 
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timings:
+
+class Timings(msgspec.Struct, frozen=True, kw_only=True):
     """How long the parts of an attempt took, in milliseconds; None for what did not happen, as on a kept connection.
 
     `tls_ms` is the handshake alone. `first_byte_ms` is from the beginning of the attempt to the answer's head.

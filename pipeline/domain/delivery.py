@@ -12,6 +12,8 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Final, assert_never
 
+import msgspec
+
 from pipeline.domain.answers import (
     SIGNATURE_REFUSED,
     Named,
@@ -55,8 +57,7 @@ class ErrorClass(StrEnum):
 # --- What an attempt brought ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
     """The recipient answered. `cut` says why its body could not be read to the end: then the status decides.
 
     `retry_after` and `allowed_rate` are its headers Retry-After and WebHook-Allowed-Rate as they came.
@@ -87,8 +88,7 @@ Result = Answered | Failed
 # --- What it means ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivered:
+class Delivered(msgspec.Struct, frozen=True, kw_only=True):
     """The recipient has the message; `remark` is what it said of it."""
 
     remark: Remark | None = None
@@ -112,8 +112,7 @@ class Unclear:
 MessageOutcome = Delivered | RejectedMessage | Unclear
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
     """The recipient decided; one outcome per message, in the order sent. The lane is healthy.
 
     `strangers` counts the results in its answer that name no message of the array.

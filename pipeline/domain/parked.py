@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from pipeline.domain.envelope import Copy
 from pipeline.domain.identifiers import DeliveryId, InterfaceId, Mpan, ParticipantId
 
 
-class Pointer(NamedTuple):
-    """Where a copy's record is. `checksum` is the CRC-32 of its value. One is made of every copy: hence a tuple."""
+class Pointer(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a copy's record is. `checksum` is the CRC-32 of its value."""
 
     topic: str
     partition: int
@@ -59,11 +61,8 @@ class Parked:
     aside: bool = False
 
 
-class LaneKey(NamedTuple):
-    """One recipient on one channel: what shares an endpoint, its limits and its fate.
-
-    A tuple, because it is made of every copy and looked up several times for each.
-    """
+class LaneKey(msgspec.Struct, frozen=True, kw_only=True):
+    """One recipient on one channel: what shares an endpoint, its limits and its fate."""
 
     recipient: ParticipantId
     channel: InterfaceId
@@ -71,7 +70,7 @@ class LaneKey(NamedTuple):
     @classmethod
     def of(cls, copy: Copy) -> "LaneKey":
         """Return the lane of a copy."""
-        return cls(copy.recipient, copy.channel)
+        return cls(recipient=copy.recipient, channel=copy.channel)
 
     def prefix(self) -> bytes:
         """Return what the keys of the lane's parked rows start with."""

@@ -7,14 +7,15 @@ partition. Beside it stands, where it is known, the sequence of the copy of the 
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+
+import msgspec
 
 from pipeline.domain.identifiers import Mpan
 from pipeline.domain.parked import LaneKey
 from pipeline.limits import PREDECESSORS_MAX, SEQUENCES_HEADER_CHARS_MAX
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True, kw_only=True):
     """A copy's place: its partition, its offset, and the offset of its MPAN's copy before it, None where not known."""
 
     partition: int

@@ -9,12 +9,12 @@ import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from agents.delivery import take_in
 from agents.loop import Emission

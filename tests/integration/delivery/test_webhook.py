@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import pytest
 import uvloop
+from msgspec import structs
 from standardwebhooks import Webhook as StandardWebhook
 
 from pipeline.adapters.callable_network import CallableNetwork, policy_of
@@ -434,7 +435,7 @@ async def test_a_recipient_that_asked_for_it_gets_standard_webhooks_beside_the_d
     """And one whose secret is missing gets nothing unsigned: that is our fault, and its copies wait."""
     secret = f"whsec_{'A' * 43}="
     client = make(router_settings, secrets=WebhookSecrets(str(tmp_path)))
-    asked = replace(post(server.url(WHO)), signatures=frozenset({"v1", "v1a"}))
+    asked = structs.replace(post(server.url(WHO)), signatures=frozenset({"v1", "v1a"}))
     without = await client.post(asked)
     (tmp_path / WHO).write_text(secret, encoding="ascii")
     result = await client.post(asked)

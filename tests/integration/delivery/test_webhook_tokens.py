@@ -1,10 +1,10 @@
 """Bearer tokens over real connections: the token endpoint is called under the same guards as webhooks."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import orjson
 from aiohttp import web
+from msgspec.structs import replace
 
 from pipeline.adapters.callable_network import CallableNetwork, policy_of
 from pipeline.adapters.clock import SystemClock
