@@ -1,12 +1,12 @@
 """What the router says beside the DIP's protocol is believed as it was signed, and only so."""
 
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import orjson
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from msgspec.structs import replace
 from multidict import CIMultiDict
 
 from pipeline.adapters.certificates import CertificateAuthority
