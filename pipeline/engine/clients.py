@@ -53,6 +53,8 @@ def consumer_settings(settings: EngineSettings, group: str) -> dict[str, Any]:
         "isolation.level": "read_committed",
         "auto.offset.reset": "error",  # the engine seeks to where it must read; never jump in silence
         "fetch.wait.max.ms": 100,
+        # Also how long the group waits for a member to give partitions up: one that is stuck goes on with its heartbeats.
+        "max.poll.interval.ms": int(limits.POLL_INTERVAL_S_MAX * 1000),
         "queued.max.messages.kbytes": limits.FETCH_QUEUE_KBYTES,
         **static,
     }

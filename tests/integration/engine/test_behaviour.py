@@ -7,7 +7,9 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from pipeline.engine import changelog_topic
+from pipeline import limits
+from pipeline.engine import EngineSettings, changelog_topic
+from pipeline.engine.clients import consumer_settings
 from pipeline.engine.offsets import Topics
 from pipeline.engine.store import Shard
 from tests.chaos.faults import until
@@ -70,6 +72,25 @@ def test_a_worker_waits_for_topics_that_are_created_a_moment_later(rig, stack):
     create_topics(stack.bootstrap, {late: 4})
     one.feed(100)
     one.settle(within_s=60)
+    one.verify()
+
+
+def test_a_member_that_is_stuck_is_without_its_partitions_after_the_longest_time_between_two_fetches(
+    rig, stack
+):
+    """It goes on with its heartbeats, so no session ends: a client that was left behind did this in the campaign."""
+    one = rig(stack.bootstrap)
+    settings = EngineSettings(bootstrap=stack.bootstrap, instance="stuck", dead_letters={})
+    options = consumer_settings(settings, one.config.app_id)
+    assert options["max.poll.interval.ms"] == limits.POLL_INTERVAL_S_MAX * 1_000
+    stuck = Consumer({**options, "max.poll.interval.ms": 10_000})  # for it, a tenth of what the test waits
+    stuck.subscribe([one.config.topic("in"), one.config.topic("mid")])
+    until(
+        lambda: stuck.poll(0.2) is not None or bool(stuck.assignment()), within_s=60, what="it has everything"
+    )
+    one.start_worker()
+    one.feed(200)
+    one.settle(within_s=100)
     one.verify()
 
 
