@@ -1,10 +1,10 @@
 """The journal's indexes: what the audit says of each transaction, what each recipient was sent. Pointers, no payloads."""
 
 import zlib
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from datetime import timedelta
+from typing import Final
 
 from agents.loop import Emission
 from agents.sweep import Sweep
@@ -13,14 +13,12 @@ from pipeline.codec import Codec
 from pipeline.domain.consumption import Request, order_of
 from pipeline.domain.copy_index import Place, micros_of, place_of, row_key
 from pipeline.domain.envelope import AuditHead
-from pipeline.domain.journal import index_prefixes
-from pipeline.domain.journal import row_key as entry_key
+from pipeline.domain.journal import index_keys
 from pipeline.engine import Record
 from pipeline.ports import Clock
 from tables.consumption import Ordered
 from tables.entries import Entry
 
-T = TypeVar("T")
 KEPT: Final = timedelta(days=limits.RETENTION_DAYS)
 _DAY_MICROS: Final = 86_400_000_000
 _DAY_MAX: Final = 2**16 - 1
@@ -43,11 +41,10 @@ class EntryIndex:
         said = self.codec.decode_audit_head(value)
         self._order(said, value)
         row = Entry(zlib.crc32(value), min(max(said.at // _DAY_MICROS, 0), _DAY_MAX))
-        offset, added = record.offset(), 0
-        for prefix in index_prefixes(said):
-            self.entries[entry_key(prefix, offset)] = row
-            added += 1
-        self._forget(record.partition(), added)
+        keys = index_keys(said, record.offset())
+        for key in keys:
+            self.entries[key] = row
+        self._forget(record.partition(), len(keys))
         yield from ()
 
     def _order(self, said: AuditHead, value: bytes) -> None:
@@ -60,7 +57,13 @@ class EntryIndex:
 
     def _forget(self, partition: int, added: int) -> None:
         rows = self.sweep.turn(partition, added) if self.sweep else ()
-        _forget(self.entries, rows, now=self.clock.now, at_of=_entry_at)
+        if rows:
+            kept_days = (
+                _kept_since(self.clock) - 1
+            ) // _DAY_MICROS  # nobody may ask for any part of those before
+            for key, row in rows:
+                if row.day < kept_days:
+                    del self.entries[key]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,29 +86,13 @@ class CopyIndex:
 
     def _forget(self, partition: int) -> None:
         rows = self.sweep.turn(partition) if self.sweep else ()
-        _forget(self.copies, rows, now=self.clock.now, at_of=_copy_at)
+        if rows:
+            since = _kept_since(self.clock)
+            for key, _ in rows:
+                if micros_of(key) < since:
+                    del self.copies[key]
 
 
-def _entry_at(_key: bytes, row: Entry) -> int:
-    """Return the end of a record's day: nobody may ask for any of it any more."""
-    return (row.day + 1) * _DAY_MICROS
-
-
-def _copy_at(key: bytes, _row: Place) -> int:
-    return micros_of(key)
-
-
-def _forget(
-    table: MutableMapping[bytes, T],
-    rows: Sequence[tuple[bytes, T]],
-    *,
-    now: Callable[[], datetime],
-    at_of: Callable[[bytes, T], int],
-) -> None:
-    """Let those rows of a turn of the sweep go that are older than anybody may ask for."""
-    if not rows:
-        return
-    since = (now() - KEPT).timestamp() * 1e6
-    for key, row in rows:
-        if at_of(key, row) < since:
-            del table[key]
+def _kept_since(clock: Clock) -> int:
+    """Return the earliest moment that anybody may still ask for, in microseconds since 1970."""
+    return int((clock.now() - KEPT).timestamp() * 1e6)

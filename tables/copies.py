@@ -23,8 +23,7 @@ class Copies(MutableMapping[bytes, Place]):
     ) -> Iterator[tuple[bytes, Place]]: ...
 
 
-def _build(values: tuple[int, bytes, int, int, int]) -> Place:
-    checksum, mark, mpan_high, mpan_low, event = values
+def _build(checksum: int, mark: bytes, mpan_high: int, mpan_low: int, event: int) -> Place:
     return Place(checksum, mark, mpan_high * _HALF + mpan_low, event)
 
 
@@ -34,8 +33,7 @@ decode = _ROWS.decode
 
 def encode(row: Place) -> bytes:
     """Return the stored form. The MPAN's three bytes are two and one: `struct` has no three."""
-    checksum, mark, mpan, event = row
-    return _ROWS.encode((checksum, mark, *divmod(mpan, _HALF), event))
+    return _ROWS.pack(row.checksum, row.mark, *divmod(row.mpan, _HALF), row.event)
 
 
 def declare(app: Any, *sources: Any) -> Copies:

@@ -5,14 +5,16 @@ Rows are Avro of fixed lengths, which is what `struct` packs: there are eight fo
 
 from abc import abstractmethod
 from collections.abc import Iterator, MutableMapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+import msgspec
 
 from tables.rows import PackedRows
 
 NAME: Final = "entries"
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True):
     """One row: the CRC-32 of the record's value, and its day, counted from 1970; older ones than the retention go."""
 
     checksum: int
@@ -28,8 +30,13 @@ class Entries(MutableMapping[bytes, Entry]):
     ) -> Iterator[tuple[bytes, Entry]]: ...
 
 
-_ROWS: Final = PackedRows("table entries", "IH", build=Entry._make)
-encode, decode = _ROWS.encode, _ROWS.decode
+_ROWS: Final = PackedRows("table entries", "IH", build=Entry)
+decode = _ROWS.decode
+
+
+def encode(row: Entry) -> bytes:
+    """Return the stored form."""
+    return _ROWS.pack(row.checksum, row.day)
 
 
 def declare(app: Any, *sources: Any) -> Entries:

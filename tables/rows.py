@@ -2,7 +2,8 @@
 
 import io
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 import fastavro
@@ -19,18 +20,14 @@ class PackedRows(Generic[Row]):
     """Encodes and decodes rows of one table that are a few numbers of fixed length, without fastavro.
 
     `layout` is what follows the byte of the form, big-endian: a schema whose fields are all `fixed` has the same bytes.
-    `build` takes the numbers as one tuple.
+    `pack` takes the numbers and returns the stored form, `build` makes the row of them.
     """
 
-    def __init__(self, name: str, layout: str, *, build: Callable[[tuple[Any, ...]], Row]) -> None:
+    def __init__(self, name: str, layout: str, *, build: Callable[..., Row]) -> None:
         self._name = name
-        self._struct = struct.Struct(f">B{layout}")
+        self.pack: Callable[..., bytes] = partial(struct.Struct(f">B{layout}").pack, _PACKED)
         self._numbers = struct.Struct(f">x{layout}")
         self._build = build
-
-    def encode(self, row: Sequence[Any]) -> bytes:
-        """Return the stored form."""
-        return self._struct.pack(_PACKED, *row)
 
     def decode(self, data: bytes) -> Row:
         """Read the stored form; UndecodableRecord for anything else."""
@@ -40,7 +37,7 @@ class PackedRows(Generic[Row]):
             raise UndecodableRecord(f"{self._name}: {error}") from None
         if data[0] != _PACKED:
             raise UndecodableRecord(f"{self._name}: form {data[0]} is not known to this version")
-        return self._build(values)
+        return self._build(*values)
 
 
 class RowCodec(Generic[Row]):

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -40,7 +40,7 @@ _AS_TEXT: Final = b"\xff"  # begins what has no number; no number begins with it
 _STATUS_NUMBER: Final = b"\xfe\x00"
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True):
     """One row: where a copy is, and what it can be told apart by.
 
     `checksum` is the CRC-32 of its record, `mark` the first four bytes of its transaction's mark; `mpan` and `event` are

@@ -87,17 +87,18 @@ def named_sender(reference: str) -> ParticipantId | None:
     return None if found is None else ParticipantId(found[1])
 
 
-def row_key(prefix: bytes, offset: int) -> bytes:
-    """Return the key of one index row: what is looked for, then where the record is in its partition of the audit."""
-    return prefix + offset.to_bytes(_OFFSET_BYTES, "big")
-
-
 def offset_of(key: bytes) -> int:
     """Return where the record of an index row is."""
     return int.from_bytes(key[-_OFFSET_BYTES:], "big")
 
 
-def index_prefixes(record: AuditHead) -> Iterator[bytes]:
+def index_keys(record: AuditHead, offset: int) -> list[bytes]:
+    """Return the keys of a record's index rows: what is looked for, then where it is in its partition of the audit."""
+    place = offset.to_bytes(_OFFSET_BYTES, "big")
+    return [prefix + place for prefix in _prefixes(record)]
+
+
+def _prefixes(record: AuditHead) -> Iterator[bytes]:
     """Yield what a record is to be found by: its transactions, and once for each message what else it is known by."""
     transactions = dict.fromkeys(transactions_of(record))
     for transaction in transactions:
