@@ -268,8 +268,8 @@ def _instant_of(raw: bytes) -> datetime | None:
 
 
 def _reach(byte: int) -> int:
-    """Return how far a text with its length goes if this byte is all of the length, else 0."""
-    return 0 if byte & _MORE or _signed(byte) < 0 else 1 + _signed(byte)
+    """Return how far a text with its length goes if this byte is all of the length; else, or below nought, no step."""
+    return 0 if byte & _MORE else 1 + _signed(byte)
 
 
 _NAMES: Final[Mapping[str, Any]] = {

@@ -203,24 +203,31 @@ def test_an_audit_record_is_written_as_fastavro_writes_it(record: AuditRecord) -
     assert codec().encode_audit(record)[FRAME.size :] == by_fastavro("envelope/audit", record)
 
 
+INSTANT = {"type": "long", "logicalType": "timestamp-micros"}
+
+
 @given(
     number=st.integers(-(2**63), 2**63 - 1),
     text=st.text() | st.integers(8_180, 8_200).map("x".__mul__),
     items=st.lists(st.none() | st.binary(), max_size=3),
+    perhaps=st.none() | st.integers(-(2**63), 2**63 - 1),
+    flag=st.none() | st.booleans(),
+    instant=st.none() | INSTANTS,
 )
-def test_numbers_and_texts_of_any_size_are_written_as_fastavro_writes_them(
-    number: int, text: str, items: list[bytes | None]
-) -> None:
-    columns = {"number": "long", "text": "string", "items": {"type": "array", "items": ["null", "bytes"]}}
+def test_values_of_any_size_are_written_as_fastavro_writes_them(**values: object) -> None:
+    columns = {
+        "number": "long", "text": "string", "items": {"type": "array", "items": ["null", "bytes"]},
+        "perhaps": ["null", "long"], "flag": ["null", "boolean"], "instant": ["null", INSTANT],
+    }  # fmt: skip
     fields = [{"name": name, "type": kind} for name, kind in columns.items()]
     inner = {"type": "record", "name": "Inner", "fields": fields}
     schema = {"type": "record", "name": "Outer", "fields": [{"name": "only", "type": inner}]}
     out = io.BytesIO()
-    fastavro.schemaless_writer(
-        out, fastavro.parse_schema(schema), {"only": {"number": number, "text": text, "items": items}}
+    fastavro.schemaless_writer(out, fastavro.parse_schema(schema), {"only": values})
+    assert (
+        writer_of(schema)(SimpleNamespace(only=SimpleNamespace(**values)), b"before")
+        == b"before" + out.getvalue()
     )
-    value = SimpleNamespace(only=SimpleNamespace(number=number, text=text, items=items))
-    assert writer_of(schema)(value) == out.getvalue()
 
 
 @pytest.mark.parametrize(
