@@ -130,6 +130,12 @@ def medians(name: str, cpus: tuple[Cpu, ...]) -> Cpu:
 
 
 THREADS = ("loop", "python", "kafka")
+UNLIMITED = {
+    f"DIP_{whose}_{what}_PER_S": "0"
+    for whose in ("PARTICIPANT", "TOTAL")
+    for what in ("REQUESTS", "MESSAGES", "BYTES")
+}
+"""One sender sends what the whole market does, as fast as it is answered."""
 
 
 def surroundings(stack: LocalStack, folder: Path, authority: CertificateAuthority) -> dict[str, str]:
@@ -137,6 +143,7 @@ def surroundings(stack: LocalStack, folder: Path, authority: CertificateAuthorit
     certificate, key = authority.issue("bridge", hosts=["127.0.0.1"]).write(folder, "server")
     return {
         **os.environ,
+        **UNLIMITED,
         "KAFKA_BOOTSTRAP": stack.bootstrap,
         "SCHEMA_REGISTRY_URL": stack.registry_url,
         "DIP_TOPIC_PARTITIONS": str(PARTITIONS),

@@ -332,9 +332,9 @@ def _spans(
     )
     found: list[tuple[Row, datetime]] = []
     for at in instants:
-        there = not any(covers(span, at) for span in away)
+        there = not away or not any(covers(span, at) for span in away)
         both = rule.holders is Holders.BOTH_SIDES or at in left
-        was_there = both and not any(reaches(span, at) for span in away)
+        was_there = both and (not away or not any(reaches(span, at) for span in away))
         found += [
             (row, at) for row in rows if (there and covers(row, at)) or (was_there and reaches(row, at))
         ]
@@ -346,7 +346,8 @@ def _roles(participant: Participant, instants: tuple[datetime, ...]) -> frozense
 
 
 def _of_kind(addressees: tuple[Addressee, ...], kind: Kind) -> tuple[ParticipantId, ...]:
-    return tuple(one.recipient for one in addressees if any(reason.kind is kind for reason in one.reasons))
+    named = (one.recipient for one in addressees for reason in one.reasons if reason.kind is kind)
+    return tuple(dict.fromkeys(named))
 
 
 def _listed(roles: frozenset[Role]) -> str:
