@@ -302,7 +302,9 @@ STATE_FOLDER_POLL_S = 0.2
 TOPICS_WAIT_S_MAX = 15.0  # a topic is known to a loaded broker some seconds after its creation was confirmed
 TOPICS_POLL_S = 0.5  # between two looks
 COMMIT_SLOW_S = 2.0  # a transaction takes 10-50 ms; one that takes this long is put into the log
-POLL_INTERVAL_S_MAX = 75.0  # between two fetches: a fence's longest wait and one call's deadline; a stuck member goes then
+POLL_INTERVAL_S_MAX = (
+    75.0  # between two fetches: a fence's longest wait and one call's deadline; a stuck member goes then
+)
 FENCE_POLL_S = 0.25  # how often the last stable offset is looked at while writing is held back
 FENCE_REPORT_S = 5.0  # how often a wait is put into the log
 FENCE_S_MAX = 60.0  # transaction timeout (10 s) + broker scan (2-10 s), three times over; then start over
