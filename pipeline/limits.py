@@ -239,6 +239,9 @@ GATHER_BUSY_S_MAX = (
     0.08  # of volume, when the worker is busy: 50/s then share a signature among four (docs/adr/0361)
 )
 GATHER_BUSY_SHARES = (0.2, 0.5)  # of the loop's time, from where and up to where the wait grows
+COLLECT_EVERY_OBJECTS = (
+    20_000  # more made than freed: most of a thousand copies are gone by then (docs/adr/0431)
+)
 BUSY_LOOK_EVERY_S = 0.25  # what a loop used is looked at so often: some rounds of the engine
 LANE_COPIES_MAX = 1_000  # of one lane in memory: ten full arrays, 4.5 MB of consumption
 LANE_BYTES_MAX = 16_000_000  # the same for large messages; also four full arrays in flight
