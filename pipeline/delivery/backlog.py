@@ -5,7 +5,8 @@ them. Both are right at once when a partition is taken over, from one look at a 
 are is for people only, and is counted beside everything else (`census`).
 """
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -23,8 +24,10 @@ class Backlog:
     scan does not walk over the marks of rows that were deleted: of 100,000 they take 85 ms. `waiting` counts
     committed rows that are not in memory; it is short of those that were there at the claim until they are counted.
     `parking` are the rows whose writing is under way; `loaded` are the keys of rows in memory or being changed: a scan
-    leaves them out. `inherited` is the last key that was there when the claim began: a copy that arrives with a key up
-    to it may be a row already. `passed` is the first row that was left out because a copy of its MPAN is aside.
+    leaves them out. `unwritten` are the rows whose copy stays in memory while they are written: let go meanwhile, they
+    are not in the table yet, and `appeared` finds them. `inherited` is the last key that was there when the claim
+    began: a copy that arrives with a key up to it may be a row already. `passed` is the first row that was left out
+    because a copy of its MPAN is aside.
     """
 
     more: bool = False
@@ -32,18 +35,24 @@ class Backlog:
     waiting: int = 0
     parking: set[bytes] = field(default_factory=set)
     loaded: set[bytes] = field(default_factory=set)
+    unwritten: set[bytes] = field(default_factory=set)
     inherited: bytes = b""
     passed: bytes | None = None
 
     @property
     def empty(self) -> bool:
         """Tell whether nothing is kept."""
-        return not (self.more or self.parking or self.loaded)
+        return not (self.more or self.parking or self.loaded or self.unwritten)
 
     @property
     def behind(self) -> bool:
         """Tell whether there are rows out of memory, those being written included."""
-        return self.more or bool(self.parking)
+        return self.more or bool(self.parking) or bool(self.unwritten and self.coming)
+
+    @property
+    def coming(self) -> AbstractSet[bytes]:
+        """Return the rows out of memory that are not in the table yet."""
+        return self.parking | (self.unwritten - self.loaded)
 
     @property
     def rows(self) -> int:
@@ -64,6 +73,19 @@ class Backlog:
                 self.waiting += 1
                 self._there(key)
 
+    def keep(self, key: bytes) -> None:
+        """Note a row that is being written for a copy that stays in memory; it ends by `appeared`."""
+        self.loaded.add(key)
+        self.unwritten.add(key)
+
+    def appeared(self, keys: Collection[bytes]) -> bool:
+        """Note that such rows are committed; tell whether the copy of one has been let go meanwhile."""
+        self.unwritten.difference_update(keys)
+        let_go = [key for key in keys if key not in self.loaded]
+        for key in let_go:
+            self._there(key)
+        return bool(let_go)
+
     def reserve(self, key: bytes) -> None:
         """Take a row into other hands, wherever it stands; it ends by `written` or `unload`."""
         self.loaded.add(key)
@@ -73,7 +95,8 @@ class Backlog:
         """Let a row go out of memory; it stays as it is in the table."""
         self.loaded.discard(key)
         self.waiting += 1
-        self._there(key)
+        if key not in self.unwritten:
+            self._there(key)
 
     def scan(
         self,

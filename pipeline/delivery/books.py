@@ -130,10 +130,8 @@ class Books(Keeping):
         account.park(entry, row)
         self._release(entry)
         entry.parked = row
-        lane.backlog(entry.claim).loaded.add(entry.key)
         lane.aside.rest(entry, due_at)
-        for settling in account.close():
-            self._committing.apart(settling)
+        self._committing.beside(lane, account)
         self.put_back(lane, lane.take_behind(entry), "a copy of its MPAN is tried alone")
 
     def end_holds_aside(self, lane: Lane) -> None:

@@ -42,6 +42,19 @@ class Committing:
         """Hand an account to the engine and wait; tell whether everything of it is durable."""
         return all(await asyncio.gather(*self._begun(lane, account)))
 
+    def beside(self, lane: Lane, account: Account) -> None:
+        """Hand over rows whose copies stay in memory: nothing of the lane waits for them."""
+        for settling in account.close():
+            for write in settling.rows:
+                lane.backlog(settling.claim).keep(write.key)
+            self._spawn(self._appeared(lane, settling, self._out.engine.settle(settling)))
+
+    async def _appeared(self, lane: Lane, settling: Settling, durable: Awaitable[bool]) -> None:
+        held = await self._counted(settling, durable)
+        backlog = lane.backlogs.get(settling.claim)
+        if held and backlog is not None and backlog.appeared([write.key for write in settling.rows]):
+            self._pump(lane)
+
     def apart(self, settling: Settling) -> None:
         """Hand over a settlement on which no lane waits."""
         self._spawn(self._counted(settling, self._out.engine.settle(settling)))

@@ -103,9 +103,7 @@ class Keeping:
         account.park(entry, row)
         self._release(entry)
         entry.parked = row
-        lane.backlog(entry.claim).loaded.add(entry.key)
-        for settling in account.close():
-            self._committing.apart(settling)
+        self._committing.beside(lane, account)
 
     def _keep_unsent(self, account: Account, lane: Lane, entries: Sequence[Entry], reason: str) -> None:
         if not entries:

@@ -58,10 +58,10 @@ def _in_turn(scan: Sequence[Picked], out: Outside, backlog: Backlog) -> Iterator
     Missing is what is being parked at this moment, and what an earlier owner had under way when it parked the
     copies behind it: that comes from the topic once more.
     """
-    parking = min(backlog.parking, default=None)
+    coming = min(backlog.coming, default=None)
     for one in scan:
         behind = one.row.pointer.offset >= out.engine.position(one.claim, one.row.pointer.topic)
-        if behind or (parking is not None and one.key > parking):
+        if behind or (coming is not None and one.key > coming):
             return
         yield one
 

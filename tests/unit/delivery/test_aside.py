@@ -105,6 +105,42 @@ async def test_in_an_array_the_one_is_found_and_the_others_are_taken_at_once(
     assert world.engine.dead() == []
 
 
+@pytest.mark.parametrize("order", [Order.NONE, Order.MPAN])
+async def test_let_go_before_its_row_is_written_it_is_found_once_that_is_there(order: Order) -> None:
+    """Seed 740: its time comes, its lane falls ill, and its row is still being written: a scan finds nothing yet."""
+    webhooks = Poisoned(0)
+    world = world_of(webhooks, order=order)
+    world.lane_in_flight_max = 1
+    world.dispatcher = world.make()
+    await world.own()
+    await healthy(world)
+    world.engine.automatic = False
+    world.send(make_copy(0, mpan=A))
+    await world.settle_down()
+    assert lane_of(world).aside.resting
+    gate = webhooks.hold(WHO)
+    webhooks.then(WHO, Answered(status=429), Answered(status=201))
+    world.send(make_copy(1, mpan=B))
+    await world.pass_time(1)  # the one call is taken: the copy stands in the queue
+    webhooks.poison.clear()
+    gate.set()
+    await world.settle_down()
+    assert not lane_of(world).aside, "let go with everything else of the lane"
+    await world.pass_time(5)  # it is well again; nothing is to be found
+    world.send(make_copy(2, mpan=A))
+    await world.settle_down()
+    world.engine.automatic = True
+    world.engine.commit()
+    for _ in range(3):
+        await world.pass_time(70)
+    assert world.engine.parked() == []
+    wanted = [make_copy(number).delivery_id for number in range(3)]
+    assert {one for _, one in webhooks.taken} >= set(wanted)
+    if order is Order.MPAN:
+        arrived = [one for one in webhooks.arrived if one in {wanted[0], wanted[2]}]
+        assert arrived == [wanted[0], wanted[2]]
+
+
 async def test_it_is_tried_alone_and_ever_more_rarely_and_taken_once_the_recipient_is_mended() -> None:
     webhooks, world = await with_one_aside()
     for _ in range(60):
