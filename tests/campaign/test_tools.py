@@ -211,10 +211,11 @@ def test_the_next_release_writes_what_this_one_does_not_know(tmp_path: Path) -> 
     """Its own process says so: the schemas that are registered from there, and the values that are written."""
     make_release(tmp_path / "next")
     asked = (
-        "import json; from pipeline import schemas; from pipeline.domain.envelope import Copy;"
+        "import json; from msgspec.structs import fields;"
+        "from pipeline import schemas; from pipeline.domain.envelope import Copy;"
         f"names = {list(GROWN)};"
         "print(json.dumps([[one['name'] for one in json.loads(schemas.text(n))['fields']][-1] for n in names]"
-        " + [Copy.__dataclass_fields__['release'].default]))"
+        " + [next(f.default for f in fields(Copy) if f.name == 'release')]))"
     )
     told = subprocess.run(
         [sys.executable, "-c", asked],
