@@ -27,7 +27,8 @@ class Backlog:
     leaves them out. `unwritten` are the rows whose copy stays in memory while they are written: let go meanwhile, they
     are not in the table yet, and `appeared` finds them. `inherited` is the last key that was there when the claim
     began: a copy that arrives with a key up to it may be a row already. `passed` is the first row that was left out
-    because a copy of its MPAN is aside.
+    because a copy of its MPAN is aside. `doubtful` are the order keys of copies that were refused, where that did not
+    become durable: they stay busy until the claim goes.
     """
 
     more: bool = False
@@ -38,6 +39,7 @@ class Backlog:
     unwritten: set[bytes] = field(default_factory=set)
     inherited: bytes = b""
     passed: bytes | None = None
+    doubtful: set[str] = field(default_factory=set)
 
     @property
     def empty(self) -> bool:

@@ -79,11 +79,12 @@ class Committing:
         self, lane: Lane, settling: Settling, durable: Awaitable[bool], kept: AbstractSet[str]
     ) -> bool:
         held = await self._counted(settling, durable)
-        lane.busy -= kept
         backlog = lane.backlogs.get(settling.claim)
-        if (
-            held and backlog is not None
-        ):  # else the partition has a new owner, who reads the truth from the topics
+        if held or backlog is None:
+            lane.busy -= kept
+        else:  # the partition is about to go: what was refused comes again, and nothing may come before it
+            backlog.doubtful |= kept
+        if held and backlog is not None:  # else its new owner reads the truth from the topics
             backlog.written((write.key, write.row is not None) for write in settling.rows)
         self._pump(lane)
         return held

@@ -15,6 +15,7 @@ from pipeline.delivery.entry import Entry
 from pipeline.delivery.gathering import Gathering
 from pipeline.delivery.holdings import Holdings, order_keys
 from pipeline.delivery.pace import Pace
+from pipeline.delivery.ports import Claim
 from pipeline.domain.blame import Blame, blame, may_be_the_message
 from pipeline.domain.delivery import LaneFailure
 from pipeline.domain.delivery_order import Order, order_key
@@ -59,6 +60,12 @@ class Lane(Holdings):
     def __post_init__(self) -> None:
         self.limit = float(LANE_IN_FLIGHT_START)
         self.allow(self.in_flight_max)
+
+    def drop(self, claim: Claim) -> None:
+        """Forget everything under a claim that was lost, and what waited for its end."""
+        if (backlog := self.backlogs.get(claim)) is not None:
+            self.busy -= backlog.doubtful
+        Holdings.drop(self, claim)  # a dataclass with slots has no super() of its own
 
     def allow(self, in_flight_max: int) -> None:
         """Set how many calls it may have under way at most; in strict order it is one, whatever is set."""

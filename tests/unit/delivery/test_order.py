@@ -48,6 +48,31 @@ async def test_a_refused_copy_leaves_its_place_to_the_next_of_its_mpan() -> None
     assert [one for _, one in world.webhooks.taken] == [make_copy(2).delivery_id]
 
 
+@pytest.mark.parametrize("order", [Order.MPAN, Order.STRICT])
+async def test_a_refusal_whose_round_broke_off_is_not_passed_in_the_moment_before_the_partition_goes(
+    order: Order,
+) -> None:
+    """It comes again, from the topic. (Simulation of the product, seed 5139 of 26 November 2026.)"""
+    alone = FakeParticipants(make_participants("2300000001", messages_max=1))
+    world = world_of(order, people=alone)
+    world.webhooks.then("2300000001", Answered(status=400), Answered(status=201))
+    await world.own()
+    world.engine.automatic = False
+    world.send(make_copy(1, mpan=A), make_copy(2, mpan=A))
+    await world.settle_down()
+    assert len(world.webhooks.posts) == 1, "the next waits until the refusal is durable"
+    world.engine.claims.clear()
+    world.engine.commit()
+    await world.settle_down()
+    assert len(world.webhooks.posts) == 1
+    world.engine.automatic = True
+    await world.lose()
+    await world.own()
+    for _ in range(3):
+        await world.settle_down()
+    assert [one for _, one in world.webhooks.taken] == [make_copy(1).delivery_id, make_copy(2).delivery_id]
+
+
 async def test_a_failed_call_lets_nothing_of_its_mpan_overtake() -> None:
     world = world_of(Order.MPAN)
     world.webhooks.then("2300000001", Failed(error=ErrorClass.TIMEOUT, text="timeout"), Answered(status=201))
