@@ -141,7 +141,7 @@ class Lane(Holdings):
         full = self.in_memory_bytes >= LANE_BYTES_MAX or self.memory.size_bytes >= LANES_BYTES_MAX
         if full or len(self.queue) >= next_array:
             return 0
-        return min(wanted, LANE_COPIES_MAX - self.in_memory)
+        return max(0, min(wanted, LANE_COPIES_MAX - self.in_memory))  # what is under way may go beyond
 
     def sweep_due(self, now: datetime) -> bool:
         """Tell whether to look for copies that have waited for as long as they may, though nothing is sent."""
