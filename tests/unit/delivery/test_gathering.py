@@ -74,9 +74,9 @@ async def test_copies_that_come_fast_share_an_array_and_the_first_did_not_wait()
     ("rule", "busy", "limit_s"),
     [
         (ChannelRule(), 0.0, GATHER_S),
-        (ChannelRule(), 0.2, GATHER_S),
-        (ChannelRule(), 0.35, (GATHER_S + GATHER_BUSY_S_MAX) / 2),
-        (ChannelRule(), 0.5, GATHER_BUSY_S_MAX),
+        (ChannelRule(), 0.1, GATHER_S),
+        (ChannelRule(), 0.25, (GATHER_S + GATHER_BUSY_S_MAX) / 2),
+        (ChannelRule(), 0.4, GATHER_BUSY_S_MAX),
         (ChannelRule(), 1.0, GATHER_BUSY_S_MAX),
         (ChannelRule(priority=0), 1.0, GATHER_S),  # an appointment that waits is consumption misaddressed
         (ChannelRule(gather_s=0.0, gather_fixed=True), 1.0, 0.0),
