@@ -238,7 +238,10 @@ GATHER_MEMORY_S = 1.0  # over which arrivals are counted: some rounds of the eng
 GATHER_BUSY_S_MAX = (
     0.08  # of volume, when the worker is busy: 50/s then share a signature among four (docs/adr/0361)
 )
-GATHER_BUSY_SHARES = (0.1, 0.4)  # of the loop's time, from where and up to where the wait grows: 0.3 at the national peak
+GATHER_BUSY_SHARES = (
+    0.1,
+    0.4,
+)  # of the loop's time, from where and up to where the wait grows; 0.3 at the peak
 COLLECT_EVERY_OBJECTS = (
     20_000  # more made than freed: most of a thousand copies are gone by then (docs/adr/0431)
 )
