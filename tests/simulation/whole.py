@@ -241,7 +241,8 @@ class Whole:
             if place[0] in {topics.OUTBOUND, topics.STATUS}
         )
         told = self._told == len(engine.outputs)
-        return carried and told and not engine.parked() and not any(engine.unsettled.values())
+        done = carried and told and not self.router.lagging()
+        return done and not engine.parked() and not any(engine.unsettled.values())
 
     # --- judging ---
 

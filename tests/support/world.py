@@ -132,11 +132,15 @@ class World:
     def some_rounds(self, count: int) -> bool:
         """Run at most so many rounds; tell whether nothing lagged before they were used up."""
         for _ in range(count):
-            lagging = sorted(place for place in self.logs if place[0] in self.stages and self._lag(place))
+            lagging = self.lagging()
             if not lagging:
                 return True
             self._round(self.rng.choice(lagging))
         return False
+
+    def lagging(self) -> list[tuple[str, int]]:
+        """Return the partitions that hold what no stage has worked on yet."""
+        return sorted(place for place in self.logs if place[0] in self.stages and self._lag(place))
 
     def _lag(self, place: tuple[str, int]) -> int:
         return len(self.logs[place]) - self.positions.get(place, 0)
