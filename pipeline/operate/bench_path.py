@@ -25,6 +25,7 @@ from pipeline.simulator.profile import Profile
 from pipeline.simulator.progress import Progress
 
 _Found = TypeVar("_Found")
+_NAMES_WIDTH, _STEP_WIDTH = 36, 10  # characters of a table, with what stands between columns
 _DRAFTS: Final = 5_000  # different messages; each goes out again and again under new references
 
 
@@ -81,7 +82,7 @@ def path(
     if as_json:
         click.echo(json.dumps(found))
     else:
-        Console(highlight=False).print(_table(steps))
+        show(steps, Console(highlight=False))
 
 
 def measure_path(
@@ -159,8 +160,14 @@ def figures(steps: Sequence[Step]) -> dict[str, Any]:
     }
 
 
+def show(steps: Sequence[Step], console: Console) -> None:
+    """Print one column for each step; more than fit beside their names come in a table of their own."""
+    fit = max(1, (console.width - _NAMES_WIDTH) // _STEP_WIDTH)
+    for first in range(0, len(steps), fit):
+        console.print(_table(steps[first : first + fit]))
+
+
 def _table(steps: Sequence[Step]) -> Table:
-    """Return one column for each step."""
     table = Table(title="The whole path", title_justify="left")
     table.add_column("")
     for step in steps:
