@@ -58,11 +58,11 @@ class EntryIndex:
     def _forget(self, partition: int, added: int) -> None:
         rows = self.sweep.turn(partition, added) if self.sweep else ()
         if rows:
-            kept_days = (
+            first_day = (
                 _kept_since(self.clock) - 1
-            ) // _DAY_MICROS  # nobody may ask for any part of those before
+            ) // _DAY_MICROS  # of it somebody may still ask for a part
             for key, row in rows:
-                if row.day < kept_days:
+                if row.day < first_day:
                     del self.entries[key]
 
 

@@ -238,13 +238,8 @@ GATHER_MEMORY_S = 1.0  # over which arrivals are counted: some rounds of the eng
 GATHER_BUSY_S_MAX = (
     0.08  # of volume, when the worker is busy: 50/s then share a signature among four (docs/adr/0361)
 )
-GATHER_BUSY_SHARES = (
-    0.1,
-    0.4,
-)  # of the loop's time, from where and up to where the wait grows; 0.3 at the peak
-COLLECT_EVERY_OBJECTS = (
-    20_000  # more made than freed: most of a thousand copies are gone by then (docs/adr/0431)
-)
+GATHER_BUSY_SHARES = (0.1, 0.4)  # of the loop's time: between them the wait grows (docs/adr/0361)
+COLLECT_EVERY_OBJECTS = 20_000  # more made than freed: most copies are gone by then (docs/adr/0431)
 BUSY_LOOK_EVERY_S = 0.25  # what a loop used is looked at so often: some rounds of the engine
 LANE_COPIES_MAX = 1_000  # of one lane in memory: ten full arrays, 4.5 MB of consumption
 LANE_BYTES_MAX = 16_000_000  # the same for large messages; also four full arrays in flight
@@ -308,9 +303,7 @@ STATE_FOLDER_POLL_S = 0.2
 TOPICS_WAIT_S_MAX = 15.0  # a topic is known to a loaded broker some seconds after its creation was confirmed
 TOPICS_POLL_S = 0.5  # between two looks
 COMMIT_SLOW_S = 2.0  # a transaction takes 10-50 ms; one that takes this long is put into the log
-POLL_INTERVAL_S_MAX = (
-    75.0  # between two fetches: a fence's longest wait and one call's deadline; a stuck member goes then
-)
+POLL_INTERVAL_S_MAX = 75.0  # between two fetches: a fence's longest wait and one call (docs/adr/0364)
 FENCE_POLL_S = 0.25  # how often the last stable offset is looked at while writing is held back
 FENCE_REPORT_S = 5.0  # how often a wait is put into the log
 FENCE_S_MAX = 60.0  # transaction timeout (10 s) + broker scan (2-10 s), three times over; then start over

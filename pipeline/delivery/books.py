@@ -127,11 +127,8 @@ class Books(Keeping):
             text = "%s on %s takes others, but not %s (%s): it is tried alone from now on"
             log.warning(text, lane.key.recipient, lane.key.channel, entry.copy.delivery_id, failure.text)
         row = replace(entry.row(now=now, due_at=due_at, reason=failure.text), aside=True)
-        account.park(entry, row)
-        self._release(entry)
-        entry.parked = row
+        self._park_beside(account, lane, entry, row)
         lane.aside.rest(entry, due_at)
-        self._committing.beside(lane, account)
         self.put_back(lane, lane.take_behind(entry), "a copy of its MPAN is tried alone")
 
     def end_holds_aside(self, lane: Lane) -> None:

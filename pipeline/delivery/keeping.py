@@ -100,6 +100,10 @@ class Keeping:
         lane, now = self.lanes[entry.lane], self._out.clock.now()
         account = self.account(lane)
         row = entry.row(now=now, due_at=now, reason="under way for long")
+        self._park_beside(account, lane, entry, row)
+
+    def _park_beside(self, account: Account, lane: Lane, entry: Entry, row: Parked) -> None:
+        """Write the row of a copy that stays in memory."""
         account.park(entry, row)
         self._release(entry)
         entry.parked = row

@@ -34,10 +34,9 @@ def book_settled(
 ) -> tuple[Entry, ...]:
     """Book what the recipient decided of each message; return the entries it left open.
 
-    Copies with the same result share one audit record: an array of a hundred is one, not a hundred. Nearly always all have
-    the same, so they are booked in runs. A remark that
-    finds fault with a message which was taken all the same is passed on to its sender; with a refused one, the
-    dead letter carries it there.
+    Copies with the same result share one audit record: an array of a hundred is one, not a hundred. Nearly always all
+    have the same, so they are booked in runs. A remark that finds fault with a message which was taken all the same
+    is passed on to its sender; with a refused one, the dead letter carries it there.
     """
     common = _with_strangers(common, settled.strangers)
     alike: dict[Delivered, list[Entry]] = {}
